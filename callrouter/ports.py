@@ -316,9 +316,7 @@ class LegClosed:
     counters: Mapping[str, int]
 
 
-MediaEvent = (
-    PlayEnded | DigitReceived | DigitsSent | RecordingEnded | AudioStarted | AudioLost | LegClosed
-)
+MediaEvent = PlayEnded | DigitReceived | DigitsSent | RecordingEnded | AudioStarted | AudioLost | LegClosed
 MediaSink = Callable[[MediaEvent], None]
 
 
@@ -577,9 +575,7 @@ class CallStatus(enum.Enum):
         return self not in _UNFINISHED
 
 
-_UNFINISHED = frozenset(
-    {CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING, CallStatus.IN_PROGRESS}
-)
+_UNFINISHED = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING, CallStatus.IN_PROGRESS})
 
 
 class Side(enum.Enum):
