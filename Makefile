@@ -1,0 +1,68 @@
+# make run            the whole demonstration, then keep serving until Ctrl-C
+# make run ONCE=1     the demonstration only; fails if anything in it was wrong
+# make test           every test          (ARGS="-k survey" passes arguments to pytest)
+# make check          lint, types, import rules, clippy, rustfmt
+# make bench          the benchmarks of docs/benchmarks.md
+# make wheel          a release wheel in dist/; installing it needs no Rust
+# make clean          remove what make made
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# rustup puts cargo here without telling every shell.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+VENV := .venv
+BIN := $(VENV)/bin
+ENGINE := callrouter/media/engine
+MANIFEST := --manifest-path $(ENGINE)/Cargo.toml
+ENGINE_SOURCES := $(shell find $(ENGINE) -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
+# PyO3 asks this interpreter what to build for.
+export PYO3_PYTHON := $(abspath $(BIN)/python)
+
+.PHONY: help run test check bench wheel clean
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+# The package itself is installed editable, so this stamp only depends on what is installed beside it.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@.ci/toolchain rust
+	@python="$$(.ci/toolchain python)" && { test -x $(BIN)/python || "$$python" -m venv $(VENV); }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip maturin
+	@echo "installing the dependencies and building the media engine (a minute or two, once)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $(VENV)/.engine $@
+
+$(VENV)/.engine: $(VENV)/.installed $(ENGINE_SOURCES)
+	@.ci/toolchain rust
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --skip-install --quiet
+	@touch $@
+
+run: $(VENV)/.engine
+	$(BIN)/python examples/demo/run.py $(if $(ONCE),--once)
+
+test: $(VENV)/.engine
+	@.ci/toolchain phones
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.engine
+	@.ci/toolchain rust-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cargo fmt $(MANIFEST) --check
+	cargo clippy $(MANIFEST) --all-targets --quiet -- -D warnings
+
+bench: $(VENV)/.engine
+	@.ci/toolchain phones
+	$(BIN)/python -m tests.benchmarks
+
+wheel: $(VENV)/.installed
+	@.ci/toolchain rust
+	$(BIN)/maturin build --release --quiet --out dist
+	@ls dist/*.whl
+
+clean:
+	rm -rf $(VENV) dist build var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(ENGINE)/target callrouter/media/_engine*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
