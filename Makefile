@@ -41,6 +41,8 @@ run: $(VENV)/.engine
 	$(BIN)/python examples/demo/run.py $(if $(ONCE),--once)
 
 test: $(VENV)/.engine
+	@.ci/toolchain rust
+	cargo test $(MANIFEST) --no-default-features --quiet
 	@.ci/toolchain phones
 	$(BIN)/python -m pytest $(ARGS)
 
