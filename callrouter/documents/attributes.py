@@ -97,13 +97,11 @@ class Attributes:
         if value is None:
             return default
         if _LOOSE.intersection(value):
-            self._report(UNEXPECTED, f"{name} is {value!r}; separate its words by spaces")
+            self.warn(UNEXPECTED, f"{name} is {value!r}; separate its words by spaces")
         words = _LISTED.findall(value)
         unknown = [word for word in words if word not in allowed]
         if unknown:
-            self._report(
-                code, f"{name} contains {', '.join(unknown)}; known are {', '.join(sorted(allowed))}"
-            )
+            self.warn(code, f"{name} contains {', '.join(unknown)}; known are {', '.join(sorted(allowed))}")
         known = frozenset(words).difference(unknown)
         return known or default
 
@@ -125,7 +123,7 @@ class Attributes:
             return None
         value = value.strip()
         if _UNPRINTABLE.search(value):
-            self._report(code, f"{name} is {value!r}: a URL has no spaces or control characters")
+            self.warn(code, f"{name} is {value!r}: a URL has no spaces or control characters")
         return value
 
     def characters(self, name: str, default: str, allowed: str, *, code: int, most: int = 64) -> str:
@@ -143,22 +141,30 @@ class Attributes:
         """Known attributes that have no effect on this server: said aloud, not silently dropped."""
         for name in names:
             if self.raw(name) is not None:
-                self._report(UNEXPECTED, f"{name} has no effect on this server")
+                self.warn(UNEXPECTED, f"{name} has no effect on this server")
+
+    def warn(self, code: int, message: str) -> None:
+        """Report something about the element."""
+        self._findings.append(warning(self.line, code, f"<{self._element.name}>: {message}"))
 
     def fail(self, code: int, message: str) -> DocumentError:
         """The error to raise for what twiml.md §5 does not list as a warning."""
         return DocumentError(f"<{self._element.name}>: {message}", code=code, line=self.line)
 
-    def finish(self) -> None:
-        """Report every attribute that was not asked for."""
+    def finish(self, nested: Collection[str] | None = ()) -> None:
+        """Report every attribute that was not asked for, and every child element not in `nested` (None
+        where whoever reads the element sees to its children too)."""
         for name in sorted(self._unread):
-            self._report(UNEXPECTED, f"unknown attribute {name}, ignored")
+            self.warn(UNEXPECTED, f"unknown attribute {name}, ignored")
+        if nested is None:
+            return
+        for child in self._element.children:
+            if child.name not in nested:
+                message = f"<{child.name}> cannot stand inside <{self._element.name}>, ignored"
+                self._findings.append(warning(child.line, UNEXPECTED, message))
 
     def _bad(self, name: str, code: int, problem: str, default: object) -> None:
-        self._report(code, f"{name} {problem}; {default!r} is used" if default != "" else f"{name} {problem}")
-
-    def _report(self, code: int, message: str) -> None:
-        self._findings.append(warning(self.line, code, f"<{self._element.name}>: {message}"))
+        self.warn(code, f"{name} {problem}; {default!r} is used" if default != "" else f"{name} {problem}")
 
 
 def _integer(value: str) -> int | None:

@@ -5,23 +5,21 @@ from __future__ import annotations
 from callrouter.documents.element import Document, Element
 from callrouter.documents.parse import EMPTY, TOO_LARGE, parse
 from callrouter.errors import DocumentError
-from callrouter.ports import FetchedDocument
 
 XML_TYPES = frozenset({"text/xml", "application/xml", "text/html", "application/xhtml+xml"})
 UNUSABLE_TYPE = 12300
 
 
-def read(fetched: FetchedDocument) -> Document:
-    """The instructions in an answer: the document itself, or one made up for audio and plain text.
-
-    Raises `DocumentError`."""
-    media_type, charset = split_content_type(fetched.content_type)
+def read(body: bytes, content_type: str, url: str = "") -> Document:
+    """The instructions in an answer: the document itself, or one made up for audio (to be had at
+    `url`) and for plain text.  Raises `DocumentError`."""
+    media_type, charset = split_content_type(content_type)
     if media_type in XML_TYPES:
-        return parse(fetched.body, charset)
+        return parse(body, charset)
     if media_type.startswith("audio/"):
-        return _then_hang_up(Element("Play", {}, (fetched.url,), 0))
+        return _then_hang_up(Element("Play", {}, (url,), 0))
     if media_type == "text/plain":
-        return _plain(fetched.body, charset)
+        return _plain(body, charset)
     said = f"Content-Type is {media_type!r}" if media_type else "there is no Content-Type"
     raise DocumentError(f"{said}; answer with text/xml, an audio type or text/plain", code=UNUSABLE_TYPE)
 

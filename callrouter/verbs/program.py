@@ -1,0 +1,55 @@
+"""A document made ready to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callrouter.documents.content import read
+from callrouter.documents.element import Document, Element
+from callrouter.documents.finding import UNEXPECTED, Finding, Level, warning
+from callrouter.errors import DocumentError
+from callrouter.ports import Verb
+from callrouter.verbs.failing import Failing
+from callrouter.verbs.registry import VERBS
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Verbs in the order they run, and what is wrong with the document they came from."""
+
+    verbs: tuple[Verb, ...]
+    warnings: tuple[Finding, ...] = ()
+
+
+def compile_body(body: bytes, content_type: str, url: str = "") -> Program:
+    """The program of an HTTP answer that came from `url` (needed where it is audio: the file to play).
+
+    Raises `DocumentError`."""
+    return compile_document(read(body, content_type, url))
+
+
+def compile_document(document: Document) -> Program:
+    """Unknown elements are reported and skipped; a verb that cannot run fails when its turn comes."""
+    findings = list(document.warnings)
+    verbs = [verb for element in document.elements if (verb := _verb(element, findings)) is not None]
+    return Program(tuple(verbs), tuple(sorted(findings, key=lambda finding: finding.line)))
+
+
+def _verb(element: Element, findings: list[Finding]) -> Verb | None:
+    parse = VERBS.get(element.name)
+    if parse is None:
+        findings.append(warning(element.line, UNEXPECTED, _unknown(element.name)))
+        return None
+    try:
+        return parse(element, findings)
+    except DocumentError as error:
+        line = error.line or element.line
+        findings.append(Finding(line, Level.ERROR, error.code, str(error)))
+        return Failing(line, error.code, str(error))
+
+
+def _unknown(name: str) -> str:
+    for known in VERBS:
+        if known.lower() == name.lower():
+            return f"<{name}> is unknown, skipped; names are case-sensitive: <{known}>"
+    return f"<{name}> is unknown, skipped"
