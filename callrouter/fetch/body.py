@@ -1,0 +1,33 @@
+"""Reads bodies of answers within limits, whatever the server says or sends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+
+from callrouter.fetch import failures
+
+
+async def chunks(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[bytes]:
+    """The decoded body, piece by piece.  Raises `FetchFailed` 11750 as soon as it passes `limit`
+    bytes: a compressed bomb is never unpacked further."""
+    announced = response.content_length
+    if announced is not None and announced > limit:
+        raise _too_large(response, limit)
+    size = 0
+    async for chunk in response.content.iter_chunked(65536):
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(response, limit)
+        yield chunk
+
+
+async def read_whole(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The decoded body.  Raises `FetchFailed` 11750 if it is longer than `limit` bytes."""
+    return b"".join([chunk async for chunk in chunks(response, limit)])
+
+
+def _too_large(response: aiohttp.ClientResponse, limit: int) -> Exception:
+    url = str(response.url)
+    return failures.failed(failures.TOO_LARGE, f"The answer is larger than {limit} bytes ({url})", url=url)
