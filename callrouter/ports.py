@@ -610,7 +610,6 @@ class Transfer:
 
     target: str
     cause: str
-    others: Literal["hangup", "hold", "keep"] = "hangup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -813,7 +812,7 @@ class LiveCall(Protocol):
         """Fetch, decode, share.  Raises `FetchFailed` or `AudioUnplayable`."""
 
     async def play(self, items: Sequence[PlayItem], *, loops: int = 1, stop_digits: str = "") -> Played:
-        """Answer if need be, play, and return when it ended."""
+        """Answer if need be, play, and return when it ended.  Cancelling it stops the audio."""
 
     def listen(self) -> AbstractContextManager[Digits]:
         """Collect keys from now on; earlier ones are dropped (twiml.md §1.2, 8)."""
@@ -821,8 +820,17 @@ class LiveCall(Protocol):
     async def record(self, order: RecordOrder) -> Recorded:
         """Answer if need be and record what the caller says until something ends it."""
 
+    @property
+    def last_recording(self) -> Recorded | None:
+        """What `record` made during this verb, complete or (once the scope is released) cut short by
+        cancellation; None when there is nothing.  This is how `interrupted` learns of it."""
+
     async def place(self, target: DialTarget) -> ChildCall:
         """Start a child call.  It fails by its `result`, never by raising."""
+
+    @property
+    def placed(self) -> Sequence[ChildCall]:
+        """The children this verb placed, in order, over or not; still readable in `interrupted`."""
 
     def parameters_of(self, child: ChildCall) -> Parameters:
         """DialCallSid and the SIP extras of twiml.md §1.4 for a child that is over."""
