@@ -39,5 +39,5 @@ class Settings(BaseModel):
     )
     public_url: str = Field(
         default="",
-        description="Base of the URLs handed out in callbacks (recordings); empty: the REST listener's own address.",
+        description="Base of URLs handed to applications (RecordingUrl); empty: the REST listener's address.",
     )

@@ -1,0 +1,127 @@
+"""Bridge mode: two legs joined, no document executing (DESIGN.md §4 rule 5)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from callrouter.calls import recording
+from callrouter.calls.child import Child
+from callrouter.calls.leg import DigitQueue
+from callrouter.calls.live import ScopedCall
+from callrouter.calls.running import Running, nothing
+from callrouter.calls.step import Step
+from callrouter.ports import Bridged, CallStatus, Connect, GoTo, Hangup, Interrupt, Join, Part, Shutdown, Side
+from metering.interval import Cause
+
+if TYPE_CHECKING:
+    from callrouter.calls.controller import Controller
+
+EndedBy = Literal["caller", "callee", "star", "time-limit", "redirected", "us"]
+
+
+@dataclass(slots=True)
+class Bridging(Step):
+    """Join the child to the call and wait for the end of the conversation."""
+
+    order: Connect
+    resume: Running
+    """The suspended document, at its Dial."""
+    ended: Bridged | None = None
+
+    @property
+    def child(self) -> Child:
+        if not isinstance(self.order.child, Child):
+            raise TypeError("only a call placed by this controller can be joined")
+        return self.order.child
+
+    async def perform(self, controller: Controller) -> Step | None:
+        try:
+            ended = await self._converse(controller)
+        finally:
+            await self._end_child()
+        target = self._mapped(controller)
+        if target:
+            from callrouter.calls.dispatching import Dispatching
+
+            return Dispatching(GoTo(target), Cause.EVENT)
+        await controller.take(self.resume.context.control, Cause.RESUME)
+        self.resume.context = (
+            replace(self.resume.context, granted=None, at_end=nothing)
+            if (self.resume.context.granted)
+            else self.resume.context
+        )
+        return self.resume.follow(controller, self.order.after(ended))
+
+    def _mapped(self, controller: Controller) -> str:
+        """Where the application's event mapping sends the call at the end of a bridge, if anywhere."""
+        bridge = controller.control or self.child.grant.control
+        target = controller.services.dispatcher.event(bridge, "ended") or ""
+        return "" if target == "resume:" else target
+
+    async def _converse(self, controller: Controller) -> Bridged:
+        child, services = self.child, controller.services
+        await ScopedCall(controller, self.resume.context).answer()
+        other = child.controller.leg() if not child.controller.over.is_set() else None
+        if other is None:
+            return self._close(0, "callee", None)
+        leg = controller.leg()
+        began_ns = services.clock.monotonic_ns()
+        services.media.submit(Join(leg.id, other.id))
+        running = recording.of_bridge(controller, other, self.order.record) if self.order.record else None
+        control = child.grant.control
+        driven = replace(control, holder=replace(control.holder, driven_by=controller.call.sid))
+        ended_by: EndedBy = "caller"
+        try:
+            await asyncio.gather(
+                controller.take(control, Cause.VERB, at_ns=began_ns),
+                child.controller.take(driven, Cause.VERB, at_ns=began_ns),
+            )
+            with leg.listen() as digits:
+                ended_by = await self._wait(digits)
+        finally:
+            services.media.submit(Part(leg.id))
+            seconds = (services.clock.monotonic_ns() - began_ns + 500_000_000) // 1_000_000_000
+            kept = await running.stop() if running is not None else None
+            ended = self._close(seconds, ended_by, kept)
+        return ended
+
+    def _close(self, seconds: int, ended_by: EndedBy, kept: object) -> Bridged:
+        self.ended = Bridged(seconds, ended_by, kept)  # type: ignore[arg-type]  # Recorded or None
+        return self.ended
+
+    async def _wait(self, digits: DigitQueue) -> EndedBy:
+        waits: dict[asyncio.Future[object], EndedBy] = {
+            asyncio.ensure_future(self.child.controller.over.wait()): "callee",
+            asyncio.ensure_future(self.child.controller.detached.wait()): "redirected",
+        }
+        if self.order.hangup_on_star:
+            waits[asyncio.ensure_future(_star(digits))] = "star"
+        try:
+            done, _ = await asyncio.wait(
+                waits, timeout=self.order.time_limit_seconds or None, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return waits[next(iter(done))] if done else "time-limit"
+
+    async def _end_child(self) -> None:
+        child = self.child
+        if not child.controller.detached.is_set():
+            child.controller.interrupt(Hangup(Side.US, "the other end hung up", CallStatus.COMPLETED))
+
+    async def owed(self, controller: Controller, cause: Interrupt) -> Step | None:
+        from callrouter.calls.dispatching import LastRequest
+
+        await self._end_child()
+        if not isinstance(cause, Hangup | Shutdown):
+            return None
+        outcome = self.order.after(self.ended or Bridged(0, "caller"))
+        return LastRequest(outcome, self.resume.context) if isinstance(outcome, GoTo) else None
+
+
+async def _star(digits: DigitQueue) -> None:
+    while await digits.next() != "*":
+        pass

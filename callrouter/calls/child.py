@@ -1,0 +1,298 @@
+"""Calls that a call dials: placed, screened, joined, ended; each has a controller of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from callrouter.calls.call import Call, StatusCallback
+from callrouter.calls.controller import Controller
+from callrouter.calls.leg import Leg
+from callrouter.calls.step import Step
+from callrouter.errors import CallError
+from callrouter.ports import (
+    Answered,
+    CallStatus,
+    DialResult,
+    DialTarget,
+    Failed,
+    GoTo,
+    Hangup,
+    OutgoingCall,
+    Side,
+)
+from dispatcher.grant import BridgeGrant, Control, NoOutlet, Refusal
+from metering.interval import CallFacts, Cause
+
+if TYPE_CHECKING:
+    from callrouter.calls.running import Context
+
+_STATUS_OF_SIP = {
+    404: CallStatus.FAILED,
+    408: CallStatus.NO_ANSWER,
+    480: CallStatus.NO_ANSWER,
+    486: CallStatus.BUSY,
+    487: CallStatus.NO_ANSWER,
+    600: CallStatus.BUSY,
+    603: CallStatus.BUSY,
+}
+
+
+def status_of(sip_status: int) -> CallStatus:
+    """CallStatus of a final refusal (twiml.md §1.4)."""
+    return _STATUS_OF_SIP.get(sip_status, CallStatus.FAILED)
+
+
+@dataclass(slots=True)
+class Placing(Step):
+    """Send the INVITE and wait for its end; then `then`."""
+
+    target: DialTarget
+    control: Control
+    then: Callable[[Controller], Step | None]
+    caller_name: str = ""
+
+    async def perform(self, controller: Controller) -> Step | None:
+        await controller.take(self.control, Cause.ARRIVAL)
+        if not await self._invite(controller):
+            return None
+        outcome = await self._outcome(controller)
+        if not isinstance(outcome, Answered):
+            return None
+        leg = controller.leg()
+        leg.connect(outcome.audio)
+        if leg.sip is not None:
+            controller.call.sip_headers = dict(outcome.headers)
+        await controller.answered(outcome.at_ns)
+        if self.target.send_digits:
+            await leg.send_digits(self.target.send_digits)
+        return self.then(controller)
+
+    async def _invite(self, controller: Controller) -> bool:
+        call, services, target = controller.call, controller.services, self.target
+        uri = target.uri.removeprefix("tel:")
+        try:
+            route = await services.signalling.route(uri)
+            call.leg = Leg(services.media, services.clock, route.family)
+        except CallError as error:
+            controller.warn(error.code, str(error))
+            call.sip_status = error.sip_status
+            call.end_detail = str(error)[:250]
+            controller.fail()
+            return False
+        call.leg.on_lost = controller.on_audio_lost
+        controller.enter(CallStatus.INITIATED)
+        call.leg.sip = services.signalling.place(
+            OutgoingCall(
+                target=uri,
+                caller=target.caller_id or call.from_,
+                caller_name=self.caller_name,
+                local=call.leg.local,
+                headers=target.headers,
+                username=target.username,
+                password=target.password,
+            ),
+            controller.on_signal,
+        )
+        call.sip_call_id = call.leg.sip.call_id
+        return True
+
+    async def _outcome(self, controller: Controller) -> Answered | Failed | None:
+        limit = self.target.timeout_seconds
+        done, _ = await asyncio.wait((controller.answer,), timeout=limit)
+        if not done:
+            detail = f"no answer within {limit} s"
+            controller.interrupt(Hangup(Side.US, detail, CallStatus.NO_ANSWER))
+            return None
+        outcome = controller.answer.result()
+        if isinstance(outcome, Failed):
+            controller.call.sip_status = outcome.status
+            controller.call.end_detail = f"{outcome.status} {outcome.reason}"
+            controller.fail(status_of(outcome.status), outcome.at_ns)
+        return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """An order to a driven call: run this document, then say that it ran through."""
+
+    order: GoTo
+    context: Context
+    done: asyncio.Future[bool]
+
+
+@dataclass(slots=True)
+class Driven(Step):
+    """Answered, and waiting for what the parent wants."""
+
+    child: Child
+
+    async def perform(self, controller: Controller) -> Step | None:
+        from callrouter.calls.dispatching import Dispatching
+
+        self.child.settled.set()
+        screening = await self.child.orders.get()
+
+        def back(_: Controller) -> Step:
+            if not screening.done.done():
+                screening.done.set_result(True)
+            return Driven(self.child)
+
+        context = replace(screening.context, at_end=back)
+        return Dispatching(screening.order, Cause.VERB, context)
+
+
+@dataclass(slots=True)
+class Child:
+    """The `ChildCall` of a verb, backed by a controller."""
+
+    controller: Controller
+    target: DialTarget
+    grant: BridgeGrant
+    control: Control
+    screen_context: Context
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    orders: asyncio.Queue[Screening] = field(default_factory=asyncio.Queue)
+
+    @property
+    def sid(self) -> str:
+        return self.controller.call.sid
+
+    @property
+    def result(self) -> DialResult:
+        call = self.controller.call
+        status = CallStatus.COMPLETED if call.is_answered else call.status
+        if not status.final:
+            status = CallStatus.CANCELED
+        return DialResult(status, call.sip_status, call.sip_call_id, call.sip_headers)
+
+    def start(self) -> None:
+        step = Placing(self.target, self.control, lambda _: Driven(self))
+        self.controller.services.exchange.spawn(self.controller, step)
+
+    async def answered(self) -> bool:
+        await _first(self.settled, self.controller.over)
+        return self.controller.call.is_answered
+
+    async def ringing(self) -> None:
+        await _first(self.controller.ringing, self.controller.over)
+
+    async def screen(self, url: str, method: Literal["GET", "POST"]) -> bool:
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.orders.put_nowait(Screening(GoTo(url, method), self.screen_context, done))
+        over = asyncio.ensure_future(self.controller.over.wait())
+        try:
+            await asyncio.wait((done, over), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+        return done.done() and not self.controller.over.is_set()
+
+    async def end(self) -> None:
+        status = CallStatus.COMPLETED if self.controller.call.is_answered else CallStatus.CANCELED
+        if not self.controller.detached.is_set():
+            self.controller.interrupt(Hangup(Side.US, "ended by the caller's document", status))
+            await self.controller.finished.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class FailedChild:
+    """An attempt that policy or resolution refused: no call was made."""
+
+    result: DialResult
+    sid: str = ""
+
+    async def answered(self) -> bool:
+        return False
+
+    async def ringing(self) -> None:
+        return
+
+    async def screen(self, url: str, method: Literal["GET", "POST"]) -> bool:
+        return False
+
+    async def end(self) -> None:
+        return
+
+
+async def place(parent: Controller, context: Context, target: DialTarget) -> Child | FailedChild:
+    """Ask for permission to dial `target` and make the call object; `start` sends the INVITE."""
+    grant = context.granted or await _permission(parent, target)
+    if isinstance(grant, FailedChild):
+        return grant
+    services, mother = parent.services, parent.call
+    facts = CallFacts(
+        call_sid=services.ids.sid("CA"),
+        session_sid=mother.facts.session_sid,
+        account_sid=mother.facts.account_sid,
+        key_number=mother.facts.key_number,
+        parent_sid=mother.sid,
+    )
+    call = Call(
+        facts=facts,
+        direction="outbound-dial",
+        from_=target.caller_id or mother.from_,
+        to=_shown(target.uri),
+        created_ms=services.clock.utc_ms(),
+        created_ns=services.clock.monotonic_ns(),
+        jar=mother.jar,
+        callbacks=_callbacks(target),
+    )
+    call.start_ms = call.created_ms
+    control = replace(context.control, holder=replace(context.control.holder, driven_by=mother.sid))
+    screen = replace(
+        context, control=control, screening=True, on_behalf_of=mother.facts.account_sid, granted=None
+    )
+    return Child(Controller(call, services), target, grant, control, screen)
+
+
+async def _permission(parent: Controller, target: DialTarget) -> BridgeGrant | FailedChild:
+    from callrouter.calls.dispatching import request_for
+
+    answer = await parent.services.dispatcher.dispatch(request_for(parent, target.uri, Cause.VERB))
+    if isinstance(answer, BridgeGrant):
+        return answer
+    status = 403
+    if isinstance(answer, Refusal):
+        status = answer.sip_status
+        parent.services.metrics.count("policy_refusals", rule=answer.rule)
+        parent.warn(answer.code or 13225, f"{target.uri} refused by rule {answer.rule}: {answer.reason}")
+    elif isinstance(answer, NoOutlet):
+        parent.warn(13224, answer.message)
+    return FailedChild(DialResult(CallStatus.FAILED, status, ""))
+
+
+def detach(controller: Controller) -> None:
+    """A dialled call gets instructions of its own: it leaves the bridge and its parent's scope."""
+    if controller.call.facts.parent_sid and not controller.detached.is_set():
+        controller.call.split_from = controller.call.facts.session_sid
+        if controller.control is not None:
+            holder = replace(controller.control.holder, driven_by="")
+            controller.control = replace(controller.control, holder=holder)
+        controller.detached.set()
+
+
+def _callbacks(target: DialTarget) -> tuple[StatusCallback, ...]:
+    if not target.status_callback:
+        return ()
+    return (
+        StatusCallback(target.status_callback, target.status_callback_method, target.status_callback_events),
+    )
+
+
+def _shown(uri: str) -> str:
+    return uri.removeprefix("tel:")
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events if not event.is_set()]
+    if len(waits) < len(events):
+        for wait in waits:
+            wait.cancel()
+        return
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

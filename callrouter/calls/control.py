@@ -1,0 +1,142 @@
+"""`CallControl`: what the REST API may do to calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from callrouter.calls.call import Call, StatusCallback
+from callrouter.calls.child import Placing
+from callrouter.calls.controller import Controller
+from callrouter.calls.dispatching import (
+    INLINE,
+    Apologizing,
+    Dispatching,
+    Inline,
+    Refused,
+    carry_out,
+    request_for,
+)
+from callrouter.calls.services import Services
+from callrouter.calls.step import Step
+from callrouter.errors import CallError, DocumentError
+from callrouter.ports import CallStatus, DialTarget, GoTo, Hangup, Interrupt, NewCall, Side
+from dispatcher.grant import InlineGrant, NoOutlet, Refusal, ResumeGrant
+from metering.interval import CallFacts, Cause
+
+
+class ServerDraining(CallError):
+    """No call is originated any more."""
+
+    code = 20503
+    retryable = True
+    sip_status = 503
+
+
+class Orders:
+    """Makes and changes calls on behalf of accounts."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def create(self, order: NewCall) -> str:
+        services = self._services
+        if services.exchange.draining:
+            raise ServerDraining("the server is shutting down")
+        call = await self._call(order)
+        await services.log.queued(call)
+        controller = Controller(call, services)
+        services.exchange.spawn(controller, Originating(order))
+        return call.sid
+
+    async def interrupt(self, sid: str, cause: Interrupt) -> bool:
+        controller = self._services.exchange.get(sid)
+        if controller is None or controller.over.is_set():
+            return False
+        controller.interrupt(cause)
+        if isinstance(cause, Hangup):
+            await controller.finished.wait()
+        return True
+
+    async def cancel(self, sid: str) -> bool:
+        controller = self._services.exchange.get(sid)
+        if controller is None or controller.over.is_set() or controller.call.is_answered:
+            return False
+        controller.interrupt(Hangup(Side.US, "canceled through the API", CallStatus.CANCELED))
+        await controller.finished.wait()
+        return True
+
+    def live(self, sid: str) -> Mapping[str, Any] | None:
+        controller = self._services.exchange.get(sid)
+        if controller is None:
+            return None
+        control = controller.control
+        return {
+            "call_sid": sid,
+            "session_sid": controller.call.facts.session_sid,
+            "account_sid": controller.call.facts.account_sid,
+            "status": controller.call.status.value,
+            "module": control.holder.module if control else "",
+            "mode": control.holder.mode.value if control else "",
+            "calls": [member.call.sid for member in self._services.exchange.session(sid)],
+        }
+
+    async def _call(self, order: NewCall) -> Call:
+        services = self._services
+        sid = services.ids.sid("CA")
+        key_number = await services.dispatcher.key_number(order.account_sid, order.from_)
+        callbacks: tuple[StatusCallback, ...] = ()
+        if order.status_callback:
+            callbacks = (
+                StatusCallback(
+                    order.status_callback, order.status_callback_method, order.status_callback_events
+                ),
+            )
+        return Call(
+            facts=CallFacts(sid, sid, order.account_sid, key_number),
+            direction="outbound-api",
+            from_=order.from_,
+            to=order.to,
+            created_ms=services.clock.utc_ms(),
+            created_ns=services.clock.monotonic_ns(),
+            jar=services.fetcher.jar(),
+            fallback=order.fallback,
+            fallback_method=order.fallback_method,
+            callbacks=callbacks,
+            caller_name=order.caller_name,
+        )
+
+
+class Originating(Step):
+    """Ask for permission, dial out for the API, and carry the permission out at the answer."""
+
+    def __init__(self, order: NewCall) -> None:
+        self._order = order
+
+    async def perform(self, controller: Controller) -> Step | None:
+        order = self._order
+        asked = Dispatching(GoTo(order.target or INLINE, order.method), Cause.API)
+        grant = await controller.services.dispatcher.dispatch(
+            request_for(controller, asked.order.target, Cause.API, method=order.method)
+        )
+        if isinstance(grant, Refusal):
+            return Refused(grant)
+        if isinstance(grant, NoOutlet | ResumeGrant):
+            return Apologizing(DocumentError(f"{order.target} cannot begin a call", code=11100))
+        uri = order.to if ":" in order.to else f"tel:{order.to}"
+        target = DialTarget(
+            uri,
+            caller_id=order.from_,
+            timeout_seconds=order.timeout_seconds,
+            username=order.username,
+            password=order.password,
+            send_digits=order.send_digits,
+        )
+
+        def answered(controller: Controller) -> Step | None:
+            controller.limit(order.time_limit_seconds, "time limit of the order reached")
+            if isinstance(grant, InlineGrant):
+                return Inline(order.twiml, grant)
+            return carry_out(controller, grant, asked)
+
+        return Placing(target, grant.control, answered, order.caller_name)

@@ -1,0 +1,324 @@
+"""One task per call: performs steps, takes interrupts in order, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+
+import structlog
+
+from callrouter.calls.call import Call
+from callrouter.calls.leg import Leg
+from callrouter.calls.services import Services
+from callrouter.calls.step import Step
+from callrouter.errors import CallError, CallGone
+from callrouter.ports import (
+    Answered,
+    CallStatus,
+    Confirmed,
+    EndCause,
+    Ended,
+    Failed,
+    Hangup,
+    InfoDigit,
+    Interrupt,
+    MediaChanged,
+    Replace,
+    Ringing,
+    Shutdown,
+    Side,
+    SignalEvent,
+    Transfer,
+)
+from dispatcher.grant import Control
+from metering.interval import Cause, Holder, Mode
+
+logger = structlog.get_logger(__name__)
+
+
+class Controller:
+    """The owner of one call.  Everything that happens to the call goes through here."""
+
+    def __init__(self, call: Call, services: Services) -> None:
+        self.call = call
+        self.services = services
+        self.control: Control | None = None
+        self.over = asyncio.Event()
+        """Set the moment the far end is gone or the call was hung up."""
+        self.detached = asyncio.Event()
+        """Set when a driven child got a document of its own."""
+        self.finished = asyncio.Event()
+        """Set when the task has released everything."""
+        self.answer: asyncio.Future[Answered | Failed] = asyncio.get_running_loop().create_future()
+        """How an outgoing INVITE ended."""
+        self.ringing = asyncio.Event()
+        self._pending: deque[Interrupt] = deque()
+        self._signal: asyncio.Future[None] | None = None
+        self._documents: deque[int] = deque()
+        self._metered = False
+        self._over_ns = call.created_ns
+        self._timers: list[asyncio.TimerHandle] = []
+        self._log = logger.bind(call=call.sid, session=call.facts.session_sid, account=call.facts.account_sid)
+
+    # ------------------------------------------------------------------ the task
+
+    async def run(self, first: Step) -> None:
+        """Perform steps from `first` until there is none; then close the call, whatever happened."""
+        step: Step | None = first
+        try:
+            while step is not None:
+                step = await self._advance(step)
+        except CallError as error:
+            self._log.warning("call_failed", error=str(error), code=error.code)
+            self.call.error_code = self.call.error_code or error.code
+        except Exception:  # noqa: BLE001 - the one boundary of the call's task: a fault costs this call only
+            self._log.exception("call_crashed")
+            self.call.error_code = 12400
+        finally:
+            await self._close()
+            self.finished.set()
+
+    async def _advance(self, step: Step) -> Step | None:
+        if self._pending:
+            return await self._divert(step, self._pending.popleft())
+        work = asyncio.ensure_future(step.perform(self))
+        try:
+            while not work.done():
+                await self._work_or_signal(work)
+                if not work.done() and self._pending and step.yields_to(self._pending[0]):
+                    cause = self._pending.popleft()
+                    await self._stop(work)
+                    return await self._divert(_result_or(work, step), cause)
+        except asyncio.CancelledError:
+            await self._stop(work)
+            raise
+        try:
+            return work.result()
+        except CallGone:
+            return await self._divert(step, self._pending.popleft()) if self._pending else None
+
+    async def _work_or_signal(self, work: asyncio.Future[Step | None]) -> None:
+        self._signal = asyncio.get_running_loop().create_future()
+        try:
+            if self._pending:
+                await asyncio.wait((work,))
+            else:
+                await asyncio.wait((work, self._signal), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._signal.cancel()
+            self._signal = None
+
+    async def _stop(self, work: asyncio.Future[Step | None]) -> None:
+        """Cancel once and wait for the clean-up, within bounds."""
+        work.cancel()
+        limit = self.services.settings.cleanup_seconds
+        done, _ = await asyncio.wait((work,), timeout=limit)
+        if not done:
+            self._log.error("cleanup_too_slow", limit_seconds=limit)
+            work.cancel()
+
+    async def _divert(self, step: Step | None, cause: Interrupt) -> Step | None:
+        from callrouter.calls.dispatching import instructions_of
+
+        owed = None if step is None else await step.owed(self, cause)
+        match cause:
+            case Hangup() | Shutdown():
+                return owed
+            case Replace() | Transfer():
+                return instructions_of(self, cause)
+
+    # ------------------------------------------------------------------ interrupts
+
+    def interrupt(self, cause: Interrupt) -> None:
+        """Queue `cause`.  A hang-up ends the track at this instant; what comes after it is dropped."""
+        if self.over.is_set():
+            return
+        match cause:
+            case Hangup():
+                self.part_company(self.services.clock.monotonic_ns(), cause)
+            case Shutdown():
+                self.part_company(self.services.clock.monotonic_ns(), Hangup(Side.US, cause.detail))
+            case Replace() | Transfer():
+                pass
+        self._pending.append(cause)
+        if self._signal is not None and not self._signal.done():
+            self._signal.set_result(None)
+
+    def part_company(self, at_ns: int, cause: Hangup) -> None:
+        """The conversation is over at `at_ns`: hang up if need be, stop the meter, free waiters."""
+        if self.over.is_set():
+            return
+        call = self.call
+        call.end_detail = call.end_detail or cause.detail
+        if call.end_ms is None:
+            call.end_ms = self.wall_ms(at_ns)
+        if self._metered:
+            self.services.meter.post_end(call.sid, at_ns=at_ns, cause=Cause.HANGUP)
+        if not call.status.final:
+            call.status = (
+                cause.status
+                if call.is_answered or cause.status is not CallStatus.COMPLETED
+                else (CallStatus.NO_ANSWER)
+            )
+        if call.leg is not None:
+            if call.leg.sip is not None:
+                call.leg.sip.hangup(cause.detail)
+            call.leg.depart()
+        self._over_ns = at_ns
+        self.over.set()
+
+    def fail(self, status: CallStatus = CallStatus.FAILED, at_ns: int | None = None) -> None:
+        """The call came to nothing: `status` is its end."""
+        at_ns = self.services.clock.monotonic_ns() if at_ns is None else at_ns
+        self.part_company(at_ns, Hangup(Side.US, self.call.end_detail, status))
+
+    def on_audio_lost(self, silent_ms: int) -> None:
+        """Nothing was received for too long: nobody is there any more (reliability.md §2, 30)."""
+        self.interrupt(Hangup(Side.CALLER, f"no audio received for {silent_ms // 1000} s"))
+
+    # ------------------------------------------------------------------ signalling
+
+    def on_signal(self, event: SignalEvent) -> None:
+        """Sink of the leg's SIP events."""
+        leg = self.call.leg
+        if leg is None:
+            return
+        match event:
+            case Ringing():
+                self._on_ringing(event)
+            case Answered() | Failed():
+                self.ringing.set()
+                if not self.answer.done():
+                    self.answer.set_result(event)
+            case Confirmed() | MediaChanged():
+                if event.audio is not None:
+                    leg.connect(event.audio)
+            case InfoDigit():
+                leg.feed_digit(event.digit, event.duration_ms)
+            case Ended():
+                self._on_ended(event)
+
+    def _on_ringing(self, event: Ringing) -> None:
+        self.ringing.set()
+        if self.call.status is CallStatus.INITIATED:
+            self.enter(CallStatus.RINGING)
+
+    def _on_ended(self, event: Ended) -> None:
+        cause = Hangup(Side.CALLER, event.detail or event.cause.value)
+        if event.cause in (EndCause.NO_ACK, EndCause.TRANSPORT, EndCause.TIMEOUT):
+            cause = Hangup(Side.CALLER, event.detail or event.cause.value, CallStatus.FAILED)
+        if event.cause is EndCause.CANCEL:
+            self.call.sip_status = 487
+        self.part_company(event.at_ns, cause)
+        self._pending.append(cause)
+        if self._signal is not None and not self._signal.done():
+            self._signal.set_result(None)
+
+    # ------------------------------------------------------------------ control and the meter
+
+    async def take(self, control: Control, cause: Cause, *, at_ns: int | None = None) -> None:
+        """Control of the call passes to `control`; returns when that is journaled."""
+        self.control = control
+        if self.over.is_set() and self._metered:
+            return
+        at_ns = self.services.clock.monotonic_ns() if at_ns is None else at_ns
+        holder = self._holder(control)
+        if self._metered:
+            await self.services.meter.transfer(self.call.sid, holder, at_ns=at_ns, cause=cause)
+        else:
+            await self.start_track(holder)
+
+    async def start_track(self, holder: Holder) -> None:
+        """Open the call's first interval, at the instant the call began."""
+        self._metered = True
+        meter, call = self.services.meter, self.call
+        await meter.begin(call.facts, holder, at_ns=call.created_ns, cause=Cause.ARRIVAL)
+        if self.over.is_set():
+            meter.post_end(call.sid, at_ns=self._over_ns, cause=Cause.HANGUP)
+
+    def _holder(self, control: Control) -> Holder:
+        return control.holder if self.call.is_answered else replace(control.holder, mode=Mode.SETUP)
+
+    async def answered(self, at_ns: int) -> None:
+        """The call was picked up at `at_ns`: from here on the holder's own mode counts."""
+        call, services = self.call, self.services
+        call.answered_ns, call.answered_ms = at_ns, self.wall_ms(at_ns)
+        call.sip_status = 200
+        self.enter(CallStatus.IN_PROGRESS)
+        services.metrics.observe("call_setup_seconds", (at_ns - call.created_ns) / 1e9)
+        limit = asyncio.get_running_loop().call_later(
+            services.settings.max_call_seconds, self.interrupt, Hangup(Side.US, "maximum call length reached")
+        )
+        self._timers.append(limit)
+        if call.leg is not None and call.leg.sip is not None:
+            services.meter.save_dialog(call.sid, call.leg.sip.dialog_state())
+        if self._metered and self.control is not None and not self.over.is_set():
+            await services.meter.transfer(
+                call.sid, self._holder(self.control), at_ns=at_ns, cause=Cause.ANSWER
+            )
+
+    def limit(self, seconds: int, detail: str) -> None:
+        """Hang up when `seconds` have passed."""
+        timer = asyncio.get_running_loop().call_later(seconds, self.interrupt, Hangup(Side.US, detail))
+        self._timers.append(timer)
+
+    def may_fetch(self) -> bool:
+        """Count a document against the limit per minute; False when it is one too many."""
+        now = self.services.clock.monotonic_ns()
+        while self._documents and now - self._documents[0] > 60_000_000_000:
+            self._documents.popleft()
+        self._documents.append(now)
+        return len(self._documents) <= self.services.settings.max_documents_per_minute
+
+    # ------------------------------------------------------------------ facts
+
+    def enter(self, status: CallStatus) -> None:
+        """The call reached `status`: record it and tell those who asked to be told."""
+        self.call.status = status
+        self.services.log.changed(self.call)
+
+    def warn(self, code: int, message: str, line: int = 0, *, level: str = "warning") -> None:
+        self._log.info("document_warning", code=code, message=message, line=line)
+        self.services.metrics.count("warnings", code=str(code))
+        self.services.log.warned(self.call, code, message, line, level)
+
+    def wall_ms(self, at_ns: int) -> int:
+        """UTC milliseconds of a monotonic instant, on the call's own anchor."""
+        return self.call.created_ms + (at_ns - self.call.created_ns) // 1_000_000
+
+    def leg(self) -> Leg:
+        """The leg, while there is somebody at its other end."""
+        if self.call.leg is None or self.call.leg.gone:
+            raise CallGone("the call has ended")
+        return self.call.leg
+
+    # ------------------------------------------------------------------ the end
+
+    async def _close(self) -> None:
+        now = self.services.clock.monotonic_ns()
+        self.part_company(now, Hangup(Side.US, self.call.end_detail or "end of document"))
+        for timer in self._timers:
+            timer.cancel()
+        call, services = self.call, self.services
+        if not self.answer.done():
+            self.answer.cancel()
+        self.ringing.set()
+        if not self._metered:
+            await self.start_track(Holder("platform.router", "platform", Mode.SETUP))
+        if call.leg is not None:
+            call.leg.close()
+        if call.is_answered:
+            services.meter.drop_dialog(call.sid)
+        services.log.changed(call)
+        services.metrics.count("calls", direction=call.direction, outcome=call.status.value)
+        self._log.info(
+            "call_ended", status=call.status.value, detail=call.end_detail, seconds=call.duration_seconds
+        )
+
+
+def _result_or(work: asyncio.Future[Step | None], step: Step) -> Step | None:
+    """The step that follows if `work` finished all the same, else the one that was interrupted."""
+    if not work.done() or work.cancelled() or work.exception() is not None:
+        return step
+    return work.result()

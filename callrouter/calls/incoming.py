@@ -1,0 +1,134 @@
+"""A new INVITE: whose number is it, may it come in, who controls it first."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+import structlog
+
+from callrouter.calls.call import Call, StatusCallback
+from callrouter.calls.controller import Controller
+from callrouter.calls.dispatching import Dispatching
+from callrouter.calls.leg import Leg
+from callrouter.calls.services import Services
+from callrouter.calls.step import Step
+from callrouter.errors import CallError, MediaUnavailable
+from callrouter.ports import CallStatus, GoTo, SipLeg
+from dispatcher.grant import NumberMapping
+from metering.interval import CallFacts, Cause
+
+logger = structlog.get_logger(__name__)
+
+RETRY_AFTER = "10"
+"""Seconds after which a carrier may try again when we are full."""
+
+
+class Incoming:
+    """The handler that signalling calls with each new leg."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def __call__(self, sip: SipLeg) -> None:
+        """Decide at once whether there is room; the rest happens in the call's own task."""
+        services = self._services
+        if services.exchange.draining or len(services.exchange) >= services.settings.max_calls:
+            reason = "Shutting Down" if services.exchange.draining else "Too Many Calls"
+            sip.reject(503, reason, (("Retry-After", RETRY_AFTER),))
+            services.metrics.count("calls", direction="inbound", outcome="shed")
+            return
+        services.exchange.start(self._look_up(sip), "incoming call")
+
+    async def _look_up(self, sip: SipLeg) -> None:
+        services = self._services
+        number = services.dispatcher.number
+        mapping = await number(user_of(sip.request_uri)) or await number(sip.request_uri)
+        if mapping is None:
+            sip.reject(404)
+            services.metrics.count("calls", direction="inbound", outcome="unknown-number")
+            logger.info("unknown_number", request_uri=sip.request_uri, source=sip.source.host)
+            return
+        controller = Controller(self._call(sip, mapping), services)
+        services.exchange.spawn(controller, Arriving(sip, mapping))
+        sip.attach(controller.on_signal)
+
+    def _call(self, sip: SipLeg, mapping: NumberMapping) -> Call:
+        services = self._services
+        sid = services.ids.sid("CA")
+        now_ns, now_ms = services.clock.monotonic_ns(), services.clock.utc_ms()
+        created_ms = now_ms - (now_ns - sip.received_ns) // 1_000_000
+        return Call(
+            facts=CallFacts(sid, sid, mapping.account_sid, mapping.key_number),
+            direction="inbound",
+            from_=party_of(sip.from_uri),
+            to=mapping.address,
+            created_ms=created_ms,
+            created_ns=sip.received_ns,
+            start_ms=created_ms,
+            jar=services.fetcher.jar(),
+            status=CallStatus.RINGING,
+            fallback=mapping.fallback,
+            fallback_method=mapping.fallback_method,
+            callbacks=_callbacks(mapping),
+            caller_name=sip.from_name,
+            forwarded_from=party_of(sip.headers.get("Diversion", "")),
+            sip_call_id=sip.call_id,
+            sip_source=sip.source.host,
+            sip_headers=sip.headers,
+        )
+
+
+class Arriving(Step):
+    """Open the audio, then pass control to where the number points."""
+
+    def __init__(self, sip: SipLeg, mapping: NumberMapping) -> None:
+        self._sip = sip
+        self._mapping = mapping
+
+    async def perform(self, controller: Controller) -> Step | None:
+        call, services = controller.call, controller.services
+        try:
+            leg = Leg(services.media, services.clock, self._sip.family)
+        except MediaUnavailable as error:
+            self._refuse(controller, error)
+            return None
+        leg.sip = self._sip
+        leg.on_lost = controller.on_audio_lost
+        call.leg = leg
+        if controller.over.is_set():
+            leg.depart()
+        services.log.changed(call)
+        order = GoTo(self._mapping.target, self._mapping.method)
+        return Dispatching(order, Cause.ARRIVAL)
+
+    def _refuse(self, controller: Controller, error: CallError) -> None:
+        self._sip.reject(error.sip_status, "", (("Retry-After", RETRY_AFTER),))
+        controller.call.sip_status = error.sip_status
+        controller.warn(error.code, str(error), level="error")
+        controller.fail()
+
+
+def _callbacks(mapping: NumberMapping) -> tuple[StatusCallback, ...]:
+    if not mapping.status_callback:
+        return ()
+    return (
+        StatusCallback(mapping.status_callback, mapping.status_callback_method, frozenset({"completed"})),
+    )
+
+
+def user_of(uri: str) -> str:
+    """The user part of a SIP or tel URI, unescaped, without its parameters; "" when it has none."""
+    scheme, _, rest = uri.strip("<> ").partition(":")
+    user = rest if scheme.lower() == "tel" else rest.rpartition("@")[0]
+    return unquote(user.partition(";")[0].partition(":")[0])
+
+
+def party_of(uri: str) -> str:
+    """How a SIP party is shown to applications: its number where the user part is one, else its URI."""
+    if not uri:
+        return ""
+    start, end = uri.find("<"), uri.find(">")
+    bare = uri[start + 1 : end] if 0 <= start < end else uri.partition(";")[0]
+    user = user_of(bare)
+    digits = user.removeprefix("+")
+    return user if digits.isdigit() else bare

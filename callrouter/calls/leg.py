@@ -1,0 +1,228 @@
+"""One end of a call: its signalling and its audio, as things to await.
+
+A leg exists from the moment its RTP socket is open until `close`.  After the far end is gone every
+method that would need it raises `CallGone`; what was being awaited ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from callrouter.errors import CallGone
+from callrouter.ports import (
+    AudioLost,
+    AudioStarted,
+    Clock,
+    CloseLeg,
+    DigitReceived,
+    DigitsSent,
+    FeedDigit,
+    LegClosed,
+    LegId,
+    Media,
+    MediaAddress,
+    MediaEvent,
+    NegotiatedAudio,
+    Play,
+    PlayEnd,
+    PlayEnded,
+    PlayItem,
+    RecordingEnd,
+    RecordingEnded,
+    RecordSource,
+    SendDigits,
+    SetRemote,
+    SipLeg,
+    StartRecording,
+    StopPlay,
+    StopRecording,
+    Token,
+)
+
+T = TypeVar("T")
+
+
+class DigitQueue:
+    """Keys pressed while somebody listens (the `Digits` of a verb)."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+
+    def put(self, digit: str) -> None:
+        self._queue.put_nowait(digit)
+
+    async def next(self) -> str:
+        return await self._queue.get()
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRecording:
+    """A recording the engine is writing."""
+
+    token: Token
+    path: Path
+    ended: asyncio.Future[RecordingEnded]
+
+
+class Leg:
+    """Signalling and audio of one call.  `sip` is set once the INVITE exists."""
+
+    def __init__(self, media: Media, clock: Clock, family: Literal[4, 6]) -> None:
+        """Binds the RTP socket.  Raises `MediaUnavailable`."""
+        self._media = media
+        self._clock = clock
+        opened = media.open(family, self._on_media)
+        self.id: LegId = opened.leg
+        self.local: MediaAddress = opened.local
+        self.sip: SipLeg | None = None
+        self.audio_started_ns: int | None = None
+        self.counters: dict[str, int] = {}
+        self.gone = False
+        self.on_lost: Callable[[int], None] | None = None
+        """Told, once, for how many milliseconds nothing was received."""
+        self._playing: Token | None = None
+        self._plays: dict[Token, asyncio.Future[PlayEnded]] = {}
+        self._sends: dict[Token, asyncio.Future[None]] = {}
+        self._recordings: dict[Token, asyncio.Future[RecordingEnded]] = {}
+        self._listeners: list[DigitQueue] = []
+        self._closed = asyncio.Event()
+
+    # ------------------------------------------------------------------ audio
+
+    def connect(self, audio: NegotiatedAudio) -> None:
+        self._media.submit(SetRemote(self.id, audio))
+
+    def feed_digit(self, digit: str, duration_ms: int) -> None:
+        self._media.submit(FeedDigit(self.id, digit, duration_ms))
+
+    async def play(self, items: Sequence[PlayItem], *, loops: int = 1, stop_digits: str = "") -> PlayEnded:
+        """Returns how it ended; cancelling stops it.  Raises `CallGone` when the leg ends first."""
+        self._need()
+        token = self._media.token()
+        ended: asyncio.Future[PlayEnded] = asyncio.get_running_loop().create_future()
+        self._plays[token] = ended
+        self._playing = token
+        self._media.submit(Play(self.id, token, tuple(items), loops, stop_digits))
+        try:
+            result = await ended
+        finally:
+            self._plays.pop(token, None)
+            if self._playing == token:
+                self._playing = None
+                if not ended.done() or ended.cancelled():
+                    self._media.submit(StopPlay(self.id))
+        if result.reason is PlayEnd.CLOSED:
+            raise CallGone("the call ended while it was being played to")
+        return result
+
+    async def send_digits(self, digits: str) -> None:
+        self._need()
+        token = self._media.token()
+        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sends[token] = sent
+        self._media.submit(SendDigits(self.id, token, digits))
+        try:
+            await sent
+        finally:
+            self._sends.pop(token, None)
+
+    @contextmanager
+    def listen(self) -> Iterator[DigitQueue]:
+        queue = DigitQueue()
+        self._listeners.append(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners.remove(queue)
+
+    def record(
+        self,
+        path: Path,
+        channels: tuple[tuple[RecordSource, ...], ...],
+        *,
+        max_ms: int = 0,
+        silence_ms: int = 0,
+        stop_digits: str = "",
+        trim_silence: bool = False,
+    ) -> RunningRecording:
+        self._need()
+        token = self._media.token()
+        ended: asyncio.Future[RecordingEnded] = asyncio.get_running_loop().create_future()
+        self._recordings[token] = ended
+        self._media.submit(
+            StartRecording(self.id, token, path, channels, max_ms, silence_ms, stop_digits, trim_silence)
+        )
+        return RunningRecording(token, path, ended)
+
+    def stop_recording(self, recording: RunningRecording) -> None:
+        self._media.submit(StopRecording(self.id, recording.token))
+
+    # ------------------------------------------------------------------ end
+
+    def depart(self) -> None:
+        """The far end is gone: whoever awaits the leg is told, the socket stays until `close`."""
+        if self.gone:
+            return
+        self.gone = True
+        for ended in list(self._plays.values()):
+            if not ended.done():
+                ended.set_exception(CallGone("the call ended"))
+                ended.exception()
+        for sent in list(self._sends.values()):
+            if not sent.done():
+                sent.set_exception(CallGone("the call ended"))
+                sent.exception()
+
+    def close(self) -> None:
+        self.depart()
+        self._media.submit(CloseLeg(self.id))
+
+    async def closed(self) -> None:
+        """Return when the engine let go of the leg: its recordings are on disk by then."""
+        await self._closed.wait()
+
+    def _need(self) -> None:
+        if self.gone:
+            raise CallGone("the call has ended")
+
+    # ------------------------------------------------------------------ events
+
+    def _on_media(self, event: MediaEvent) -> None:
+        match event:
+            case PlayEnded():
+                _resolve(self._plays.get(event.token), event)
+            case DigitReceived():
+                for listener in self._listeners:
+                    listener.put(event.digit)
+            case DigitsSent():
+                _resolve(self._sends.get(event.token), None)
+            case RecordingEnded():
+                _resolve(self._recordings.pop(event.token, None), event)
+            case AudioStarted():
+                self.audio_started_ns = event.at_ns
+            case AudioLost():
+                if self.on_lost is not None:
+                    self.on_lost(event.silent_ms)
+            case LegClosed():
+                self._on_closed(event)
+
+    def _on_closed(self, event: LegClosed) -> None:
+        self.counters = dict(event.counters)
+        self.depart()
+        for token, ended in self._recordings.items():
+            lost = RecordingEnded(
+                self.id, event.at_ns, token, RecordingEnd.FAILED, "", 0, 0, "the leg closed before its file"
+            )
+            _resolve(ended, lost)
+        self._recordings.clear()
+        self._closed.set()
+
+
+def _resolve(future: asyncio.Future[T] | None, value: T) -> None:
+    if future is not None and not future.done():
+        future.set_result(value)

@@ -1,0 +1,184 @@
+"""`LiveCall` for one verb: what the verb creates belongs to this scope and ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from callrouter.calls import recording
+from callrouter.calls.child import Child, FailedChild, place
+from callrouter.errors import CallGone
+from callrouter.ports import (
+    ChildCall,
+    DialTarget,
+    Digits,
+    Parameters,
+    Played,
+    PlayEnd,
+    PlayItem,
+    PlayPrompt,
+    PlayTone,
+    Recorded,
+    RecordOrder,
+)
+
+if TYPE_CHECKING:
+    from callrouter.calls.controller import Controller
+    from callrouter.calls.running import Context
+
+logger = structlog.get_logger(__name__)
+
+
+class ScopedCall:
+    """The call as the running verb sees it."""
+
+    def __init__(self, controller: Controller, context: Context) -> None:
+        self._controller = controller
+        self._context = context
+        self._children: list[Child] = []
+        self._placed: list[ChildCall] = []
+        self.last_recording: Recorded | None = None
+
+    # ------------------------------------------------------------------ facts
+
+    @property
+    def sid(self) -> str:
+        return self._controller.call.sid
+
+    @property
+    def account_sid(self) -> str:
+        return self._controller.call.facts.account_sid
+
+    @property
+    def from_(self) -> str:
+        return self._controller.call.from_
+
+    @property
+    def to(self) -> str:
+        return self._controller.call.to
+
+    @property
+    def is_answered(self) -> bool:
+        return self._controller.call.is_answered
+
+    @property
+    def is_sip_origin(self) -> bool:
+        return self.from_.startswith(("sip:", "sips:"))
+
+    @property
+    def placed(self) -> Sequence[ChildCall]:
+        return self._placed
+
+    @property
+    def is_screening(self) -> bool:
+        return self._context.screening
+
+    def resolve(self, url: str) -> str:
+        from callrouter.calls.dispatching import resolve
+
+        return resolve(self._context.url, url)
+
+    def warn(self, code: int, message: str, line: int = 0) -> None:
+        self._controller.warn(code, message, line)
+
+    # ------------------------------------------------------------------ the leg
+
+    async def answer(self) -> None:
+        """Pick up once, however many ask at the same time."""
+        controller = self._controller
+        if controller.call.is_answered:
+            return
+        leg = controller.leg()
+        if leg.sip is None:
+            raise CallGone("the call has no signalling to answer")
+        at_ns = controller.services.clock.monotonic_ns()
+        leg.sip.answer(leg.local)
+        if leg.sip.audio is not None:
+            leg.connect(leg.sip.audio)
+        await controller.answered(at_ns)
+
+    async def ring(self) -> None:
+        leg = self._controller.leg()
+        if not self.is_answered and leg.sip is not None:
+            leg.sip.ring()
+
+    async def sleep(self, seconds: float) -> None:
+        self._controller.leg()
+        await asyncio.sleep(seconds)
+
+    async def speech(self, text: str, *, voice: str, language: str) -> PlayItem:
+        services = self._controller.services
+        audio = await services.speech.synthesize(text, voice=voice, language=language)
+        return PlayPrompt(await services.media.prompt(audio))
+
+    async def audio(self, url: str) -> PlayItem:
+        services = self._controller.services
+        audio = await services.fetcher.media(self.resolve(url))
+        return PlayPrompt(await services.media.prompt(audio))
+
+    async def play(self, items: Sequence[PlayItem], *, loops: int = 1, stop_digits: str = "") -> Played:
+        await self.answer()
+        ended = await self._controller.leg().play(items, loops=loops, stop_digits=stop_digits)
+        return Played(ended.reason, ended.digit)
+
+    def listen(self) -> AbstractContextManager[Digits]:
+        return self._controller.leg().listen()
+
+    async def record(self, order: RecordOrder) -> Recorded:
+        await self.answer()
+        if order.play_beep:
+            beep = await self._controller.leg().play([PlayTone("beep")])
+            if beep.reason is PlayEnd.CLOSED:
+                raise CallGone("the call ended at the beep")
+        running = recording.of_caller(self._controller, order)
+        try:
+            self.last_recording = await running.result()
+        except asyncio.CancelledError:
+            self.last_recording = await running.stop()
+            raise
+        if self.last_recording is None:
+            raise CallGone("the recording could not be kept")
+        return self.last_recording
+
+    # ------------------------------------------------------------------ other legs
+
+    async def place(self, target: DialTarget) -> ChildCall:
+        child = await place(self._controller, self._context, target)
+        self._placed.append(child)
+        if isinstance(child, FailedChild):
+            return child
+        self._children.append(child)
+        child.start()
+        return child
+
+    def parameters_of(self, child: ChildCall) -> Parameters:
+        rows = [("DialCallSid", child.sid)] if child.sid else []
+        result = child.result
+        if result.sip_call_id:
+            rows.append(("DialSipCallId", result.sip_call_id))
+        if result.sip_status:
+            rows.append(("DialSipResponseCode", str(result.sip_status)))
+        rows.extend(
+            (f"DialSipHeader_{name}", value)
+            for name, value in result.headers.items()
+            if name.lower().startswith("x-")
+        )
+        return tuple(rows)
+
+    # ------------------------------------------------------------------ the end of the scope
+
+    async def release(self, keep: ChildCall | None) -> None:
+        """End what the verb created and nobody took over; bounded by the controller's limit."""
+        children = [child for child in self._children if child is not keep]
+        self._children.clear()
+        if not children:
+            return
+        ends = [asyncio.ensure_future(child.end()) for child in children]
+        _, late = await asyncio.wait(ends, timeout=self._controller.services.settings.cleanup_seconds)
+        for end in late:
+            end.cancel()
+            logger.error("child_did_not_end", call=self.sid)
