@@ -89,10 +89,11 @@ class Attributes:
         return default
 
     def choices(
-        self, name: str, default: frozenset[str], allowed: Collection[str], *, code: int
+        self, name: str, default: frozenset[str], allowed: Collection[str], *, code: int, fatal: bool = False
     ) -> frozenset[str]:
         """A set of words separated by spaces.  Commas and a list as Python prints it are understood
-        too, with a warning: official builders emit them (twiml.md §1.0)."""
+        too, with a warning: official builders emit them (twiml.md §1.0).  An unknown word is dropped,
+        or raises `DocumentError` where that is `fatal`."""
         value = self.raw(name)
         if value is None:
             return default
@@ -101,7 +102,10 @@ class Attributes:
         words = _LISTED.findall(value)
         unknown = [word for word in words if word not in allowed]
         if unknown:
-            self.warn(code, f"{name} contains {', '.join(unknown)}; known are {', '.join(sorted(allowed))}")
+            message = f"{name} contains {', '.join(unknown)}; known are {', '.join(sorted(allowed))}"
+            if fatal:
+                raise self.fail(code, message)
+            self.warn(code, message)
         known = frozenset(words).difference(unknown)
         return known or default
 

@@ -1,0 +1,1 @@
+"""<Dial> and its nouns (twiml.md §1.4)."""
