@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -21,6 +19,7 @@ from typing import Final, Protocol
 import aiohttp
 import structlog
 
+from callrouter.cachefolder import CacheFolder
 from callrouter.errors import FetchFailed, StartupError
 from callrouter.fetch import failures
 from callrouter.fetch.address import Address, without_credentials
@@ -34,7 +33,8 @@ log = structlog.get_logger(__name__)
 
 Read = Callable[[aiohttp.ClientResponse, Address], Awaitable[AudioFile]]
 _WRITE_BYTES: Final = 1 << 18
-_PARTIAL: Final = "partial-"
+_NOTES_SHARE: Final = 64
+"""Notes may take up to this fraction of the cache's size, beside it."""
 
 
 class Download(Protocol):
@@ -60,17 +60,20 @@ class MediaCache:
 
     def __init__(self, settings: Settings, download: Download) -> None:
         self._settings = settings
-        self._folder = settings.media_cache_dir
+        self._folder = CacheFolder(settings.media_cache_dir, ".audio", settings.media_cache_bytes)
+        self._notes = CacheFolder(
+            settings.media_cache_dir, ".json", settings.media_cache_bytes // _NOTES_SHARE
+        )
         self._download = download
         self._flights: SingleFlight[AudioFile] = SingleFlight()
 
     async def start(self) -> None:
         try:
-            await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
-            await asyncio.to_thread(_remove_leftovers, self._folder)
+            await asyncio.to_thread(self._folder.prepare)
+            await asyncio.to_thread(self._notes.prepare)
         except OSError as error:
             raise StartupError(
-                f"the audio cache {self._folder} cannot be used: {error}; "
+                f"the audio cache {self._folder.path} cannot be used: {error}; "
                 "set fetch.media_cache_dir to a folder this user may write to"
             ) from error
 
@@ -99,66 +102,64 @@ class MediaCache:
             _require_audio(response, address)
             fetched = await self._store(response)
             await asyncio.to_thread(self._remember, url, fetched)
-            await asyncio.to_thread(_trim, self._folder, self._settings.media_cache_bytes)
             return self._file(fetched)
 
         return await self._download(url, headers, read)
 
     async def _store(self, response: aiohttp.ClientResponse) -> Note:
-        """Write the body next to its final place and rename it: a reader never sees half a file."""
-        digest = hashlib.sha256()
-        handle, name = tempfile.mkstemp(prefix=_PARTIAL, dir=self._folder)
-        partial = Path(name)
+        partial = self._folder.partial()
         try:
-            with os.fdopen(handle, "wb") as file:
-                pending = bytearray()
-                async for chunk in chunks(response, self._settings.media_file_bytes):
-                    digest.update(chunk)
-                    pending += chunk
-                    if len(pending) >= _WRITE_BYTES:
-                        await asyncio.to_thread(file.write, bytes(pending))
-                        pending.clear()
-                await asyncio.to_thread(file.write, bytes(pending))
-            if digest.digest() == hashlib.sha256().digest():
-                url = str(response.url)
-                raise failures.failed(failures.EMPTY, f"The audio file is empty ({url})", url=url)
-            note = _note(response, digest.hexdigest(), response.content_type, None)
-            _publish(partial, self._path(note))
+            digest = await self._save(response, partial)
+            await asyncio.to_thread(self._folder.publish, partial, digest)
         except aiohttp.ClientError:
             raise  # Some are OSErrors too, but they are about the network.
         except OSError as error:
             raise _unwritable(response, error) from error
         finally:
             _discard(partial)
-        return note
+        return _note(response, digest, response.content_type, None)
+
+    async def _save(self, response: aiohttp.ClientResponse, partial: Path) -> str:
+        """Write the body to `partial`; its SHA-256."""
+        digest = hashlib.sha256()
+        pending = bytearray()
+        with partial.open("wb") as file:
+            async for chunk in chunks(response, self._settings.media_file_bytes):
+                digest.update(chunk)
+                pending += chunk
+                if len(pending) >= _WRITE_BYTES:
+                    await asyncio.to_thread(file.write, bytes(pending))
+                    pending.clear()
+            await asyncio.to_thread(file.write, bytes(pending))
+        if digest.digest() == hashlib.sha256().digest():
+            url = str(response.url)
+            raise failures.failed(failures.EMPTY, f"The audio file is empty ({url})", url=url)
+        return digest.hexdigest()
 
     def _file(self, note: Note) -> AudioFile:
-        path = self._path(note)
-        os.utime(path)
+        path = self._folder.find(note.digest) or self._folder.file(note.digest)
         return AudioFile(path=path, content_type=note.content_type, key=note.digest)
-
-    def _path(self, note: Note) -> Path:
-        return self._folder / f"{note.digest}.audio"
-
-    def _note_path(self, url: str) -> Path:
-        return self._folder / f"{hashlib.sha256(url.encode()).hexdigest()}.json"
 
     def _recall(self, url: str) -> Note | None:
         """What is known of `url`, if its bytes are still there."""
-        try:
-            note = Note(**json.loads(self._note_path(url).read_bytes()))
-        except FileNotFoundError:
+        path = self._notes.find(_key(url))
+        if path is None:
             return None
+        try:
+            note = Note(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError) as error:
             log.warning("media_cache_note_unreadable", url=without_credentials(url), error=str(error))
             return None
-        return note if self._path(note).is_file() else None
+        return note if self._folder.find(note.digest) else None
 
     def _remember(self, url: str, note: Note) -> None:
-        path = self._note_path(url)
-        partial = path.with_name(f"{_PARTIAL}{path.name}")
+        partial = self._notes.partial()
         partial.write_text(json.dumps(asdict(note)))
-        partial.replace(path)
+        self._notes.publish(partial, _key(url))
+
+
+def _key(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def _require_audio(response: aiohttp.ClientResponse, address: Address) -> None:
@@ -180,31 +181,8 @@ def _note(response: aiohttp.ClientResponse, digest: str, content_type: str, befo
     )
 
 
-def _trim(folder: Path, limit: int) -> None:
-    """Delete files, the longest unused first, until no more than `limit` bytes are left."""
-    entries = []
-    for path in folder.glob("*.audio"):
-        status = path.stat()
-        entries.append((status.st_mtime, status.st_size, path))
-    total = sum(size for _, size, _ in entries)
-    for _, size, path in sorted(entries):
-        if total <= limit:
-            return
-        path.unlink(missing_ok=True)
-        total -= size
-
-
-def _publish(partial: Path, final: Path) -> None:
-    partial.replace(final)
-
-
 def _discard(partial: Path) -> None:
     partial.unlink(missing_ok=True)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for path in folder.glob(f"{_PARTIAL}*"):
-        _discard(path)
 
 
 def _unwritable(response: aiohttp.ClientResponse, error: OSError) -> FetchFailed:
