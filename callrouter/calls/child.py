@@ -3,115 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from callrouter.calls import steps
 from callrouter.calls.call import Call, StatusCallback
-from callrouter.calls.controller import Controller
-from callrouter.calls.leg import Leg
-from callrouter.calls.step import Step
-from callrouter.errors import CallError
+from callrouter.calls.question import request_for
 from callrouter.ports import (
-    Answered,
     CallStatus,
     DialResult,
     DialTarget,
-    Failed,
     GoTo,
     Hangup,
-    OutgoingCall,
     Side,
 )
 from dispatcher.grant import BridgeGrant, Control, NoOutlet, Refusal
 from metering.interval import CallFacts, Cause
 
 if TYPE_CHECKING:
-    from callrouter.calls.running import Context
-
-_STATUS_OF_SIP = {
-    404: CallStatus.FAILED,
-    408: CallStatus.NO_ANSWER,
-    480: CallStatus.NO_ANSWER,
-    486: CallStatus.BUSY,
-    487: CallStatus.NO_ANSWER,
-    600: CallStatus.BUSY,
-    603: CallStatus.BUSY,
-}
-
-
-def status_of(sip_status: int) -> CallStatus:
-    """CallStatus of a final refusal (twiml.md §1.4)."""
-    return _STATUS_OF_SIP.get(sip_status, CallStatus.FAILED)
-
-
-@dataclass(slots=True)
-class Placing(Step):
-    """Send the INVITE and wait for its end; then `then`."""
-
-    target: DialTarget
-    control: Control
-    then: Callable[[Controller], Step | None]
-    caller_name: str = ""
-
-    async def perform(self, controller: Controller) -> Step | None:
-        await controller.take(self.control, Cause.ARRIVAL)
-        if not await self._invite(controller):
-            return None
-        outcome = await self._outcome(controller)
-        if not isinstance(outcome, Answered):
-            return None
-        leg = controller.leg()
-        leg.connect(outcome.audio)
-        if leg.sip is not None:
-            controller.call.sip_headers = dict(outcome.headers)
-        await controller.answered(outcome.at_ns)
-        if self.target.send_digits:
-            await leg.send_digits(self.target.send_digits)
-        return self.then(controller)
-
-    async def _invite(self, controller: Controller) -> bool:
-        call, services, target = controller.call, controller.services, self.target
-        uri = target.uri.removeprefix("tel:")
-        try:
-            route = await services.signalling.route(uri)
-            call.leg = Leg(services.media, services.clock, route.family)
-        except CallError as error:
-            controller.warn(error.code, str(error))
-            call.sip_status = error.sip_status
-            call.end_detail = str(error)[:250]
-            controller.fail()
-            return False
-        call.leg.on_lost = controller.on_audio_lost
-        controller.enter(CallStatus.INITIATED)
-        call.leg.sip = services.signalling.place(
-            OutgoingCall(
-                target=uri,
-                caller=target.caller_id or call.from_,
-                caller_name=self.caller_name,
-                local=call.leg.local,
-                headers=target.headers,
-                username=target.username,
-                password=target.password,
-            ),
-            controller.on_signal,
-        )
-        call.sip_call_id = call.leg.sip.call_id
-        return True
-
-    async def _outcome(self, controller: Controller) -> Answered | Failed | None:
-        limit = self.target.timeout_seconds
-        done, _ = await asyncio.wait((controller.answer,), timeout=limit)
-        if not done:
-            detail = f"no answer within {limit} s"
-            controller.interrupt(Hangup(Side.US, detail, CallStatus.NO_ANSWER))
-            return None
-        outcome = controller.answer.result()
-        if isinstance(outcome, Failed):
-            controller.call.sip_status = outcome.status
-            controller.call.end_detail = f"{outcome.status} {outcome.reason}"
-            controller.fail(status_of(outcome.status), outcome.at_ns)
-        return outcome
+    from callrouter.calls.controller import Controller
+    from callrouter.calls.steps.context import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,27 +32,6 @@ class Screening:
     order: GoTo
     context: Context
     done: asyncio.Future[bool]
-
-
-@dataclass(slots=True)
-class Driven(Step):
-    """Answered, and waiting for what the parent wants."""
-
-    child: Child
-
-    async def perform(self, controller: Controller) -> Step | None:
-        from callrouter.calls.dispatching import Dispatching
-
-        self.child.settled.set()
-        screening = await self.child.orders.get()
-
-        def back(_: Controller) -> Step:
-            if not screening.done.done():
-                screening.done.set_result(True)
-            return Driven(self.child)
-
-        context = replace(screening.context, at_end=back)
-        return Dispatching(screening.order, Cause.VERB, context)
 
 
 @dataclass(slots=True)
@@ -169,7 +59,7 @@ class Child:
         return DialResult(status, call.sip_status, call.sip_call_id, call.sip_headers)
 
     def start(self) -> None:
-        step = Placing(self.target, self.control, lambda _: Driven(self))
+        step = steps.Placing(self.target, self.control, lambda _: steps.Driven(self))
         self.controller.services.exchange.spawn(self.controller, step)
 
     async def answered(self) -> bool:
@@ -244,12 +134,10 @@ async def place(parent: Controller, context: Context, target: DialTarget) -> Chi
     screen = replace(
         context, control=control, screening=True, on_behalf_of=mother.facts.account_sid, granted=None
     )
-    return Child(Controller(call, services), target, grant, control, screen)
+    return Child(parent.dialled(call), target, grant, control, screen)
 
 
 async def _permission(parent: Controller, target: DialTarget) -> BridgeGrant | FailedChild:
-    from callrouter.calls.dispatching import request_for
-
     answer = await parent.services.dispatcher.dispatch(request_for(parent, target.uri, Cause.VERB))
     if isinstance(answer, BridgeGrant):
         return answer
@@ -261,16 +149,6 @@ async def _permission(parent: Controller, target: DialTarget) -> BridgeGrant | F
     elif isinstance(answer, NoOutlet):
         parent.warn(13224, answer.message)
     return FailedChild(DialResult(CallStatus.FAILED, status, ""))
-
-
-def detach(controller: Controller) -> None:
-    """A dialled call gets instructions of its own: it leaves the bridge and its parent's scope."""
-    if controller.call.facts.parent_sid and not controller.detached.is_set():
-        controller.call.split_from = controller.call.facts.session_sid
-        if controller.control is not None:
-            holder = replace(controller.control.holder, driven_by="")
-            controller.control = replace(controller.control, holder=holder)
-        controller.detached.set()
 
 
 def _callbacks(target: DialTarget) -> tuple[StatusCallback, ...]:

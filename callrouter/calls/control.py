@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from callrouter.calls import steps
 from callrouter.calls.call import Call, StatusCallback
-from callrouter.calls.child import Placing
 from callrouter.calls.controller import Controller
-from callrouter.calls.dispatching import (
-    INLINE,
-    Apologizing,
-    Dispatching,
-    Inline,
-    Refused,
-    carry_out,
-    request_for,
-)
+from callrouter.calls.question import INLINE, request_for
 from callrouter.calls.services import Services
-from callrouter.calls.step import Step
+from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, DocumentError
 from callrouter.ports import CallStatus, DialTarget, GoTo, Hangup, Interrupt, NewCall, Side
 from dispatcher.grant import InlineGrant, NoOutlet, Refusal, ResumeGrant
@@ -115,14 +107,14 @@ class Originating(Step):
 
     async def perform(self, controller: Controller) -> Step | None:
         order = self._order
-        asked = Dispatching(GoTo(order.target or INLINE, order.method), Cause.API)
+        asked = steps.Dispatching(GoTo(order.target or INLINE, order.method), Cause.API)
         grant = await controller.services.dispatcher.dispatch(
             request_for(controller, asked.order.target, Cause.API, method=order.method)
         )
         if isinstance(grant, Refusal):
-            return Refused(grant)
+            return steps.Refused(grant)
         if isinstance(grant, NoOutlet | ResumeGrant):
-            return Apologizing(DocumentError(f"{order.target} cannot begin a call", code=11100))
+            return steps.Apologizing(DocumentError(f"{order.target} cannot begin a call", code=11100))
         uri = order.to if ":" in order.to else f"tel:{order.to}"
         target = DialTarget(
             uri,
@@ -136,7 +128,7 @@ class Originating(Step):
         def answered(controller: Controller) -> Step | None:
             controller.limit(order.time_limit_seconds, "time limit of the order reached")
             if isinstance(grant, InlineGrant):
-                return Inline(order.twiml, grant)
-            return carry_out(controller, grant, asked)
+                return steps.Inline(order.twiml, grant)
+            return steps.carry_out(controller, grant, asked)
 
-        return Placing(target, grant.control, answered, order.caller_name)
+        return steps.Placing(target, grant.control, answered, order.caller_name)

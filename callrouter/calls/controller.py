@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import structlog
 
+from callrouter.calls import steps
 from callrouter.calls.call import Call
 from callrouter.calls.leg import Leg
 from callrouter.calls.services import Services
-from callrouter.calls.step import Step
+from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, CallGone
 from callrouter.ports import (
     Answered,
@@ -119,14 +120,12 @@ class Controller:
             work.cancel()
 
     async def _divert(self, step: Step | None, cause: Interrupt) -> Step | None:
-        from callrouter.calls.dispatching import instructions_of
-
         owed = None if step is None else await step.owed(self, cause)
         match cause:
             case Hangup() | Shutdown():
                 return owed
             case Replace() | Transfer():
-                return instructions_of(self, cause)
+                return steps.instructions_of(self, cause)
 
     # ------------------------------------------------------------------ interrupts
 
@@ -270,6 +269,21 @@ class Controller:
             self._documents.popleft()
         self._documents.append(now)
         return len(self._documents) <= self.services.settings.max_documents_per_minute
+
+    # ------------------------------------------------------------------ relations
+
+    def dialled(self, call: Call) -> Controller:
+        """The controller of a call that this one dials."""
+        return Controller(call, self.services)
+
+    def detach(self) -> None:
+        """A dialled call gets instructions of its own: it leaves the bridge and its parent's scope."""
+        if not self.call.facts.parent_sid or self.detached.is_set():
+            return
+        self.call.split_from = self.call.facts.session_sid
+        if self.control is not None:
+            self.control = replace(self.control, holder=replace(self.control.holder, driven_by=""))
+        self.detached.set()
 
     # ------------------------------------------------------------------ facts
 

@@ -12,7 +12,7 @@ from callrouter.ports import Shutdown
 
 if TYPE_CHECKING:
     from callrouter.calls.controller import Controller
-    from callrouter.calls.step import Step
+    from callrouter.calls.steps.step import Step
 
 logger = structlog.get_logger(__name__)
 

@@ -6,12 +6,12 @@ from urllib.parse import unquote
 
 import structlog
 
+from callrouter.calls import steps
 from callrouter.calls.call import Call, StatusCallback
 from callrouter.calls.controller import Controller
-from callrouter.calls.dispatching import Dispatching
 from callrouter.calls.leg import Leg
 from callrouter.calls.services import Services
-from callrouter.calls.step import Step
+from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, MediaUnavailable
 from callrouter.ports import CallStatus, GoTo, SipLeg
 from dispatcher.grant import NumberMapping
@@ -99,7 +99,7 @@ class Arriving(Step):
             leg.depart()
         services.log.changed(call)
         order = GoTo(self._mapping.target, self._mapping.method)
-        return Dispatching(order, Cause.ARRIVAL)
+        return steps.Dispatching(order, Cause.ARRIVAL)
 
     def _refuse(self, controller: Controller, error: CallError) -> None:
         self._sip.reject(error.sip_status, "", (("Retry-After", RETRY_AFTER),))

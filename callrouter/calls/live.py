@@ -11,6 +11,7 @@ import structlog
 
 from callrouter.calls import recording
 from callrouter.calls.child import Child, FailedChild, place
+from callrouter.calls.question import resolve
 from callrouter.errors import CallGone
 from callrouter.ports import (
     ChildCall,
@@ -28,7 +29,7 @@ from callrouter.ports import (
 
 if TYPE_CHECKING:
     from callrouter.calls.controller import Controller
-    from callrouter.calls.running import Context
+    from callrouter.calls.steps.context import Context
 
 logger = structlog.get_logger(__name__)
 
@@ -78,8 +79,6 @@ class ScopedCall:
         return self._context.screening
 
     def resolve(self, url: str) -> str:
-        from callrouter.calls.dispatching import resolve
-
         return resolve(self._context.url, url)
 
     def warn(self, code: int, message: str, line: int = 0) -> None:

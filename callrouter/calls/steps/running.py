@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from callrouter.calls import steps
 from callrouter.calls.live import ScopedCall
-from callrouter.calls.step import Step
-from callrouter.errors import CallError, CallGone
+from callrouter.calls.question import INLINE, request_for
+from callrouter.calls.steps.context import Context
+from callrouter.calls.steps.step import Step
+from callrouter.errors import CallError, CallGone, DocumentError
 from callrouter.ports import CallStatus, Connect, Finish, GoTo, Hangup, Interrupt, Next, Outcome, Refuse, Side
 from callrouter.verbs.program import Program
-from dispatcher.grant import BridgeGrant, Control
+from dispatcher.grant import InlineGrant, Refusal
 from metering.interval import Cause
 
 if TYPE_CHECKING:
     from callrouter.calls.controller import Controller
-
-
-def nothing(controller: Controller) -> Step | None:
-    """The end of a document is the end of the call."""
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Under whose control, and from where, a document runs."""
-
-    control: Control
-    url: str
-    """Base of relative URLs and default of `action`; "" for a document that came with a request."""
-    screening: bool = False
-    on_behalf_of: str = ""
-    granted: BridgeGrant | None = None
-    """For the bridge's own document: the permission it was made from."""
-    fallback_used: bool = False
-    """The document came from the fallback URL: another failure is final."""
-    at_end: Callable[[Controller], Step | None] = nothing
-    """What follows when the verbs run out; by default the call ends."""
 
 
 @dataclass(slots=True)
@@ -69,14 +49,11 @@ class Running(Step):
 
     def follow(self, controller: Controller, outcome: Outcome) -> Step | None:
         """The step an outcome of this document's current verb leads to."""
-        from callrouter.calls.bridging import Bridging
-        from callrouter.calls.dispatching import Dispatching
-
         match outcome:
             case Next():
                 return self.onward()
             case GoTo():
-                return Dispatching(
+                return steps.Dispatching(
                     outcome, Cause.VERB, self.context, origin=self, promised=self._is_promised(controller)
                 )
             case Finish():
@@ -86,20 +63,18 @@ class Running(Step):
                 _refuse(controller, outcome)
                 return None
             case Connect():
-                return Bridging(outcome, self)
+                return steps.Bridging(outcome, self)
 
     def onward(self) -> Running:
         """The verb that follows."""
         return Running(self.context, self.program, self.index + 1)
 
     async def owed(self, controller: Controller, cause: Interrupt) -> Step | None:
-        from callrouter.calls.dispatching import LastRequest
-
         if self.live is None:
             return None
         outcome = self.program.verbs[self.index].interrupted(self.live, cause)
         if isinstance(outcome, GoTo) and not self.context.screening:
-            return LastRequest(outcome, self.context)
+            return steps.LastRequest(outcome, self.context)
         return None
 
     def _is_promised(self, controller: Controller) -> bool:
@@ -109,10 +84,8 @@ class Running(Step):
         return self.program.verbs[self.index].interrupted(self.live, Hangup(Side.CALLER)) is not None
 
     def _failed(self, controller: Controller, error: CallError) -> Step | None:
-        from callrouter.calls.dispatching import failed
-
         line = self.program.verbs[self.index].line
-        return failed(controller, error, replace(self.context), line=line)
+        return steps.failed(controller, error, replace(self.context), line=line)
 
 
 def _refuse(controller: Controller, outcome: Refuse) -> None:
@@ -124,3 +97,35 @@ def _refuse(controller: Controller, outcome: Refuse) -> None:
     call.sip_status = outcome.status
     call.end_detail = "rejected by document"
     call.status = CallStatus.BUSY if outcome.status == 486 else CallStatus.NO_ANSWER
+
+
+@dataclass(slots=True)
+class Inline(Step):
+    """Run a document that came with a REST request; without a grant yet, ask for one first."""
+
+    twiml: str
+    grant: InlineGrant | None = None
+
+    async def perform(self, controller: Controller) -> Step | None:
+        answer = self.grant or await controller.services.dispatcher.dispatch(
+            request_for(controller, INLINE, Cause.API)
+        )
+        if isinstance(answer, Refusal):
+            return steps.Refused(answer)
+        if not isinstance(answer, InlineGrant):
+            return steps.Apologizing(
+                DocumentError("the dispatcher did not grant an inline document", code=12400)
+            )
+        await controller.take(answer.control, Cause.API)
+        return run(controller, self.twiml.encode(), "text/xml", Context(answer.control, ""))
+
+
+def run(controller: Controller, body: bytes, content_type: str, context: Context) -> Step:
+    """Compile `body` and begin with its first verb.  A document that cannot be compiled fails."""
+    try:
+        program = controller.services.compile(body, content_type, context.url)
+    except DocumentError as error:
+        return steps.failed(controller, error, context)
+    for warning in program.warnings:
+        controller.warn(warning.code, warning.message, warning.line, level=warning.level.value)
+    return Running(context, program)

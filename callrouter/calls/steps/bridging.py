@@ -6,17 +6,20 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from callrouter.calls import recording
+from callrouter.calls import recording, steps
 from callrouter.calls.child import Child
 from callrouter.calls.leg import DigitQueue
 from callrouter.calls.live import ScopedCall
-from callrouter.calls.running import Running, nothing
-from callrouter.calls.step import Step
+from callrouter.calls.steps.context import Context, nothing
+from callrouter.calls.steps.step import Step
 from callrouter.ports import Bridged, CallStatus, Connect, GoTo, Hangup, Interrupt, Join, Part, Shutdown, Side
+from dispatcher.grant import BridgeGrant
 from metering.interval import Cause
+from modules.library.bridge import document
 
 if TYPE_CHECKING:
     from callrouter.calls.controller import Controller
+    from callrouter.calls.steps.running import Running
 
 EndedBy = Literal["caller", "callee", "star", "time-limit", "redirected", "us"]
 
@@ -43,9 +46,7 @@ class Bridging(Step):
             await self._end_child()
         target = self._mapped(controller)
         if target:
-            from callrouter.calls.dispatching import Dispatching
-
-            return Dispatching(GoTo(target), Cause.EVENT)
+            return steps.Dispatching(GoTo(target), Cause.EVENT)
         await controller.take(self.resume.context.control, Cause.RESUME)
         self.resume.context = (
             replace(self.resume.context, granted=None, at_end=nothing)
@@ -113,15 +114,39 @@ class Bridging(Step):
             child.controller.interrupt(Hangup(Side.US, "the other end hung up", CallStatus.COMPLETED))
 
     async def owed(self, controller: Controller, cause: Interrupt) -> Step | None:
-        from callrouter.calls.dispatching import LastRequest
-
         await self._end_child()
         if not isinstance(cause, Hangup | Shutdown):
             return None
         outcome = self.order.after(self.ended or Bridged(0, "caller"))
-        return LastRequest(outcome, self.resume.context) if isinstance(outcome, GoTo) else None
+        return steps.LastRequest(outcome, self.resume.context) if isinstance(outcome, GoTo) else None
 
 
 async def _star(digits: DigitQueue) -> None:
     while await digits.next() != "*":
         pass
+
+
+@dataclass(slots=True)
+class Joining(Step):
+    """Give the call to the bridge: its document is a Dial of the granted address."""
+
+    grant: BridgeGrant
+    cause: Cause
+
+    async def perform(self, controller: Controller) -> Step | None:
+        await controller.take(self.grant.control, self.cause)
+        body = document(self.grant.uri, dict(self.grant.parameters))
+        return steps.run(
+            controller,
+            body,
+            "text/xml",
+            Context(self.grant.control, "", granted=self.grant, at_end=_not_joined),
+        )
+
+
+def _not_joined(controller: Controller) -> Step | None:
+    """The bridge did not come about: the flow may know what then."""
+    if controller.control is None:
+        return None
+    target = controller.services.dispatcher.event(controller.control, "failed")
+    return steps.Dispatching(GoTo(target), Cause.EVENT) if target else None

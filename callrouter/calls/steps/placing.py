@@ -1,0 +1,123 @@
+"""Outgoing calls: the INVITE, and what a dialled call does while its parent drives it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from callrouter.calls import steps
+from callrouter.calls.leg import Leg
+from callrouter.calls.steps.step import Step
+from callrouter.errors import CallError
+from callrouter.ports import Answered, CallStatus, DialTarget, Failed, Hangup, OutgoingCall, Side
+from dispatcher.grant import Control
+from metering.interval import Cause
+
+if TYPE_CHECKING:
+    from callrouter.calls.child import Child
+    from callrouter.calls.controller import Controller
+
+_STATUS_OF_SIP = {
+    404: CallStatus.FAILED,
+    408: CallStatus.NO_ANSWER,
+    480: CallStatus.NO_ANSWER,
+    486: CallStatus.BUSY,
+    487: CallStatus.NO_ANSWER,
+    600: CallStatus.BUSY,
+    603: CallStatus.BUSY,
+}
+
+
+def status_of(sip_status: int) -> CallStatus:
+    """CallStatus of a final refusal (twiml.md §1.4)."""
+    return _STATUS_OF_SIP.get(sip_status, CallStatus.FAILED)
+
+
+@dataclass(slots=True)
+class Placing(Step):
+    """Send the INVITE and wait for its end; then `then`."""
+
+    target: DialTarget
+    control: Control
+    then: Callable[[Controller], Step | None]
+    caller_name: str = ""
+
+    async def perform(self, controller: Controller) -> Step | None:
+        await controller.take(self.control, Cause.ARRIVAL)
+        if not await self._invite(controller):
+            return None
+        outcome = await self._outcome(controller)
+        if not isinstance(outcome, Answered):
+            return None
+        leg = controller.leg()
+        leg.connect(outcome.audio)
+        if leg.sip is not None:
+            controller.call.sip_headers = dict(outcome.headers)
+        await controller.answered(outcome.at_ns)
+        if self.target.send_digits:
+            await leg.send_digits(self.target.send_digits)
+        return self.then(controller)
+
+    async def _invite(self, controller: Controller) -> bool:
+        call, services, target = controller.call, controller.services, self.target
+        uri = target.uri.removeprefix("tel:")
+        try:
+            route = await services.signalling.route(uri)
+            call.leg = Leg(services.media, services.clock, route.family)
+        except CallError as error:
+            controller.warn(error.code, str(error))
+            call.sip_status = error.sip_status
+            call.end_detail = str(error)[:250]
+            controller.fail()
+            return False
+        call.leg.on_lost = controller.on_audio_lost
+        controller.enter(CallStatus.INITIATED)
+        call.leg.sip = services.signalling.place(
+            OutgoingCall(
+                target=uri,
+                caller=target.caller_id or call.from_,
+                caller_name=self.caller_name,
+                local=call.leg.local,
+                headers=target.headers,
+                username=target.username,
+                password=target.password,
+            ),
+            controller.on_signal,
+        )
+        call.sip_call_id = call.leg.sip.call_id
+        return True
+
+    async def _outcome(self, controller: Controller) -> Answered | Failed | None:
+        limit = self.target.timeout_seconds
+        done, _ = await asyncio.wait((controller.answer,), timeout=limit)
+        if not done:
+            detail = f"no answer within {limit} s"
+            controller.interrupt(Hangup(Side.US, detail, CallStatus.NO_ANSWER))
+            return None
+        outcome = controller.answer.result()
+        if isinstance(outcome, Failed):
+            controller.call.sip_status = outcome.status
+            controller.call.end_detail = f"{outcome.status} {outcome.reason}"
+            controller.fail(status_of(outcome.status), outcome.at_ns)
+        return outcome
+
+
+@dataclass(slots=True)
+class Driven(Step):
+    """Answered, and waiting for what the parent wants."""
+
+    child: Child
+
+    async def perform(self, controller: Controller) -> Step | None:
+        self.child.settled.set()
+        screening = await self.child.orders.get()
+
+        def back(_: Controller) -> Step:
+            if not screening.done.done():
+                screening.done.set_result(True)
+            return Driven(self.child)
+
+        context = replace(screening.context, at_end=back)
+        return steps.Dispatching(screening.order, Cause.VERB, context)
