@@ -10,13 +10,13 @@ that are built once (module constants with bound parameters) are compiled once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import Engine, Executable, MetaData, RowMapping, create_engine, event
+from sqlalchemy import Engine, Executable, MetaData, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -73,7 +73,7 @@ class Database:
 
     async def read(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
-    ) -> Sequence[RowMapping]:
+    ) -> list[dict[str, Any]]:
         """The rows of a query, as of the last commit."""
         return await self._loop.run_in_executor(self._pool, self._select, statement, parameters)
 
@@ -109,9 +109,9 @@ class Database:
             raise RuntimeError("the database is closed")
         self._thread.submit(job)
 
-    def _select(self, statement: Executable, parameters: Mapping[str, Any] | None) -> Sequence[RowMapping]:
+    def _select(self, statement: Executable, parameters: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         with self._reading.connect() as connection:
-            return connection.execute(statement, parameters).mappings().all()
+            return [dict(row) for row in connection.execute(statement, parameters).mappings()]
 
     def _from_thread(self, function: Callable[[list[Job]], None], jobs: list[Job]) -> None:
         try:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import heapq
 import os
 import secrets
 from bisect import bisect_right
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ class JournalUnwritable(CallError):
     sip_status = 503
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Waiter:
+    sequence: int
+    future: asyncio.Future[None] = field(compare=False)
+
+
 class Journal:
     """Built by `Journal.open`; used from one event loop."""
 
@@ -74,7 +81,7 @@ class Journal:
         self._loop = asyncio.get_running_loop()
         self._position = position
         self._next = position.sequence + 1
-        self._waiting: deque[tuple[int, asyncio.Future[int]]] = deque()
+        self._waiting: list[_Waiter] = []
         self._grown = asyncio.Event()
         self._snapshots: dict[str, Callable[[], Any]] = {}
         self._writable = True
@@ -124,18 +131,19 @@ class Journal:
 
     async def append(self, kind: str, body: Mapping[str, Any]) -> int:
         """Write a fact; its sequence, once it is on disk.  Raises `JournalUnwritable`."""
-        return await self.submit(kind, body)
-
-    def submit(self, kind: str, body: Mapping[str, Any]) -> Awaitable[int]:
-        """Like `append`, but in order at once, even if nobody awaits the result yet."""
-        future: asyncio.Future[int] = self._loop.create_future()
         sequence = self.post(kind, body)
-        if not self._writable:
-            future.set_exception(JournalUnwritable(f"the journal in {self.directory} cannot be written"))
-            future.exception()  # an unawaited submit is as good as a post: no complaint about it
-        else:
-            self._waiting.append((sequence, future))
-        return future
+        await self.durable(sequence)
+        return sequence
+
+    async def durable(self, sequence: int) -> None:
+        """Return once a posted record is on disk.  Raises `JournalUnwritable`."""
+        if sequence <= self._position.sequence:
+            return
+        if not self.writable:
+            raise JournalUnwritable(f"the journal in {self.directory} cannot be written")
+        future: asyncio.Future[None] = self._loop.create_future()
+        heapq.heappush(self._waiting, _Waiter(sequence, future))
+        await future
 
     def post(self, kind: str, body: Mapping[str, Any]) -> int:
         """Write a fact with the next sync, without waiting for it; its sequence."""
@@ -222,22 +230,21 @@ class Journal:
             log.info("journal_writable_again", directory=str(self.directory))
         if self._metrics is not None:
             self._metrics.observe("journal_sync_seconds", seconds)
-        while self._waiting and self._waiting[0][0] <= position.sequence:
-            sequence, future = self._waiting.popleft()
+        while self._waiting and self._waiting[0].sequence <= position.sequence:
+            future = heapq.heappop(self._waiting).future
             if not future.done():
-                future.set_result(sequence)
+                future.set_result(None)
         self._grown.set()
 
     def _failed(self, error: OSError) -> None:
         if self._writable:
             log.error("journal_unwritable", directory=str(self.directory), error=str(error))
         self._writable = False
-        for _, future in self._waiting:
-            if not future.done():
-                future.set_exception(
+        for waiter in self._waiting:
+            if not waiter.future.done():
+                waiter.future.set_exception(
                     JournalUnwritable(f"the journal in {self.directory} cannot be written: {error}")
                 )
-                future.exception()
         self._waiting.clear()
 
 
@@ -299,8 +306,8 @@ def _check(directory: Path) -> tuple[list[int], Position]:
         if size < len(data):
             if found.damaged or first != firsts[-1]:
                 raise StartupError(
-                    f"{path}: journal record {first + len(found.frames)} at offset {size} is damaged although "
-                    "it had been written completely: restore the file from a backup"
+                    f"{path}: journal record {first + len(found.frames)} at offset {size} is damaged, "
+                    "although it had been written completely: restore the file from a backup"
                 )
             log.warning("journal_tail_cut", file=str(path), offset=size, bytes=len(data) - size)
         expected = first + len(found.frames)

@@ -1,0 +1,262 @@
+"""From the journal to the database: intervals, charges and their ledger entries.
+
+The journal is the truth, the database catches up: in the same transaction as the rows goes the
+position reached, so a crash anywhere repeats or loses nothing; unique keys guard that once more.
+While the database is down, the journal spools.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from sqlalchemy import bindparam, select
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+
+from callrouter.errors import StartupError
+from callrouter.storage.database import Database, Write
+from callrouter.storage.journal import Journal
+from callrouter.storage.segment import Record
+from callrouter.storage.statements import insert_once, upsert
+from callrouter.storage.tables import positions
+from metering import ledger
+from metering.charges import Charge, Prices, charges
+from metering.funds import Funds
+from metering.interval import Interval
+from metering.ledger import Transaction
+from metering.plans import decimal_text
+from metering.rating import Rated
+from metering.settings import Settings
+from metering.tables import charges as charges_table
+from metering.tables import intervals
+from metering.tracks import Changed, Tracks
+
+log = structlog.get_logger(__name__)
+
+READER = "meter"
+_PUT_INTERVAL = upsert(intervals, ("call_sid", "sequence"))
+_PUT_CHARGE = insert_once(charges_table)
+_PUT_POSITION = upsert(positions, ("journal", "reader"))
+_POSITION = select(positions.c.sequence).where(
+    positions.c.journal == bindparam("journal"), positions.c.reader == READER
+)
+_RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What some records lead to."""
+
+    intervals: dict[tuple[str, int], Interval] = field(default_factory=dict)
+    charges: list[Charge] = field(default_factory=list)
+    transactions: list[Transaction] = field(default_factory=list)
+
+    def add(self, other: _Rows) -> None:
+        self.intervals.update(other.intervals)
+        self.charges += other.charges
+        self.transactions += other.transactions
+
+    def writes(self) -> list[Write]:
+        result: list[Write] = []
+        if self.intervals:
+            result.append((_PUT_INTERVAL, [_interval_row(interval) for interval in self.intervals.values()]))
+        if self.charges:
+            result.append((_PUT_CHARGE, [_charge_row(charge) for charge in self.charges]))
+        return result + ledger.writes(self.transactions)
+
+
+class Projector:
+    """Follows one journal.  `projected` is called with each position reached."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        database: Database,
+        prices: Prices,
+        funds: Funds,
+        settings: Settings,
+        projected: Callable[[int], None],
+    ) -> None:
+        self._journal = journal
+        self._database = database
+        self._prices = prices
+        self._funds = funds
+        self._settings = settings
+        self._projected = projected
+        self._tracks = Tracks()
+        self._moved = asyncio.Event()
+        self.position = 0
+        """Everything up to here is in the database."""
+
+    async def load_position(self) -> None:
+        """Where an earlier run stopped.  Raises `StartupError` if the journal is shorter than that."""
+        rows = await self._database.read(_POSITION, {"journal": self._journal.identity})
+        self.position = rows[0]["sequence"] if rows else 0
+        last = self._journal.position.sequence
+        if self.position > last:
+            raise StartupError(
+                f"the database knows journal record {self.position} of {self._journal.directory}, which ends "
+                f"with {last}: restore the journal from a backup, or move it away to begin a new one"
+            )
+
+    async def run(self) -> None:
+        """Follow the journal until it is closed."""
+        cursor = self._journal.cursor()
+        while records := await cursor.take():
+            rows = [(record, self._rows(record)) for record in records]
+            await self._store([(record, found) for record, found in rows if record.sequence > self.position])
+
+    async def settled(self, sequence: int) -> None:
+        """Return when the database has everything up to `sequence`."""
+        while self.position < sequence:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _rows(self, record: Record) -> _Rows:
+        rows = _Rows()
+        for change in self._tracks.apply(record.kind, record.body):
+            if isinstance(change, Changed):
+                interval = change.interval
+                rows.intervals[interval.call.call_sid, interval.sequence] = interval
+            elif record.sequence > self.position:
+                rows.charges += charges(change.track.intervals, self._prices)
+        for charge in rows.charges:
+            rows.transactions += self._transactions(charge)
+        return rows
+
+    def _transactions(self, charge: Charge) -> list[Transaction]:
+        plan = charge.scope.plan
+        if plan is None:
+            log.error("plan_unknown", plan=charge.scope.holder.plan, module=charge.scope.holder.module)
+            return []
+        transaction = ledger.charge_transaction(
+            charge,
+            self._funds.payer(charge.scope.payer, plan.currency),
+            currency=plan.currency,
+            at_ms=charge.last_ms,
+            platform_basis_points=self._settings.platform_share_basis_points,
+        )
+        return [transaction] if transaction else []
+
+    async def _store(self, rows: Sequence[tuple[Record, _Rows]]) -> None:
+        if not rows:
+            return
+        together = _Rows()
+        for _, found in rows:
+            together.add(found)
+        last = rows[-1][0].sequence
+        try:
+            if writes := together.writes():
+                await self._write(writes, last)
+            self._funds.posted(together.transactions)
+        except SQLAlchemyError as error:
+            if len(rows) == 1:
+                # One record the database will never take must not hold up all that follow.
+                log.error("journal_record_refused", sequence=last, kind=rows[0][0].kind, error=str(error))
+            else:
+                for row in rows:
+                    await self._store([row])
+                return
+        self.position = last
+        self._moved.set()
+        self._projected(last)
+        self._journal.release(last)
+
+    async def _write(self, writes: Sequence[Write], sequence: int) -> None:
+        """Write until the database takes or refuses it."""
+        position = {"journal": self._journal.identity, "reader": READER, "sequence": sequence}
+        attempt = 0
+        while True:
+            try:
+                await self._database.write(*writes, (_PUT_POSITION, position))
+            except (OperationalError, InterfaceError) as error:
+                await self._pause(error, attempt)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                await self._pause(error, attempt)
+            else:
+                if attempt:
+                    log.info("database_caught_up", sequence=sequence)
+                return
+            attempt += 1
+
+    async def _pause(self, error: SQLAlchemyError, attempt: int) -> None:
+        if attempt == 0:
+            log.error("database_unavailable", error=str(error), spooled_from=self.position + 1)
+        await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
+
+
+def _interval_row(interval: Interval) -> dict[str, Any]:
+    call, holder = interval.call, interval.holder
+    return {
+        "call_sid": call.call_sid,
+        "sequence": interval.sequence,
+        "session_sid": call.session_sid,
+        "parent_sid": call.parent_sid,
+        "account_sid": call.account_sid,
+        "key_number": call.key_number,
+        "module": holder.module,
+        "owner": holder.owner,
+        "mode": holder.mode.value,
+        "instance": holder.instance,
+        "application": holder.application,
+        "via": holder.via,
+        "on_behalf_of": holder.on_behalf_of,
+        "driven_by": holder.driven_by,
+        "plan": holder.plan,
+        "start_ms": interval.start_ms,
+        "cause": interval.cause.value,
+        "end_ms": interval.end_ms,
+        "end_cause": interval.end_cause.value if interval.end_cause else None,
+        "estimated": interval.estimated,
+    }
+
+
+def _charge_row(charge: Charge) -> dict[str, Any]:
+    scope, call, rated = charge.scope, charge.first.call, charge.rated
+    plan = scope.plan
+    return {
+        "key": scope.key,
+        "call_sid": call.call_sid,
+        "session_sid": call.session_sid,
+        "account_sid": scope.payer,
+        "key_number": call.key_number,
+        "module": scope.holder.module,
+        "owner": scope.holder.owner,
+        "mode": scope.holder.mode.value,
+        "plan": plan.code if plan else scope.holder.plan,
+        "plan_version": plan.version_at(charge.first.start_ms).number if plan else 0,
+        "status": "rated" if plan else "unrated",
+        "start_ms": charge.first.start_ms,
+        "duration_ms": scope.duration_ms,
+        "billed_ms": rated.billed_ms,
+        "amount_micro": rated.amount_micro,
+        "currency": plan.currency if plan else "",
+        "exact": str(rated.exact),
+        "detail": json.dumps(_detail(rated)),
+    }
+
+
+def _detail(rated: Rated) -> dict[str, Any]:
+    """Enough to derive the charge again by hand."""
+    return {
+        "connect_fee": decimal_text(rated.connect_fee),
+        "segments": [
+            {
+                "version": segment.version,
+                "band": segment.band,
+                "slot": segment.slot,
+                "from_ms": segment.from_ms,
+                "increments": segment.increments,
+                "increment_ms": segment.rate.increment_ms,
+                "price": decimal_text(segment.rate.price),
+                "unit_ms": segment.rate.unit_ms,
+            }
+            for segment in rated.segments
+        ],
+    }
