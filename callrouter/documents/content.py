@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callrouter.documents.element import Document, Element
-from callrouter.documents.parse import EMPTY, TOO_LARGE, parse
+from callrouter.documents.parse import EMPTY, TOO_LARGE, codec_named, parse
 from callrouter.errors import DocumentError
 
 XML_TYPES = frozenset({"text/xml", "application/xml", "text/html", "application/xhtml+xml"})
@@ -40,10 +40,7 @@ def _plain(body: bytes, charset: str) -> Document:
     except DocumentError as error:
         if error.code in (EMPTY, TOO_LARGE):
             raise
-    try:
-        text = body.decode(charset or "utf-8", "replace")
-    except LookupError:
-        text = body.decode("utf-8", "replace")
+    text = body.decode(codec_named(charset) or "utf-8", "replace")
     return _then_hang_up(Element("Say", {}, (text,), 1))
 
 

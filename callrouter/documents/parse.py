@@ -40,7 +40,10 @@ _CODECS = {
     "iso-8859-1": "latin-1",
     "latin1": "latin-1",
     "latin-1": "latin-1",
+    "iso-8859-2": "iso-8859-2",
     "iso-8859-15": "iso-8859-15",
+    "windows-1250": "cp1250",
+    "windows-1251": "cp1251",
     "windows-1252": "cp1252",
     "cp1252": "cp1252",
 }
@@ -98,8 +101,13 @@ def _codec(body: bytes, charset: str) -> str:
     return "utf-8"
 
 
+def codec_named(charset: str) -> str | None:
+    """Python's name of an accepted encoding, None for any other."""
+    return _CODECS.get(charset.strip().lower())
+
+
 def _known_codec(name: str) -> str:
-    codec = _CODECS.get(name.strip().lower())
+    codec = codec_named(name)
     if codec is None:
         raise DocumentError(f"encoding {name!r} is not supported; send the document as UTF-8", line=1)
     return codec

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from callrouter.documents.content import read
 from callrouter.documents.element import Document, Element
-from callrouter.documents.finding import UNEXPECTED, Finding, Level, warning
+from callrouter.documents.finding import UNEXPECTED, Finding, warning
 from callrouter.errors import DocumentError
 from callrouter.ports import Verb
 from callrouter.verbs.failing import Failing
@@ -15,7 +15,8 @@ from callrouter.verbs.registry import VERBS
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Verbs in the order they run, and what is wrong with the document they came from."""
+    """Verbs in the order they run, and what is wrong with the document they came from.  What is too
+    wrong to run is no warning but a `Failing` verb, which tells when its turn comes."""
 
     verbs: tuple[Verb, ...]
     warnings: tuple[Finding, ...] = ()
@@ -43,9 +44,7 @@ def _verb(element: Element, findings: list[Finding]) -> Verb | None:
     try:
         return parse(element, findings)
     except DocumentError as error:
-        line = error.line or element.line
-        findings.append(Finding(line, Level.ERROR, error.code, str(error)))
-        return Failing(line, error.code, str(error))
+        return Failing(error.line or element.line, error.code, str(error))
 
 
 def _unknown(name: str) -> str:
