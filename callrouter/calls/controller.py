@@ -233,8 +233,6 @@ class Controller:
         self._metered = True
         meter, call = self.services.meter, self.call
         await meter.begin(call.facts, holder, at_ns=call.created_ns, cause=Cause.ARRIVAL)
-        if self.over.is_set():
-            meter.post_end(call.sid, at_ns=self._over_ns, cause=Cause.HANGUP)
 
     def _holder(self, control: Control) -> Holder:
         return control.holder if self.call.is_answered else replace(control.holder, mode=Mode.SETUP)
@@ -250,12 +248,16 @@ class Controller:
             services.settings.max_call_seconds, self.interrupt, Hangup(Side.US, "maximum call length reached")
         )
         self._timers.append(limit)
-        if call.leg is not None and call.leg.sip is not None:
-            services.meter.save_dialog(call.sid, call.leg.sip.dialog_state())
         if self._metered and self.control is not None and not self.over.is_set():
-            await services.meter.transfer(
-                call.sid, self._holder(self.control), at_ns=at_ns, cause=Cause.ANSWER
+            holder = self._holder(self.control)
+            await asyncio.gather(
+                services.meter.transfer(call.sid, holder, at_ns=at_ns, cause=Cause.ANSWER),
+                services.meter.save_dialog(call.sid, self._dialog_state()),
             )
+
+    def _dialog_state(self) -> str:
+        sip = self.call.leg.sip if self.call.leg is not None else None
+        return sip.dialog_state() if sip is not None else ""
 
     def limit(self, seconds: int, detail: str) -> None:
         """Hang up when `seconds` have passed."""
@@ -320,6 +322,8 @@ class Controller:
         self.ringing.set()
         if not self._metered:
             await self.start_track(Holder("platform.router", "platform", Mode.SETUP))
+        # Where the conversation ended before the track had begun, the track is still open.
+        await self.services.meter.end(self.call.sid, at_ns=self._over_ns, cause=Cause.HANGUP)
         if call.leg is not None:
             call.leg.close()
         if call.is_answered:

@@ -128,7 +128,7 @@ def party_of(uri: str) -> str:
     if not uri:
         return ""
     start, end = uri.find("<"), uri.find(">")
-    bare = uri[start + 1 : end] if 0 <= start < end else uri.partition(";")[0]
+    bare = uri[start + 1 : end] if 0 <= start < end else uri
     user = user_of(bare)
     digits = user.removeprefix("+")
-    return user if digits.isdigit() else bare
+    return user if digits.isdigit() else bare.partition(";")[0]

@@ -78,7 +78,7 @@ class TrackingMeter:
         if track.end_ns is None:
             track.end_ns = max(at_ns, track.rows[-1][0])
 
-    def save_dialog(self, call_sid: str, state: str) -> None:
+    async def save_dialog(self, call_sid: str, state: str) -> None:
         self.dialogs[call_sid] = state
 
     def drop_dialog(self, call_sid: str) -> None:
