@@ -1,0 +1,305 @@
+"""The shell around the core: feed, drain, send, arm one timer, close."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from callrouter.errors import StartupError
+from callrouter.ports import Clock, Metrics, SignalEvent
+from callrouter.sip.protocol.agent import Agent, NewCall, family_of
+from callrouter.sip.protocol.hop import Hop, Listener, Packet
+from callrouter.sip.protocol.message import Message, Request, Response, Unframeable, parse
+from callrouter.sip.protocol.methods import KNOWN
+from callrouter.sip.protocol.session import Session
+from callrouter.sip.resolver import Resolver, Unresolvable
+from callrouter.sip.settings import Listen, Settings
+from callrouter.sip.transport_tcp import TcpConnection
+from callrouter.sip.transport_udp import UdpTransport
+
+log = structlog.get_logger(__name__)
+Deliver = Callable[[Session, SignalEvent | NewCall], None]
+
+
+class Endpoint:
+    """Sockets and connections of one core, and its clock."""
+
+    def __init__(
+        self, settings: Settings, agent: Agent, clock: Clock, metrics: Metrics, deliver: Deliver
+    ) -> None:
+        self._settings = settings
+        self._agent = agent
+        self._clock = clock
+        self._metrics = metrics
+        self._deliver = deliver
+        self.resolver = Resolver(clock)
+        self.head_timeout_seconds = settings.head_timeout_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._udp: dict[int, UdpTransport] = {}
+        self._servers: list[asyncio.Server] = []
+        self._connections: dict[int, TcpConnection] = {}
+        self._by_address: dict[tuple[str, int], TcpConnection] = {}
+        self._connecting: dict[tuple[str, int], list[Packet]] = {}
+        self._last_connection = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self._is_pumping = False
+
+    # -- opening and closing
+
+    async def open(self) -> None:
+        """Bind everything.  Raises `StartupError` naming the address that cannot be had."""
+        self._loop = asyncio.get_running_loop()
+        for index, listen in enumerate(self._settings.listen):
+            try:
+                port = await self._bind(index, listen, self._loop)
+            except OSError as failure:
+                await self.close()
+                error = failure.__cause__ if isinstance(failure.__cause__, OSError) else failure
+                raise StartupError(
+                    f"cannot listen for SIP on {listen.transport} {listen.host} port {listen.port}: "
+                    f"{error.strerror or error}; see who has it with `ss -lnp '( sport = :{listen.port} )'`, "
+                    "or change `sip.listen`"
+                ) from failure
+            self._agent.listeners.append(
+                Listener(
+                    listen.transport,
+                    listen.advertise or listen.host,
+                    listen.advertise_port or port,
+                    family_of(listen.host),
+                )
+            )
+
+    async def _bind(self, index: int, listen: Listen, loop: asyncio.AbstractEventLoop) -> int:
+        address = (listen.host, listen.port)
+        if listen.transport == "udp":
+            transport, protocol = await loop.create_datagram_endpoint(
+                lambda: UdpTransport(index, self.datagram), local_addr=address
+            )
+            self._udp[index] = protocol
+            return int(transport.get_extra_info("sockname")[1])
+        server = await loop.create_server(lambda: TcpConnection(self, index, is_ours=False), *address)
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections.values()):
+            connection.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for socket in self._udp.values():
+            socket.close()
+        for server in self._servers:
+            await server.wait_closed()
+        self._udp.clear()
+        self._servers.clear()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the background; `close` cancels what is left of it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("sip_background_failed", exc_info=task.exception())
+
+    # -- feeding
+
+    def datagram(self, data: bytes, hop: Hop) -> None:
+        try:
+            message = parse(data.lstrip(b"\r\n"))
+        except Unframeable as error:
+            if data.strip(b"\r\n\0"):  # a keep-alive is no error
+                self.malformed(error, hop)
+            return
+        self.received(message, hop)
+
+    def received(self, message: Request | Response, hop: Hop) -> None:
+        self._count_in(message, hop.transport)
+        try:
+            self._agent.receive(message, hop, self._clock.monotonic_ns())
+        except Exception:
+            # The one boundary per message: whatever a peer sends, the others' calls go on.
+            self._metrics.count("sip_errors", kind="internal")
+            log.exception("sip_message_failed", source=f"{hop.host}:{hop.port}", transport=hop.transport)
+        self.pump()
+
+    def malformed(self, error: Unframeable, hop: Hop) -> None:
+        self._metrics.count("sip_errors", kind="malformed")
+        log.debug("sip_message_malformed", source=f"{hop.host}:{hop.port}", error=str(error))
+
+    # -- draining
+
+    def pump(self) -> None:
+        """Send and deliver until there is nothing left, then look at the clock once."""
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        agent, layer = self._agent, self._agent.layer
+        try:
+            while layer.out or agent.events:
+                if layer.out:
+                    packets, layer.out = layer.out, []
+                    for packet in packets:
+                        self._send(packet)
+                if agent.events:
+                    events, agent.events = agent.events, []
+                    for session, event in events:
+                        self._deliver_one(session, event)
+        finally:
+            self._is_pumping = False
+        self._arm()
+
+    def _deliver_one(self, session: Session, event: SignalEvent | NewCall) -> None:
+        try:
+            self._deliver(session, event)
+        except Exception:
+            # A call's own handler failed: its call ends, the loop and everybody else's go on.
+            self._metrics.count("sip_errors", kind="handler")
+            log.exception("sip_event_failed", call_id=session.call_id, event_type=type(event).__name__)
+            session.hangup("", self._clock.monotonic_ns())
+
+    def _arm(self) -> None:
+        due = self._agent.timers.next_ns
+        if due is None or self._loop is None or (self._timer is not None and self._timer_ns <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        delay = max(0, due - self._clock.monotonic_ns()) / 1e9
+        self._timer_ns = due
+        self._timer = self._loop.call_later(delay, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        try:
+            self._agent.timers.run(self._clock.monotonic_ns())
+        except Exception:
+            # A timer belongs to one transaction or session; the rest must still have theirs.
+            self._metrics.count("sip_errors", kind="internal")
+            log.exception("sip_timer_failed")
+        self.pump()
+
+    # -- sending
+
+    def _send(self, packet: Packet) -> None:
+        hop = packet.hop
+        address = self.resolver.remembered(hop.host)
+        if address is None:
+            self.spawn(self._resolve_and_send(packet))
+            return
+        try:
+            if hop.transport == "udp":
+                self._udp_for(hop, address).send(packet.data, address, hop.port)
+            elif hop.transport == "tcp":
+                self._send_tcp(packet, address)
+            else:
+                raise OSError(f"nothing listens on {hop.transport}")
+        except (OSError, ValueError, OverflowError) as error:
+            self._undeliverable(packet, str(error))
+            return
+        self._count_out(packet.data, hop.transport)
+
+    async def _resolve_and_send(self, packet: Packet) -> None:
+        families = frozenset(listener.family for listener in self._agent.listeners)
+        try:
+            await self.resolver.resolve(packet.hop.host, families)
+        except Unresolvable as error:
+            self._undeliverable(packet, str(error))
+        else:
+            self._send(packet)
+        self.pump()
+
+    def _udp_for(self, hop: Hop, address: str) -> UdpTransport:
+        """The socket the hop knows, else one that can reach the address."""
+        family = family_of(address)
+        listeners = self._agent.listeners
+        own = self._udp.get(hop.listener)
+        if own is not None and listeners[hop.listener].family == family:
+            return own
+        for index, socket in self._udp.items():
+            if listeners[index].family == family:
+                return socket
+        raise OSError(f"no UDP listener of IPv{family}")
+
+    def _send_tcp(self, packet: Packet, address: str) -> None:
+        hop = packet.hop
+        key = (address, hop.port)
+        connection = self._connections.get(hop.connection) or self._by_address.get(key)
+        if connection is not None and connection.is_open:
+            connection.send(packet.data)
+        elif key in self._connecting:
+            self._connecting[key].append(packet)
+        else:
+            self._connecting[key] = [packet]
+            self.spawn(self._connect(key, hop.listener))
+
+    async def _connect(self, key: tuple[str, int], listener: int) -> None:
+        loop = asyncio.get_running_loop()
+        connection = TcpConnection(self, listener, is_ours=True)
+        error = ""
+        try:
+            async with asyncio.timeout(self.head_timeout_seconds):
+                await loop.create_connection(lambda: connection, *key)
+        except (OSError, TimeoutError) as failure:
+            error = str(failure) or "time-out"
+        for packet in self._connecting.pop(key, []):
+            try:
+                if error:
+                    raise OSError(error)
+                connection.send(packet.data)
+                self._count_out(packet.data, "tcp")
+            except OSError as failure:
+                self._undeliverable(packet, str(failure))
+        self.pump()
+
+    def _undeliverable(self, packet: Packet, error: str) -> None:
+        self._metrics.count("sip_errors", kind="send")
+        log.warning("sip_send_failed", host=packet.hop.host, port=packet.hop.port, error=error)
+        self._agent.undeliverable(packet, self._clock.monotonic_ns())
+
+    # -- connections (ConnectionOwner)
+
+    def opened(self, connection: TcpConnection, host: str, port: int, *, is_ours: bool) -> int:
+        if len(self._connections) >= self._settings.max_connections:
+            self._metrics.count("sip_errors", kind="too_many_connections")
+            return 0
+        self._last_connection += 1
+        self._connections[self._last_connection] = connection
+        self._by_address[host, port] = connection
+        return self._last_connection
+
+    def closed(self, connection: TcpConnection) -> None:
+        hop = connection.hop
+        self._connections.pop(hop.connection, None)
+        if self._by_address.get((hop.host, hop.port)) is connection:
+            del self._by_address[hop.host, hop.port]
+
+    # -- figures
+
+    def _count_in(self, message: Message, transport: str) -> None:
+        if isinstance(message, Request):
+            method = message.method if message.method in KNOWN else "other"
+            self._metrics.count("sip_messages", direction="in", method=method, transport=transport)
+        elif isinstance(message, Response):
+            labels = {"class": f"{message.status // 100}xx"}
+            self._metrics.count("sip_responses", 1, direction="in", transport=transport, **labels)
+
+    def _count_out(self, data: bytes, transport: str) -> None:
+        if data.startswith(b"SIP/2.0 "):
+            labels = {"class": f"{data[8:9].decode()}xx"}
+            self._metrics.count("sip_responses", 1, direction="out", transport=transport, **labels)
+        else:
+            method = data[: data.find(b" ")].decode()
+            self._metrics.count("sip_messages", direction="out", method=method, transport=transport)

@@ -1,0 +1,207 @@
+"""Calls as the rest of the program sees them: `ports.SipLeg` over a session of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Literal
+
+from callrouter.ports import Clock, MediaAddress, NegotiatedAudio, SignalEvent, SignalSink
+from callrouter.sip.protocol.agent import family_of
+from callrouter.sip.protocol.grammar import displayable, quote
+from callrouter.sip.protocol.headers.address import Address
+from callrouter.sip.protocol.incoming import IncomingSession
+from callrouter.sip.protocol.outgoing import OutgoingSession
+from callrouter.sip.protocol.session import Session, SessionState
+from callrouter.sip.trunks import Destination
+
+
+class _Leg:
+    """What incoming and outgoing legs share."""
+
+    def __init__(self, session: Session, clock: Clock, pump: Callable[[], None]) -> None:
+        self._session = session
+        self._clock = clock
+        self._pump = pump
+        self._sink: SignalSink | None = None
+        self._waiting: list[SignalEvent] = []
+        session.owner = self
+
+    def deliver(self, event: SignalEvent) -> None:
+        """From the endpoint: an event of this leg's session."""
+        if self._sink is None:
+            self._waiting.append(event)
+        else:
+            self._sink(event)
+
+    @property
+    def call_id(self) -> str:
+        return displayable(self._session.call_id)
+
+    @property
+    def audio(self) -> NegotiatedAudio | None:
+        return self._session.audio
+
+    def attach(self, sink: SignalSink) -> None:
+        """Deliver events to `sink`, those that already happened first."""
+        self._sink = sink
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            sink(event)
+
+    def hangup(self, reason: str = "") -> None:
+        """BYE, CANCEL or a final refusal, whichever the state asks for."""
+        self._session.hangup(reason_header(reason), self._clock.monotonic_ns())
+        self._pump()
+
+    def hold(self, on: bool) -> None:
+        """re-INVITE with `sendonly` or back to `sendrecv`."""
+        self._session.hold(on, self._clock.monotonic_ns())
+        self._pump()
+
+    def dialog_state(self) -> str:
+        """JSON from which `end_orphan` writes a BYE; "" before the call is answered."""
+        session = self._session
+        if session.dialog is None or session.state in (SessionState.EARLY, SessionState.ENDED):
+            return ""
+        return session.dialog.to_json()
+
+
+class IncomingLeg(_Leg):
+    def __init__(self, session: IncomingSession, clock: Clock, pump: Callable[[], None]) -> None:
+        super().__init__(session, clock, pump)
+        self._incoming = session
+        self._from = Address.parse(session.invite.get("From") or "")
+
+    @property
+    def received_ns(self) -> int:
+        return self._incoming.received_ns
+
+    @property
+    def request_uri(self) -> str:
+        return displayable(self._incoming.invite.uri)
+
+    @property
+    def from_uri(self) -> str:
+        return displayable(str(self._from.uri))
+
+    @property
+    def from_name(self) -> str:
+        return self._from.display_name
+
+    @property
+    def to_uri(self) -> str:
+        return displayable(str(Address.parse(self._incoming.invite.get("To") or "").uri))
+
+    @property
+    def source(self) -> MediaAddress:
+        hop = self._incoming.established.hop
+        return MediaAddress(hop.host, hop.port)
+
+    @property
+    def transport(self) -> str:
+        return self._incoming.established.hop.transport
+
+    @property
+    def family(self) -> Literal[4, 6]:
+        """Of the address the offer names, which is where media will go; without an offer, that of
+        the signalling."""
+        audio = self._incoming.audio
+        host = audio.remote.host if audio is not None else ""
+        return _family(host if family_of(host) else self._incoming.established.hop.host)
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the INVITE, canonical names, first value."""
+        return {name: displayable(v) for name, v in self._incoming.invite.mapping().items()}
+
+    def ring(self) -> None:
+        """180."""
+        self._incoming.ring(self._clock.monotonic_ns())
+        self._pump()
+
+    def progress(self, local: MediaAddress) -> None:
+        """183 with an answer: early media."""
+        self._incoming.progress(local, self._clock.monotonic_ns())
+        self._pump()
+
+    def answer(self, local: MediaAddress) -> None:
+        """200, retransmitted until the ACK."""
+        self._incoming.answer(local, self._clock.monotonic_ns())
+        self._pump()
+
+    def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
+        fields = tuple((name, displayable(value)) for name, value in headers)
+        self._incoming.reject(status, reason, fields, self._clock.monotonic_ns())
+        self._pump()
+
+
+class OutgoingLeg(_Leg):
+    def __init__(
+        self,
+        session: OutgoingSession,
+        destination: Destination,
+        clock: Clock,
+        pump: Callable[[], None],
+    ) -> None:
+        super().__init__(session, clock, pump)
+        self._outgoing = session
+        self._destination = destination
+        self._from = Address.parse(session.invitation.caller)
+        self.received_ns = clock.monotonic_ns()
+
+    @property
+    def request_uri(self) -> str:
+        return self._outgoing.invitation.uri
+
+    @property
+    def from_uri(self) -> str:
+        return str(self._from.uri)
+
+    @property
+    def from_name(self) -> str:
+        return self._from.display_name
+
+    @property
+    def to_uri(self) -> str:
+        return self._outgoing.invitation.uri
+
+    @property
+    def source(self) -> MediaAddress:
+        return MediaAddress(self._destination.host, self._destination.port)
+
+    @property
+    def transport(self) -> str:
+        return self._destination.transport
+
+    @property
+    def family(self) -> Literal[4, 6]:
+        return _family(self._outgoing.invitation.local.host)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the 200."""
+        return self._outgoing.answer_headers
+
+    def ring(self) -> None:
+        """Not ours to do on a call we placed."""
+
+    def progress(self, local: MediaAddress) -> None:
+        """Not ours to do on a call we placed."""
+
+    def answer(self, local: MediaAddress) -> None:
+        """Not ours to do on a call we placed."""
+
+    def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """Not ours to do on a call we placed."""
+
+
+def _family(host: str) -> Literal[4, 6]:
+    return 6 if ":" in host else 4
+
+
+def reason_header(text: str) -> str:
+    """A `Reason` value (RFC 3326): given as one, or as words for people."""
+    if not text or ";cause=" in text:
+        return displayable(text)
+    return f"Q.850;cause=16;text={quote(displayable(text))}"

@@ -1,0 +1,330 @@
+"""The user agent core (RFC 3261 §8): sorts what comes in, keeps the sessions, writes what goes out.
+
+Nothing in here waits, sleeps or opens anything.  The shell feeds messages and the time, then takes
+`layer.out` (bytes to send) and `events` (what the owners of the sessions have to know), and calls
+`run_timers` no later than `next_timer_ns`.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from callrouter.ports import SignalEvent
+from callrouter.sip.protocol import responses
+from callrouter.sip.protocol.dialog import Dialog
+from callrouter.sip.protocol.grammar import write_host
+from callrouter.sip.protocol.hop import Hop, Listener, Packet
+from callrouter.sip.protocol.incoming import IncomingSession
+from callrouter.sip.protocol.message import Message, Request, Response
+from callrouter.sip.protocol.methods import ACCEPTED, ALLOWED, DIALOG_ONLY, KNOWN
+from callrouter.sip.protocol.offer import DEFAULT_CODECS
+from callrouter.sip.protocol.outgoing import NOBODY, Invitation, OutgoingSession
+from callrouter.sip.protocol.session import Session
+from callrouter.sip.protocol.timers import Timers
+from callrouter.sip.protocol.transactions.client import ClientTransaction, ClientUser, InviteClientTransaction
+from callrouter.sip.protocol.transactions.layer import Key, TransactionLayer
+from callrouter.sip.protocol.transactions.server import ServerState, ServerTransaction
+from callrouter.sip.protocol.validate import (
+    Refusal,
+    check,
+    check_extensions,
+    check_invite_body,
+    is_usable,
+)
+
+Fields = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    user_agent: str = "callrouter"
+    codecs: tuple[str, ...] = DEFAULT_CODECS
+
+
+@dataclass(frozen=True, slots=True)
+class NewCall:
+    """An INVITE that can be served; its session waits for its owner's decision."""
+
+    session: IncomingSession
+
+
+class Agent:
+    def __init__(self, settings: AgentSettings, token: Callable[[int], str]) -> None:
+        self.settings = settings
+        self.token = token
+        self.layer = TransactionLayer(token)
+        self.listeners: list[Listener] = []
+        self.sessions: dict[str, Session] = {}
+        """By our tag, which is unique."""
+        self.events: list[tuple[Session, SignalEvent | NewCall]] = []
+        self._name: Fields = (("User-Agent", settings.user_agent),)
+
+    @property
+    def timers(self) -> Timers:
+        return self.layer.timers
+
+    # -- what comes in
+
+    def receive(self, message: Message, hop: Hop, now_ns: int) -> None:
+        """A message that came from `hop`."""
+        if isinstance(message, Request):
+            self._receive_request(message, hop, now_ns)
+        elif isinstance(message, Response) and is_usable(message):
+            transaction = self.layer.client_of(message)
+            if transaction is not None:
+                transaction.receive(message, now_ns)
+
+    def _receive_request(self, request: Request, hop: Hop, now_ns: int) -> None:
+        try:
+            key = self.layer.key_of(request)
+        except ValueError:
+            key = None
+        known = self.layer.servers.get(key) if key is not None else None
+        if request.method == "ACK":
+            self._receive_ack(request, known, now_ns)
+        elif known is not None:
+            known.repeated(request.method, now_ns)
+        else:
+            refusal = check(request)
+            if refusal is None and key is not None:
+                self._dispatch(key, request, hop, now_ns)
+            elif refusal is not None:
+                self._refuse_statelessly(request, hop, refusal)
+
+    def _receive_ack(self, request: Request, known: ServerTransaction | None, now_ns: int) -> None:
+        if known is not None and known.state is not ServerState.ACCEPTED:
+            known.repeated("ACK", now_ns)
+        elif check(request) is None:
+            session = self.sessions.get(request.to_tag)
+            if session is not None and session.belongs(request):
+                session.on_ack(request, now_ns)
+
+    def _dispatch(self, key: Key, request: Request, hop: Hop, now_ns: int) -> None:
+        method = request.method
+        if method == "CANCEL":
+            self._receive_cancel(key, request, hop, now_ns)
+            return
+        tag = request.to_tag
+        session = self.sessions.get(tag) if tag else None
+        if tag and (session is None or not session.belongs(request)):
+            self._refuse_statelessly(request, hop, Refusal(481, ""))
+            return
+        refusal = check_extensions(request)
+        if refusal is not None:
+            self._refuse_statelessly(request, hop, refusal)
+            return
+        transaction = self.layer.server(key, request, hop)
+        if session is not None:
+            session.on_request(request, transaction, now_ns)
+        elif method == "INVITE":
+            self._receive_invite(transaction, request, now_ns)
+        elif method == "OPTIONS":
+            self.answer_options(transaction, now_ns)
+        elif method in DIALOG_ONLY:
+            self.respond(transaction, 481, now_ns)
+        else:
+            self.refuse_method(transaction, request, now_ns)
+
+    def _receive_cancel(self, key: Key, request: Request, hop: Hop, now_ns: int) -> None:
+        invite = self.layer.servers.get((*key[:-1], "INVITE"))
+        if invite is None:
+            self._refuse_statelessly(request, hop, Refusal(481, ""))
+            return
+        session = invite.session
+        transaction = self.layer.server(key, request, hop)
+        self.respond(transaction, 200, now_ns, tag=session.local_tag if session else "")
+        if session is not None:
+            session.cancel(request, now_ns)
+
+    def _receive_invite(self, transaction: ServerTransaction, request: Request, now_ns: int) -> None:
+        refusal = check_invite_body(request)
+        if refusal is None and self.layer.is_merged(transaction, request):
+            refusal = Refusal(482, "")
+        if refusal is not None:
+            self._refuse(transaction, refusal, now_ns)
+            return
+        try:
+            session = IncomingSession(self, request, transaction, now_ns)
+        except ValueError as error:
+            self.respond(transaction, 488, now_ns, reason=str(error))
+            return
+        transaction.session = session
+        self.sessions[session.local_tag] = session
+        self.events.append((session, NewCall(session)))
+
+    # -- answers
+
+    def respond(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        now_ns: int,
+        *,
+        reason: str = "",
+        fields: Fields = (),
+        body: bytes = b"",
+        tag: str | None = None,
+    ) -> bytes:
+        """Write and send a response; returns its bytes, b"" when it came too late.  `tag` for a To
+        without one: None makes one up."""
+        request = transaction.request
+        if request is None or transaction.is_answered:
+            return b""
+        if tag is None:
+            tag = responses.stateless_tag(request)
+        data = responses.write(
+            request,
+            transaction.hop,
+            status,
+            reason=reason,
+            tag=tag,
+            fields=fields if status == 100 else (*fields, *self._name),
+            body=body,
+        )
+        transaction.respond(status, data, now_ns)
+        return data
+
+    def answer_options(self, transaction: ServerTransaction, now_ns: int) -> None:
+        fields = (("Allow", ALLOWED), ("Accept", ACCEPTED), ("Accept-Encoding", "identity"))
+        self.respond(transaction, 200, now_ns, fields=(*fields, ("Supported", "")))
+
+    def refuse_method(self, transaction: ServerTransaction, request: Request, now_ns: int) -> None:
+        """405 for a method there is, 501 for one there is not (§21.4.6, §21.5.2)."""
+        status = 405 if request.method in KNOWN else 501
+        self.respond(transaction, status, now_ns, fields=(("Allow", ALLOWED),))
+
+    def _refuse(self, transaction: ServerTransaction, refusal: Refusal, now_ns: int) -> None:
+        self.respond(transaction, refusal.status, now_ns, reason=refusal.reason, fields=refusal.fields)
+
+    def _refuse_statelessly(self, request: Request, hop: Hop, refusal: Refusal) -> None:
+        """What no state is worth keeping for: a repetition gets the same answer again."""
+        data = responses.write(
+            request,
+            hop,
+            refusal.status,
+            reason=refusal.reason,
+            tag=responses.stateless_tag(request),
+            fields=(*refusal.fields, *self._name),
+        )
+        self.layer.out.append(Packet(data, hop))
+
+    # -- requests of ours
+
+    def call(self, invitation: Invitation, call_id: str) -> OutgoingSession:
+        """A session that waits for `start`."""
+        session = OutgoingSession(self, invitation, call_id)
+        self.sessions[session.local_tag] = session
+        return session
+
+    def end_orphan(self, dialog: Dialog, reason: str, now_ns: int) -> None:
+        """BYE for a dialog that another process had."""
+        fields = (("Reason", reason),) if reason else ()
+        self.send_in_dialog(dialog, "BYE", NOBODY, now_ns, fields=fields)
+
+    def request(
+        self, method: str, uri: str, hop: Hop, fields: list[tuple[str, str]], body: bytes = b""
+    ) -> Request:
+        """A request with a Via of its own."""
+        listener = self.listener_of(hop)
+        via = (
+            f"SIP/2.0/{hop.transport.upper()} {write_host(listener.host)}:{listener.port}"
+            f";branch={self.layer.new_branch()};rport"
+        )
+        return Request(method, uri, [("Via", via), *fields, *self._name], body)
+
+    def send_in_dialog(
+        self,
+        dialog: Dialog,
+        method: str,
+        user: ClientUser,
+        now_ns: int,
+        *,
+        fields: Fields = (),
+        body: bytes = b"",
+    ) -> ClientTransaction:
+        dialog.local_sequence += 1
+        hop = dialog.next_hop()
+        request = self._in_dialog(dialog, method, hop, dialog.local_sequence, fields, body)
+        return self.layer.client(request, hop, user, now_ns)
+
+    def acknowledge(self, transaction: ClientTransaction, dialog: Dialog) -> None:
+        """The ACK of a 2xx: a request of its own, sent again for each repeated 2xx (§13.2.2.4)."""
+        invite = transaction.request
+        hop = dialog.next_hop()
+        names = ("Authorization", "Proxy-Authorization")
+        fields = tuple((n, v) for n, v in invite.fields if n in names)
+        ack = self._in_dialog(dialog, "ACK", hop, invite.cseq.number, fields, b"")
+        packet = Packet(bytes(ack), hop)
+        if isinstance(transaction, InviteClientTransaction):
+            transaction.accepted_ack = packet
+        self.layer.out.append(packet)
+
+    def _in_dialog(
+        self, dialog: Dialog, method: str, hop: Hop, sequence: int, fields: Fields, body: bytes
+    ) -> Request:
+        uri, routes = dialog.start_and_routes()
+        head = [
+            *(("Route", route) for route in routes),
+            ("Max-Forwards", "70"),
+            ("From", dialog.local),
+            ("To", dialog.remote),
+            ("Call-ID", dialog.call_id),
+            ("CSeq", f"{sequence} {method}"),
+            *fields,
+        ]
+        return self.request(method, uri, hop, head, body)
+
+    def contact(self, hop: Hop, user: str) -> tuple[str, str]:
+        """Where requests of the dialog reach us."""
+        listener = self.listener_of(hop)
+        at = f"{user}@" if user else ""
+        transport = "" if hop.transport == "udp" else f";transport={hop.transport}"
+        return "Contact", f"<sip:{at}{write_host(listener.host)}:{listener.port}{transport}>"
+
+    def invite_fields(self, hop: Hop, user: str) -> Fields:
+        """What INVITEs and their 2xx say about us."""
+        return (self.contact(hop, user), ("Allow", ALLOWED))
+
+    def listener_of(self, hop: Hop) -> Listener:
+        """The address of ours to name to `hop`: the one it knows, else the first of its transport
+        and family."""
+        family = family_of(hop.host)
+        own = self.listeners[hop.listener] if hop.listener < len(self.listeners) else None
+        if own is not None and own.transport == hop.transport and family in (0, own.family):
+            return own
+        for listener in self.listeners:
+            if listener.transport == hop.transport and family in (0, listener.family):
+                return listener
+        # Nothing listens there: the connection or socket fails when it is used, which is reported.
+        return own or Listener(hop.transport, "invalid.invalid", 5060)
+
+    # -- housekeeping
+
+    def undeliverable(self, packet: Packet, now_ns: int) -> None:
+        """The shell could not send `packet`."""
+        if isinstance(packet.transaction, ClientTransaction):
+            packet.transaction.fail(503, now_ns)
+
+    def forget(self, session: Session) -> None:
+        self.sessions.pop(session.local_tag, None)
+
+    @property
+    def is_idle(self) -> bool:
+        """No session, transaction or timer is left."""
+        layer = self.layer
+        return not (self.sessions or layer.servers or layer.clients or len(layer.timers))
+
+
+@functools.lru_cache(maxsize=4096)
+def family_of(host: str) -> int:
+    """4 or 6 for an IP literal, 0 for a name."""
+    if ":" in host:
+        return 6
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return 0
+    return 4

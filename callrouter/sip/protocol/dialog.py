@@ -1,0 +1,151 @@
+"""Dialogs (RFC 3261 §12): who the two ends are to each other, and how to reach the other one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from callrouter.sip.protocol.grammar import split
+from callrouter.sip.protocol.headers.address import Address
+from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.message import Message, Request, Response
+from callrouter.sip.protocol.uri import Uri
+
+
+@dataclass(slots=True)
+class Dialog:
+    call_id: str
+    local: str
+    """Our `From` in requests we send: address and tag, as on the wire."""
+    local_tag: str
+    remote: str
+    """Their address and tag, as on the wire."""
+    remote_tag: str
+    """"" for a peer of RFC 2543."""
+    target: str
+    """Their Contact: the Request-URI of what we send."""
+    routes: tuple[str, ...]
+    """`Route` values, nearest first."""
+    hop: Hop
+    """Where their last request or response came from."""
+    local_sequence: int = 0
+    remote_sequence: int = -1
+    """-1: no request of theirs yet."""
+
+    @classmethod
+    def of_request(cls, invite: Request, local_tag: str, hop: Hop) -> Dialog:
+        """The callee's side, from the INVITE (§12.1.1)."""
+        remote = invite.get("From") or ""
+        return cls(
+            call_id=invite.call_id,
+            local=f"{invite.get('To')};tag={local_tag}",
+            local_tag=local_tag,
+            remote=remote,
+            remote_tag=invite.from_tag,
+            # RFC 2543 knew INVITEs without Contact; their From is all there is.
+            target=contact_of(invite) or str(Address.parse(remote).uri),
+            routes=_routes(invite),
+            hop=hop,
+            remote_sequence=invite.cseq.number,
+        )
+
+    @classmethod
+    def of_response(cls, invite: Request, response: Response, hop: Hop) -> Dialog:
+        """The caller's side, from a response with a To tag (§12.1.2)."""
+        return cls(
+            call_id=invite.call_id,
+            local=invite.get("From") or "",
+            local_tag=invite.from_tag,
+            remote=response.get("To") or "",
+            remote_tag=response.to_tag,
+            target=contact_of(response) or invite.uri,
+            routes=tuple(reversed(_routes(response))),
+            hop=hop,
+            local_sequence=invite.cseq.number,
+        )
+
+    def next_hop(self) -> Hop:
+        """Where a request within the dialog goes: the open connection of a stream, else the first
+        route, else the target."""
+        if self.hop.is_reliable and self.hop.connection:
+            return self.hop
+        try:
+            uri = Address.parse(self.routes[0]).uri if self.routes else Uri.parse(self.target)
+        except ValueError:
+            return self.hop
+        if not uri.is_sip:
+            return self.hop
+        transport = uri.transport if uri.has("transport") else self.hop.transport
+        return Hop(transport, uri.get("maddr") or uri.host, uri.port or 5060, self.hop.listener)
+
+    def start_and_routes(self) -> tuple[str, tuple[str, ...]]:
+        """Request-URI and Route values; a first route without `lr` takes the Request-URI's place
+        (§12.2.1.1)."""
+        if not self.routes:
+            return self.target, ()
+        first = Address.parse(self.routes[0])
+        if first.uri.has("lr"):
+            return self.target, self.routes
+        return str(first.uri), (*self.routes[1:], f"<{self.target}>")
+
+    def refresh(self, message: Message, hop: Hop) -> None:
+        """A target refresh moves the far end, never the routes (§12.2)."""
+        contact = contact_of(message)
+        if contact:
+            self.target = contact
+        self.hop = hop
+
+    def to_json(self) -> str:
+        """For `from_json` in another process."""
+        return json.dumps(
+            {
+                "call_id": self.call_id,
+                "local": self.local,
+                "remote": self.remote,
+                "target": self.target,
+                "routes": self.routes,
+                "sequence": self.local_sequence,
+                "transport": self.hop.transport,
+                "host": self.hop.host,
+                "port": self.hop.port,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Dialog:
+        """Raises `ValueError` when this is not what `to_json` wrote."""
+        try:
+            state = json.loads(text)
+            local, remote = str(state["local"]), str(state["remote"])
+            return cls(
+                call_id=str(state["call_id"]),
+                local=local,
+                local_tag=Address.parse(local).tag,
+                remote=remote,
+                remote_tag=Address.parse(remote).tag,
+                target=str(state["target"]),
+                routes=tuple(str(r) for r in state["routes"]),
+                hop=Hop(str(state["transport"]), str(state["host"]), int(state["port"])),
+                local_sequence=int(state["sequence"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a dialog state: {error}") from error
+
+
+def contact_of(message: Message) -> str:
+    """The URI of the first Contact; "" when there is none that can be read."""
+    value = message.get("Contact")
+    if not value:
+        return ""
+    try:
+        if value[0] == "<" and value[-1] == ">" and "," not in value:
+            Uri.parse(value[1:-1])
+            return value[1:-1]  # the usual case: nothing to write anew
+        return str(Address.parse(split(value, ",")[0]).uri)
+    except ValueError:
+        return ""
+
+
+def _routes(message: Message) -> tuple[str, ...]:
+    values = message.all("Record-Route")
+    return tuple(part.strip() for value in values for part in split(value, ",")) if values else ()

@@ -1,0 +1,73 @@
+"""`Via` (RFC 3261 §20.42): where a response goes back to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callrouter.sip.protocol.grammar import (
+    Parameters,
+    is_token,
+    parameter,
+    parse_host_port,
+    parse_parameters,
+    write_host,
+    write_parameters,
+)
+
+COOKIE = "z9hG4bK"
+"""Starts the branch of every element that makes it unique (RFC 3261 §8.1.1.7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    transport: str
+    """In upper case; unknown ones are fine."""
+    host: str
+    port: int | None = None
+    parameters: Parameters = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Via:
+        """One value, not a comma-separated list.  Raises `ValueError`."""
+        head, semicolon, parameters = text.partition(";")
+        parts = head.split("/", 2)
+        if len(parts) != 3 or parts[0].strip().upper() != "SIP" or parts[1].strip() != "2.0":
+            raise ValueError(f"malformed Via: {text[:50]!r}")
+        words = parts[2].split(None, 1)
+        if len(words) != 2 or not is_token(words[0]):
+            raise ValueError(f"malformed Via: {text[:50]!r}")
+        host, port = parse_host_port(words[1].strip())
+        return cls(words[0].upper(), host, port, parse_parameters(parameters) if semicolon else ())
+
+    @property
+    def branch(self) -> str:
+        return parameter(self.parameters, "branch") or ""
+
+    @property
+    def sent_by(self) -> str:
+        return self.host if self.port is None else f"{self.host}:{self.port}"
+
+    @property
+    def has_cookie(self) -> bool:
+        """The branch is one that matches transactions; without it RFC 2543's rules apply."""
+        return self.branch[:7].lower() == COOKIE.lower() and len(self.branch) > 7
+
+    def get(self, name: str) -> str | None:
+        return parameter(self.parameters, name)
+
+    def __str__(self) -> str:
+        port = "" if self.port is None else f":{self.port}"
+        return f"SIP/2.0/{self.transport} {write_host(self.host)}{port}{write_parameters(self.parameters)}"
+
+
+def stamp(value: str, via: Via, host: str, port: int) -> str:
+    """The topmost Via `value` as it goes back: `received` where the sender's address is not what it
+    says, `rport` filled in where it asked for it (RFC 3581 §4)."""
+    wants_port = via.get("rport") is not None
+    if wants_port and value.endswith(";rport") and value.count("received") == 0:
+        return f"{value}={port};received={host}"
+    if not wants_port and via.host == host and via.get("received") is None:
+        return value
+    kept = tuple(p for p in via.parameters if p[0] not in ("received", "rport"))
+    stamped = f"{Via(via.transport, via.host, via.port, kept)};received={host}"
+    return f"{stamped};rport={port}" if wants_port else stamped

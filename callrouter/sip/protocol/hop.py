@@ -1,0 +1,44 @@
+"""Where messages come from and go to."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Hop(NamedTuple):
+    """The other end of one step of the way, and our end of it.  A named tuple, because one is made
+    for every datagram."""
+
+    transport: str
+    """`udp`, `tcp` … in lower case."""
+    host: str
+    """IP literal without brackets, or a host name that is still to be resolved."""
+    port: int
+    listener: int = 0
+    """Which of our addresses it used, or should use."""
+    connection: int = 0
+    """Connection it came by, to be preferred as long as it is open; 0 = none, or a datagram."""
+
+    @property
+    def is_reliable(self) -> bool:
+        return self.transport != "udp"
+
+
+class Listener(NamedTuple):
+    """One of our addresses, as the others are told it."""
+
+    transport: str
+    host: str
+    """Advertised: IP literal without brackets, or a name."""
+    port: int
+    family: int = 4
+    """Of the bound socket: 4 or 6."""
+
+
+class Packet(NamedTuple):
+    """Bytes that have to go out."""
+
+    data: bytes
+    hop: Hop
+    transaction: object = None
+    """Whom to tell when they could not be sent; None = nobody."""

@@ -1,0 +1,377 @@
+"""SIP messages: a parser that takes everything it can frame, and a writer (RFC 3261 §7).
+
+A message that cannot be refused cannot be answered either, so what is wrong with one is noted as
+its `flaw` and left to `validate` to put a status on; only bytes that are neither request nor
+response raise `Unframeable`.  Datagrams and streams share `parse_head`, and so the one reader of
+Content-Length: where they disagreed, one could smuggle a request past the other.
+
+Header fields keep the order and the values of the wire.  Names this program knows are written the
+way the RFC does, whatever their case or compact form; other names stay as received.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callrouter.sip.protocol.grammar import number, split
+from callrouter.sip.protocol.headers.address import tag_of
+from callrouter.sip.protocol.headers.cseq import CSeq
+from callrouter.sip.protocol.headers.via import Via
+
+MAX_BODY = 65536
+MAX_LINES = 256
+MAX_LINE = 8192
+VERSION = "SIP/2.0"
+
+_NAMES = [
+    "Accept",
+    "Accept-Contact",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Alert-Info",
+    "Allow",
+    "Allow-Events",
+    "Authorization",
+    "Authentication-Info",
+    "Call-ID",
+    "Call-Info",
+    "Contact",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Length",
+    "Content-Type",
+    "CSeq",
+    "Date",
+    "Diversion",
+    "Error-Info",
+    "Event",
+    "Expires",
+    "From",
+    "History-Info",
+    "Identity",
+    "In-Reply-To",
+    "Info-Package",
+    "Max-Forwards",
+    "MIME-Version",
+    "Min-Expires",
+    "Min-SE",
+    "Organization",
+    "P-Asserted-Identity",
+    "P-Preferred-Identity",
+    "Path",
+    "Priority",
+    "Privacy",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "Proxy-Require",
+    "RAck",
+    "Reason",
+    "Record-Route",
+    "Recv-Info",
+    "Refer-To",
+    "Referred-By",
+    "Remote-Party-ID",
+    "Replaces",
+    "Reply-To",
+    "Require",
+    "Retry-After",
+    "Route",
+    "RSeq",
+    "Server",
+    "Service-Route",
+    "Session-Expires",
+    "Subject",
+    "Subscription-State",
+    "Supported",
+    "Timestamp",
+    "To",
+    "Unsupported",
+    "User-Agent",
+    "Via",
+    "Warning",
+    "WWW-Authenticate",
+]
+_COMPACT = {
+    "a": "Accept-Contact",
+    "b": "Referred-By",
+    "c": "Content-Type",
+    "e": "Content-Encoding",
+    "f": "From",
+    "i": "Call-ID",
+    "k": "Supported",
+    "l": "Content-Length",
+    "m": "Contact",
+    "o": "Event",
+    "r": "Refer-To",
+    "s": "Subject",
+    "t": "To",
+    "u": "Allow-Events",
+    "v": "Via",
+    "x": "Session-Expires",
+}
+_CANONICAL = {name: name for name in _NAMES} | {name.lower(): name for name in _NAMES} | _COMPACT
+_CONTROLS = bytes(c for c in range(32) if c not in b"\t\r\n") + b"\x7f"
+
+
+class Unframeable(ValueError):
+    """These bytes are no SIP message; there is nobody to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Why a message must be refused, and whether a stream cannot be read on behind it."""
+
+    text: str
+    status: int = 400
+    fatal: bool = False
+
+
+class Message:
+    """What requests and responses have in common."""
+
+    __slots__ = ("_cseq", "_index", "_via", "body", "fields", "flaw", "length")
+
+    def __init__(self, fields: list[tuple[str, str]], body: bytes = b"") -> None:
+        self.fields = fields
+        self.body = body
+        self.flaw: Flaw | None = None
+        self.length: int | None = None
+        """What Content-Length says; None when it is missing."""
+        self._index: dict[str, list[str]] | None = None
+        self._via: Via | None = None
+        self._cseq: CSeq | None = None
+
+    def all(self, name: str) -> list[str]:
+        """Every value of the header `name` (canonical spelling), one per line of the message."""
+        index = self._index
+        if index is None:
+            index = self._index = {}
+            for key, value in self.fields:
+                key = key if key in _CANONICAL else key.lower()
+                if key in index:
+                    index[key].append(value)
+                else:
+                    index[key] = [value]
+        return index.get(name) or index.get(name.lower()) or []
+
+    def get(self, name: str) -> str | None:
+        """The first value of the header `name`."""
+        values = self.all(name)
+        return values[0] if values else None
+
+    def tokens(self, name: str) -> list[str]:
+        """The comma-separated words of every `name` header, in lower case."""
+        values = self.all(name)
+        return [w.strip().lower() for v in values for w in v.split(",") if w.strip()] if values else []
+
+    def mapping(self) -> dict[str, str]:
+        """Canonical names to first values."""
+        return dict(reversed(self.fields))
+
+    @property
+    def via_value(self) -> str:
+        """The topmost Via as it stands, without those that share its line."""
+        value = self.get("Via")
+        if value is None:
+            raise ValueError("no Via")
+        return split(value, ",")[0].strip() if "," in value else value
+
+    @property
+    def via(self) -> Via:
+        """The topmost Via.  Raises `ValueError`."""
+        if self._via is None:
+            self._via = Via.parse(self.via_value)
+        return self._via
+
+    @property
+    def cseq(self) -> CSeq:
+        """Raises `ValueError`."""
+        if self._cseq is None:
+            self._cseq = CSeq.parse(self.get("CSeq") or "")
+        return self._cseq
+
+    @property
+    def call_id(self) -> str:
+        return self.get("Call-ID") or ""
+
+    @property
+    def from_tag(self) -> str:
+        return tag_of(self.get("From") or "")
+
+    @property
+    def to_tag(self) -> str:
+        return tag_of(self.get("To") or "")
+
+    @property
+    def content_type(self) -> str:
+        """`type/subtype` in lower case, without parameters; "" when there is none."""
+        return (self.get("Content-Type") or "").partition(";")[0].strip().lower()
+
+    def _write(self, start: str) -> bytes:
+        lines = [start]
+        lines += [f"{name}: {value}" for name, value in self.fields if name != "Content-Length"]
+        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+
+
+class Request(Message):
+    __slots__ = ("method", "uri", "version")
+
+    def __init__(
+        self,
+        method: str,
+        uri: str,
+        fields: list[tuple[str, str]],
+        body: bytes = b"",
+        version: str = VERSION,
+    ) -> None:
+        super().__init__(fields, body)
+        self.method = method
+        self.uri = uri
+        """The Request-URI as on the wire."""
+        self.version = version
+
+    def __bytes__(self) -> bytes:
+        return self._write(f"{self.method} {self.uri} {self.version}")
+
+    def __repr__(self) -> str:
+        return f"<{self.method} {self.uri}>"
+
+
+class Response(Message):
+    __slots__ = ("reason", "status", "version")
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        fields: list[tuple[str, str]],
+        body: bytes = b"",
+        version: str = VERSION,
+    ) -> None:
+        super().__init__(fields, body)
+        self.status = status
+        """100 to 699; 0 where it was out of range."""
+        self.reason = reason
+        self.version = version
+
+    def __bytes__(self) -> bytes:
+        return self._write(f"{self.version} {self.status:03} {self.reason}")
+
+    def __repr__(self) -> str:
+        return f"<{self.status} {self.reason}>"
+
+
+def parse(data: bytes) -> Request | Response:
+    """One datagram.  Octets behind Content-Length are ignored (RFC 3261 §18.3)."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        message = parse_head(data.rstrip(b"\r\n") if data.endswith(b"\r\n") else data)
+        message.flaw = message.flaw or Flaw("the header block has no end", fatal=True)
+        return message
+    message = parse_head(data[:end])
+    body = data[end + 4 :]
+    length = message.length
+    if length is None:
+        message.body = body
+    elif length > len(body):
+        message.body = body
+        message.flaw = message.flaw or Flaw("the body is shorter than Content-Length says")
+    else:
+        message.body = body[:length] if length < len(body) else body
+    if len(message.body) > MAX_BODY:
+        message.flaw = message.flaw or Flaw("the body is too large", 513)
+    return message
+
+
+def parse_head(head: bytes) -> Request | Response:
+    """Start line and header fields, without the blank line that ends them."""
+    text = head.decode("utf-8", "surrogateescape")
+    flaw: Flaw | None = None
+    breaks = text.count("\r\n")
+    if text.count("\r") != breaks or text.count("\n") != breaks:
+        flaw = Flaw("a CR or LF stands alone", fatal=True)
+    elif len(head.translate(None, _CONTROLS)) != len(head) and _has_raw_control(text):
+        flaw = Flaw("control character in the header block")
+    if breaks > MAX_LINES:
+        flaw = flaw or Flaw("too many header fields", 513, fatal=True)
+    if "\r\n " in text or "\r\n\t" in text:
+        text = _unfold(text)
+    lines = text.split("\r\n", MAX_LINES)
+    message = _start(lines[0])
+    fields = message.fields
+    canonical = _CANONICAL
+    for line in lines[1 : MAX_LINES + 1]:
+        name, colon, value = line.partition(":")
+        known = canonical.get(name)
+        if known is None:
+            name = name.rstrip(" \t")
+            known = canonical.get(name) or canonical.get(name.lower(), name)
+            if not colon or not name or " " in name or "\t" in name:
+                flaw = flaw or Flaw(f"not a header field: {line[:30]!r}")
+                continue
+        if len(line) > MAX_LINE:
+            flaw = flaw or Flaw(f"header field {known[:30]} is too long", 513)
+            continue
+        fields.append((known, value.strip(" \t")))
+    message.flaw = flaw or message.flaw
+    _read_length(message)
+    return message
+
+
+def _read_length(message: Message) -> None:
+    """The one place where Content-Length is read."""
+    values = message.all("Content-Length")
+    if not values:
+        return
+    try:
+        message.length = number(values[0])
+    except ValueError:
+        message.flaw = message.flaw or Flaw("Content-Length is not a number", fatal=True)
+        return
+    if any(v != values[0] for v in values):
+        message.flaw = message.flaw or Flaw("Content-Length is given twice, differently", fatal=True)
+    elif message.length > MAX_BODY:
+        message.flaw = message.flaw or Flaw("the body is too large", 513, fatal=True)
+
+
+def _start(line: str) -> Request | Response:
+    if line.startswith("SIP/") or line[:4].upper() == "SIP/":
+        version, _, rest = line.partition(" ")
+        code, _, reason = rest.partition(" ")
+        if len(code) == 3 and code.isascii() and code.isdigit() and "100" <= code <= "699":
+            return Response(int(code), reason, [], b"", version)
+        response = Response(0, "", [], b"", version)
+        response.flaw = Flaw(f"status code out of range: {code[:12]!r}")
+        return response
+    parts = line.split(" ")
+    if len(parts) == 3 and parts[2][:4].upper() == "SIP/":
+        return Request(parts[0], parts[1], [], b"", parts[2])
+    words = line.split()
+    if len(words) < 3 or words[-1][:4].upper() != "SIP/":
+        raise Unframeable(f"not a SIP start line: {line[:40]!r}")
+    request = Request(words[0], " ".join(words[1:-1]), [], b"", words[-1])
+    request.flaw = Flaw("white space in the request line that does not belong there")
+    return request
+
+
+def _unfold(text: str) -> str:
+    """A line that starts with white space continues the one before it (RFC 3261 §7.3.1)."""
+    lines: list[str] = []
+    for line in text.split("\r\n"):
+        if lines and line[:1] in (" ", "\t"):
+            lines[-1] += " " + line.strip(" \t")
+        else:
+            lines.append(line)
+    return "\r\n".join(lines)
+
+
+def _has_raw_control(text: str) -> bool:
+    """A control character may stand behind a backslash in a quoted string, and nowhere else."""
+    before = ""
+    for c in text:
+        if ((c < " " and c not in "\t\r\n") or c == "\x7f") and before != "\\":
+            return True
+        before = c
+    return False

@@ -1,0 +1,30 @@
+"""Methods: those there are, and those this user agent serves."""
+
+from __future__ import annotations
+
+KNOWN = frozenset(
+    {
+        "INVITE",
+        "ACK",
+        "BYE",
+        "CANCEL",
+        "OPTIONS",
+        "REGISTER",
+        "INFO",
+        "UPDATE",
+        "PRACK",
+        "SUBSCRIBE",
+        "NOTIFY",
+        "REFER",
+        "MESSAGE",
+        "PUBLISH",
+    }
+)
+"""RFC 3261 and its extensions; methods are case-sensitive, so `invite` is not among them."""
+ALLOWED = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE"
+DIALOG_ONLY = frozenset({"BYE", "INFO", "UPDATE", "PRACK"})
+"""Mean nothing outside of a dialog."""
+ACCEPTED = "application/sdp"
+"""Body types an INVITE may carry; INFO has its own."""
+SUPPORTED_OPTIONS: frozenset[str] = frozenset()
+"""Option tags that a peer may `Require`."""

@@ -1,0 +1,152 @@
+"""Offer and answer (RFC 3264) for one audio stream of G.711 with telephone events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from callrouter.ports import Direction, MediaAddress, NegotiatedAudio
+from callrouter.sip.protocol.grammar import number
+from callrouter.sip.protocol.sdp import Codec, MediaLine, SessionDescription
+
+DEFAULT_CODECS = ("PCMU", "PCMA")
+_PAYLOAD_TYPES = {"PCMU": 0, "PCMA": 8}
+_EVENT_PAYLOAD_TYPE = 101
+_EVENTS = "0-16"
+_MIRROR = {
+    Direction.SENDRECV: Direction.SENDRECV,
+    Direction.SENDONLY: Direction.RECVONLY,
+    Direction.RECVONLY: Direction.SENDONLY,
+    Direction.INACTIVE: Direction.INACTIVE,
+}
+_PROFILES = ("RTP/AVP", "RTP/AVPF")
+
+
+class NothingFits(ValueError):
+    """No audio stream of the description can be used: 488."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What a description of the far end leads to."""
+
+    audio: NegotiatedAudio
+    index: int
+    """Which of its media lines carries the audio."""
+    lines: tuple[MediaLine, ...]
+    """All of them: an answer mirrors each."""
+
+
+def agree(remote: SessionDescription, codecs: tuple[str, ...] = DEFAULT_CODECS) -> Agreement:
+    """The first audio line that has one of `codecs` (upper case names), the writer's order
+    preferred.  Reads offers and answers alike.  Raises `NothingFits`."""
+    for index, line in enumerate(remote.media):
+        if line.kind != "audio" or line.port == 0 or line.profile not in _PROFILES:
+            continue
+        audio = _audio(line, codecs)
+        if audio is not None:
+            return Agreement(audio, index, remote.media)
+    raise NothingFits("no usable audio stream")
+
+
+def _audio(line: MediaLine, codecs: tuple[str, ...]) -> NegotiatedAudio | None:
+    known = line.codecs()
+    chosen = next((c for c in known if c.name in codecs and c.clock_rate == 8000), None)
+    if chosen is None or not line.host:
+        return None
+    events = next((c for c in known if c.name == "TELEPHONE-EVENT" and c.clock_rate == 8000), None)
+    direction = _MIRROR[line.direction]
+    if is_unspecified(line.host) and direction in (Direction.SENDRECV, Direction.SENDONLY):
+        # The hold of RFC 2543: nothing may be sent to nowhere.
+        direction = Direction.RECVONLY if direction is Direction.SENDRECV else Direction.INACTIVE
+    return NegotiatedAudio(
+        remote=MediaAddress(line.host, line.port),
+        remote_rtcp=_rtcp(line),
+        codec=chosen.name,
+        payload_type=chosen.payload_type,
+        dtmf_payload_type=None if events is None else events.payload_type,
+        direction=direction,
+        ptime_ms=_ptime(line),
+    )
+
+
+def is_unspecified(host: str) -> bool:
+    return host in ("0.0.0.0", "::", "0:0:0:0:0:0:0:0")  # noqa: S104 - compared, not bound
+
+
+def _rtcp(line: MediaLine) -> MediaAddress | None:
+    """`a=rtcp` (RFC 3605), else the next port."""
+    words = (line.attribute("rtcp") or "").split()
+    try:
+        port = number(words[0], 65535) if words else line.port + 1
+    except ValueError:
+        port = line.port + 1
+    if not 0 < port < 65536:
+        return None
+    return MediaAddress(words[3] if len(words) == 4 else line.host, port)
+
+
+def _ptime(line: MediaLine) -> int:
+    """We send 20 ms whatever is preferred, unless the far end can take no less than it says."""
+    try:
+        wanted = number(line.attribute("ptime") or "20", 1000)
+    except ValueError:
+        return 20
+    return wanted if wanted in (10, 20, 30, 40, 60) else 20
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Our side, as it is put into `o=`, `c=` and `m=`."""
+
+    session_id: int
+    version: int
+    local: MediaAddress
+
+    def next_version(self, local: MediaAddress) -> Description:
+        return replace(self, version=self.version + 1, local=local)
+
+
+def write_offer(ours: Description, direction: Direction, codecs: tuple[str, ...] = DEFAULT_CODECS) -> bytes:
+    known = [Codec(_PAYLOAD_TYPES[name], name, 8000) for name in codecs]
+    return (_session(ours) + _audio_line(ours, "RTP/AVP", known, _EVENT_PAYLOAD_TYPE, direction)).encode()
+
+
+def write_renewal(ours: Description, agreed: Agreement, direction: Direction) -> bytes:
+    """A later offer within the call: same lines in the same order (RFC 3264 §8), same codec."""
+    return write_answer(ours, agreed, direction)
+
+
+def write_answer(ours: Description, agreed: Agreement, direction: Direction | None = None) -> bytes:
+    """Mirrors every media line: the audio one accepted with a single codec, so that nobody changes
+    it in mid-stream, all others with port 0."""
+    audio = agreed.audio
+    text = _session(ours)
+    for index, line in enumerate(agreed.lines):
+        if index == agreed.index:
+            codec = Codec(audio.payload_type, audio.codec, 8000)
+            text += _audio_line(
+                ours, line.profile, [codec], audio.dtmf_payload_type, direction or audio.direction
+            )
+        else:
+            text += f"m={line.kind} 0 {line.profile} {' '.join(line.formats)}\r\n"
+    return text.encode()
+
+
+def _session(ours: Description) -> str:
+    host = ours.local.host
+    family = "IP6" if ":" in host else "IP4"
+    return (
+        f"v=0\r\no=- {ours.session_id} {ours.version} IN {family} {host}\r\n"
+        f"s=-\r\nc=IN {family} {host}\r\nt=0 0\r\n"
+    )
+
+
+def _audio_line(
+    ours: Description, profile: str, codecs: list[Codec], events: int | None, direction: Direction
+) -> str:
+    formats = " ".join(str(c.payload_type) for c in codecs)
+    maps = "".join(f"a=rtpmap:{c.payload_type} {c.name}/8000\r\n" for c in codecs)
+    if events is not None:
+        formats += f" {events}"
+        maps += f"a=rtpmap:{events} telephone-event/8000\r\na=fmtp:{events} {_EVENTS}\r\n"
+    return f"m=audio {ours.local.port} {profile} {formats}\r\n{maps}a=ptime:20\r\na={direction.value}\r\n"

@@ -1,0 +1,260 @@
+"""A call we place: the caller's side of an INVITE (RFC 3261 §13.2).
+
+The first 2xx makes the call; any other one, from a fork on the way, is acknowledged and ended.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from callrouter.ports import (
+    Answered,
+    Direction,
+    Failed,
+    MediaAddress,
+    NegotiatedAudio,
+    Ringing,
+)
+from callrouter.sip.protocol import auth, offer
+from callrouter.sip.protocol.dialog import Dialog
+from callrouter.sip.protocol.grammar import displayable
+from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.message import Response
+from callrouter.sip.protocol.offer import Agreement
+from callrouter.sip.protocol.session import SDP, Session, SessionState
+from callrouter.sip.protocol.status import reason_of
+from callrouter.sip.protocol.transactions.client import (
+    ClientTransaction,
+    ClientUser,
+    InviteClientTransaction,
+)
+
+if TYPE_CHECKING:
+    from callrouter.sip.protocol.agent import Agent
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """All a call needs to be placed."""
+
+    uri: str
+    """Request-URI, and To."""
+    caller: str
+    """`From` without its tag, as it goes on the wire."""
+    contact_user: str
+    local: MediaAddress
+    fields: tuple[tuple[str, str], ...] = ()
+    credentials: auth.Credentials | None = None
+
+
+class _Cancelling(enum.Enum):
+    NO = "no"
+    WANTED = "wanted"
+    """As soon as a provisional response shows that the INVITE arrived."""
+    SENT = "sent"
+
+
+class Nobody(ClientUser):
+    """Waits for nothing."""
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        return
+
+    def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
+        return
+
+
+NOBODY = Nobody()
+
+
+class OutgoingSession(Session):
+    owns_call_id = True
+
+    def __init__(self, agent: Agent, invitation: Invitation, call_id: str) -> None:
+        super().__init__(agent, call_id, agent.token(8))
+        self.invitation = invitation
+        self.answer_headers: dict[str, str] = {}
+        self._hop: Hop | None = None
+        self._sequence = 0
+        self._invite: InviteClientTransaction | None = None
+        self._early: Agreement | None = None
+        self._cancelling = _Cancelling.NO
+        self._cancel_reason = ""
+        self._nonce: tuple[str, int] = ("", 0)
+        self._realm = ""
+
+    # -- the INVITE
+
+    def start(self, hop: Hop, now_ns: int) -> None:
+        """Send the INVITE to `hop`, whose host is an IP literal."""
+        if self.is_over:
+            self.close()
+            return
+        self._send_invite(hop, (), now_ns)
+
+    def fail(self, status: int, reason: str, now_ns: int) -> None:
+        """It could not even be sent."""
+        self.tell(Failed(now_ns, status, reason, {}))
+        self.close()
+
+    def _send_invite(self, hop: Hop, credentials: tuple[tuple[str, str], ...], now_ns: int) -> None:
+        self._hop = hop
+        invitation = self.invitation
+        self._sequence += 1
+        ours = self._ours or self.describe(invitation.local)
+        body = offer.write_offer(ours, Direction.SENDRECV, self.agent.settings.codecs)
+        fields = [
+            ("Max-Forwards", "70"),
+            ("From", f"{invitation.caller};tag={self.local_tag}"),
+            ("To", f"<{invitation.uri}>"),
+            ("Call-ID", self.call_id),
+            ("CSeq", f"{self._sequence} INVITE"),
+            *self.agent.invite_fields(hop, invitation.contact_user),
+            *credentials,
+            *invitation.fields,
+            *SDP,
+        ]
+        request = self.agent.request("INVITE", invitation.uri, hop, fields, body)
+        self._invite = self.agent.layer.invite(request, hop, self, now_ns)
+
+    # -- its answers
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        if transaction is not self._invite or not isinstance(transaction, InviteClientTransaction):
+            super().on_response(transaction, response, now_ns)
+        elif response.status < 200:
+            self._on_provisional(transaction, response, now_ns)
+        elif response.status < 300:
+            self._on_success(transaction, response, now_ns)
+        else:
+            self._on_refusal(transaction, response, now_ns)
+
+    def _on_provisional(self, transaction: InviteClientTransaction, response: Response, now_ns: int) -> None:
+        if self._cancelling is _Cancelling.WANTED:
+            self._cancel(transaction, now_ns)
+        if response.status == 100 or self.state is not SessionState.EARLY:
+            return
+        early: NegotiatedAudio | None = None
+        if response.body and response.content_type == "application/sdp":
+            try:
+                self._early = self._agree(response.body)
+                early = self._early.audio
+            except ValueError:
+                early = None  # the 2xx is judged, not this
+        self.tell(Ringing(now_ns, response.status, early))
+
+    def _on_success(self, transaction: InviteClientTransaction, response: Response, now_ns: int) -> None:
+        if self.dialog is not None and self.dialog.remote_tag == response.to_tag:
+            if transaction.accepted_ack is not None:
+                self.agent.layer.out.append(transaction.accepted_ack)
+            return
+        dialog = Dialog.of_response(transaction.request, response, transaction.hop)
+        if self.dialog is not None or self.state is not SessionState.EARLY:
+            self._decline_fork(transaction, dialog, now_ns)
+            return
+        self.dialog = dialog
+        self.agent.acknowledge(transaction, dialog)
+        self.state = SessionState.CONFIRMED
+        if self._cancelling is not _Cancelling.NO or self.is_over:
+            self._bye("", now_ns)
+            return
+        try:
+            self.agreed = self._agree(response.body) if response.body else self._early
+            if self.agreed is None:
+                raise offer.NothingFits("the 2xx brought no SDP")
+        except ValueError as error:
+            self._fail(488, str(error), response, now_ns)
+            self._bye("", now_ns)
+            return
+        self.answer_headers = {n: displayable(v) for n, v in response.mapping().items()}
+        self._known_audio = self.agreed.audio
+        self.tell(Answered(now_ns, self.agreed.audio, self.answer_headers))
+
+    def _decline_fork(self, transaction: InviteClientTransaction, dialog: Dialog, now_ns: int) -> None:
+        """A second callee picked up."""
+        kept = transaction.accepted_ack
+        self.agent.acknowledge(transaction, dialog)
+        transaction.accepted_ack = kept
+        self.agent.send_in_dialog(dialog, "BYE", NOBODY, now_ns)
+
+    def _on_refusal(self, transaction: InviteClientTransaction, response: Response, now_ns: int) -> None:
+        if response.status in (401, 407) and self._cancelling is _Cancelling.NO:
+            again = self.authorize(transaction, response)
+            if again is not None:
+                self._send_invite(transaction.hop, (again,), now_ns)
+                return
+        self._fail(response.status, displayable(response.reason), response, now_ns)
+        self.close()
+
+    def _fail(self, status: int, reason: str, response: Response | None, now_ns: int) -> None:
+        headers = {} if response is None else response.mapping()
+        shown = {name: displayable(value) for name, value in headers.items()}
+        self.tell(Failed(now_ns, status, reason or reason_of(status), shown))
+        self.is_over = True
+
+    def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
+        if transaction is self._invite and self.state is SessionState.EARLY:
+            text = "no answer" if status == 408 else "the request could not be sent"
+            self._fail(status, text, None, now_ns)
+            self.close()
+        else:
+            super().on_failure(transaction, status, now_ns)
+
+    # -- giving up
+
+    def hangup(self, reason: str, now_ns: int) -> None:
+        """Before the answer, CANCEL; told as 487 at once, for whatever still comes is dealt with
+        here and changes nothing for the owner."""
+        if self.state is not SessionState.EARLY:
+            super().hangup(reason, now_ns)
+            return
+        if self.is_over:
+            return
+        self._fail(487, "cancelled", None, now_ns)
+        self._cancelling = _Cancelling.WANTED
+        self._cancel_reason = reason
+        transaction = self._invite
+        if transaction is not None and transaction.is_proceeding:
+            self._cancel(transaction, now_ns)
+
+    def _cancel(self, transaction: InviteClientTransaction, now_ns: int) -> None:
+        self._cancelling = _Cancelling.SENT
+        fields = (("Reason", self._cancel_reason),) if self._cancel_reason else ()
+        transaction.cancel(NOBODY, now_ns, fields)
+
+    # -- credentials
+
+    def authorize(self, transaction: ClientTransaction, response: Response) -> tuple[str, str] | None:
+        """Answer a challenge of the realm that challenged the INVITE, from where the INVITE went:
+        anybody on the way could ask for our password otherwise (digest leak)."""
+        credentials = self.invitation.credentials
+        is_proxy = response.status == 407
+        challenge = auth.strongest(response.all("Proxy-Authenticate" if is_proxy else "WWW-Authenticate"))
+        if credentials is None or challenge is None or self._hop is None:
+            return None
+        if self._realm and challenge.realm != self._realm:
+            return None
+        if transaction.hop.host != self._hop.host:
+            return None
+        name = "Proxy-Authorization" if is_proxy else "Authorization"
+        tried = transaction.request.get(name) is not None
+        if tried and not challenge.stale and challenge.nonce == self._nonce[0]:
+            return None
+        if tried and not challenge.stale and transaction.request.method == "INVITE":
+            return None  # answered once, refused: the password is wrong
+        self._realm = challenge.realm
+        count = self._nonce[1] + 1 if challenge.nonce == self._nonce[0] else 1
+        self._nonce = (challenge.nonce, count)
+        request = transaction.request
+        value = auth.answer(
+            challenge,
+            credentials,
+            method=request.method,
+            uri=request.uri,
+            body=request.body,
+            cnonce=self.agent.token(8),
+            count=count,
+        )
+        return name, value

@@ -1,0 +1,63 @@
+"""Responses as they are written: everything a response copies from its request (RFC 3261 §8.2.6)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+
+from callrouter.sip.protocol.headers.via import stamp
+from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.message import Request
+from callrouter.sip.protocol.status import reason_of
+
+Fields = Iterable[tuple[str, str]]
+
+
+def write(
+    request: Request,
+    hop: Hop,
+    status: int,
+    *,
+    reason: str = "",
+    tag: str = "",
+    fields: Fields = (),
+    body: bytes = b"",
+) -> bytes:
+    """`tag` goes into a To that has none yet.  Routes are recorded where a dialog begins."""
+    vias = request.all("Via")
+    lines = [f"SIP/2.0 {status} {_phrase(reason) or reason_of(status)}", f"Via: {_stamped(request, hop)}"]
+    if len(vias) > 1:
+        lines += [f"Via: {value}" for value in vias[1:]]
+    if request.method == "INVITE" and 100 < status < 300:
+        lines += [f"Record-Route: {value}" for value in request.all("Record-Route")]
+    to = request.get("To") or ""
+    if tag and not request.to_tag:
+        to = f"{to};tag={tag}"
+    lines.append(
+        f"From: {request.get('From') or ''}\r\nTo: {to}\r\nCall-ID: {request.call_id}\r\n"
+        f"CSeq: {request.get('CSeq') or ''}"
+    )
+    lines += [f"{name}: {value}" for name, value in fields]
+    lines.append(f"Content-Length: {len(body)}\r\n\r\n")
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + body
+
+
+def _stamped(request: Request, hop: Hop) -> str:
+    """The first Via line with `received` and `rport`; one that cannot be read goes back as it is."""
+    first = (request.all("Via") or [""])[0]
+    try:
+        top = request.via_value
+        stamped = stamp(top, request.via, hop.host, hop.port)
+    except ValueError:
+        return first
+    return stamped if top is first else stamped + first.strip()[len(top) :]
+
+
+def _phrase(text: str) -> str:
+    return "".join(c for c in text[:100] if c >= " " and c != "\x7f")
+
+
+def stateless_tag(request: Request) -> str:
+    """The same To tag for each repetition of a request that no state is kept for (§8.2.7)."""
+    values = (request.call_id, request.from_tag, request.get("Via") or "")
+    return f"{zlib.crc32('|'.join(values).encode('utf-8', 'surrogateescape')):08x}"

@@ -1,0 +1,164 @@
+"""Session descriptions (RFC 8866), as far as audio calls need them; everything else is kept only
+as far as an answer has to mirror it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from callrouter.ports import Direction
+from callrouter.sip.protocol.grammar import number
+
+MAX_LINES = 500
+MAX_MEDIA = 32
+_DIRECTIONS = {d.value: d for d in Direction}
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    payload_type: int
+    name: str
+    """Upper case."""
+    clock_rate: int
+    fmtp: str = ""
+
+
+_STATIC = {0: Codec(0, "PCMU", 8000), 8: Codec(8, "PCMA", 8000), 9: Codec(9, "G722", 8000)}
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLine:
+    kind: str
+    """`audio`, `video`, `image` …"""
+    port: int
+    """0: rejected or switched off."""
+    profile: str
+    formats: tuple[str, ...]
+    host: str
+    """Of its own `c=`, else of the session's; "" when there is neither."""
+    direction: Direction = Direction.SENDRECV
+    """As written: what the *writer* wants to do."""
+    attributes: tuple[tuple[str, str], ...] = ()
+
+    def codecs(self) -> tuple[Codec, ...]:
+        """Formats that are named by `rtpmap` or by RFC 3551, in the writer's order."""
+        maps: dict[str, str] = {}
+        fmtps: dict[str, str] = {}
+        for name, value in self.attributes:
+            if name == "rtpmap":
+                key, _, rest = value.partition(" ")
+                maps[key] = rest.strip()
+            elif name == "fmtp":
+                key, _, rest = value.partition(" ")
+                fmtps[key] = rest.strip()
+        found = []
+        for text in self.formats:
+            codec = _codec(text, maps.get(text), fmtps.get(text, ""))
+            if codec is not None:
+                found.append(codec)
+        return tuple(found)
+
+    def attribute(self, name: str) -> str | None:
+        for key, value in self.attributes:
+            if key == name:
+                return value
+        return None
+
+
+def _codec(text: str, mapped: str | None, fmtp: str) -> Codec | None:
+    try:
+        payload_type = number(text, 127)
+        if mapped is None:
+            return _STATIC.get(payload_type)
+        name, _, rate = mapped.partition("/")
+        return Codec(payload_type, name.upper(), number(rate.partition("/")[0] or "8000"), fmtp)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDescription:
+    media: tuple[MediaLine, ...]
+    session_id: str = ""
+    version: int = 0
+    """Of the `o=` line: grows when the description changes (RFC 3264 §8)."""
+
+
+@dataclass(slots=True)
+class _Section:
+    """What is being read: the session part or one media part."""
+
+    host: str = ""
+    direction: Direction | None = None
+    line: tuple[str, int, str, tuple[str, ...]] = ("", 0, "", ())
+    attributes: list[tuple[str, str]] = field(default_factory=list)
+
+
+def parse(body: bytes) -> SessionDescription:
+    """Raises `ValueError`.  Lines may end in LF alone; line kinds we have no use for are skipped."""
+    text = body.decode("utf-8", "replace")
+    lines = text.replace("\r\n", "\n").split("\n", MAX_LINES)
+    if len(lines) > MAX_LINES:
+        raise ValueError("too many SDP lines")
+    if lines[0].rstrip() != "v=0":
+        raise ValueError("SDP does not start with v=0")
+    origin = ("", 0)
+    session = _Section()
+    section = session
+    sections: list[_Section] = []
+    for line in lines:
+        kind, value = line[:2], line[2:].strip()
+        if kind == "m=":
+            if len(sections) >= MAX_MEDIA:
+                raise ValueError("too many media lines")
+            section = _Section(line=_media(value))
+            sections.append(section)
+        elif kind == "a=":
+            name, _, content = value.partition(":")
+            if name in _DIRECTIONS:
+                section.direction = _DIRECTIONS[name]
+            else:
+                section.attributes.append((name, content))
+        elif kind == "c=":
+            section.host = _connection(value)
+        elif kind == "o=":
+            origin = _origin(value)
+    return SessionDescription(tuple(_close(s, session) for s in sections), *origin)
+
+
+def _close(section: _Section, session: _Section) -> MediaLine:
+    kind, port, profile, formats = section.line
+    return MediaLine(
+        kind,
+        port,
+        profile,
+        formats,
+        section.host or session.host,
+        section.direction or session.direction or Direction.SENDRECV,
+        tuple(section.attributes),
+    )
+
+
+def _media(value: str) -> tuple[str, int, str, tuple[str, ...]]:
+    words = value.split()
+    if len(words) < 4:
+        raise ValueError(f"malformed m= line: {value[:40]!r}")
+    port = number(words[1].partition("/")[0], 65535)
+    return words[0].lower(), port, words[2].upper(), tuple(words[3:])
+
+
+def _connection(value: str) -> str:
+    """`IN IP4 host[/ttl]`; a multicast suffix is cut off."""
+    words = value.split()
+    if len(words) != 3 or words[0].upper() != "IN" or words[1].upper() not in ("IP4", "IP6"):
+        raise ValueError(f"malformed c= line: {value[:40]!r}")
+    return words[2].partition("/")[0]
+
+
+def _origin(value: str) -> tuple[str, int]:
+    words = value.split()
+    if len(words) != 6:
+        raise ValueError(f"malformed o= line: {value[:40]!r}")
+    try:
+        return words[1], number(words[2], 2**33)
+    except ValueError:
+        return words[1], 0  # NTP stamps and beyond: the value is only ever compared

@@ -1,0 +1,193 @@
+"""Client transactions (RFC 3261 §17.1, RFC 6026 §7.2).
+
+INVITE:      CALLING ──1xx──▶ PROCEEDING ──2xx──▶ ACCEPTED ──M──▶ TERMINATED
+                 └──────┬────────┴──3xx-6xx──▶ COMPLETED ──D──▶ TERMINATED
+                        B ──▶ TERMINATED (time-out)
+non-INVITE:  TRYING ──1xx──▶ PROCEEDING ──final──▶ COMPLETED ──K──▶ TERMINATED
+                 └──────┬────────┴──F──▶ TERMINATED (time-out)
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Protocol
+
+from callrouter.sip.protocol.hop import Hop, Packet
+from callrouter.sip.protocol.message import Request, Response
+from callrouter.sip.protocol.timers import LIFETIME, T1, T2, T4, TIMER_D, Timer
+
+if TYPE_CHECKING:
+    from callrouter.sip.protocol.transactions.layer import TransactionLayer
+
+
+class ClientState(enum.Enum):
+    CALLING = "calling"
+    PROCEEDING = "proceeding"
+    COMPLETED = "completed"
+    ACCEPTED = "accepted"
+    TERMINATED = "terminated"
+
+
+_CALLING = ClientState.CALLING
+_PROCEEDING = ClientState.PROCEEDING
+_COMPLETED = ClientState.COMPLETED
+_ACCEPTED = ClientState.ACCEPTED
+_TERMINATED = ClientState.TERMINATED
+
+
+class ClientUser(Protocol):
+    """Who sent a request and waits for what comes of it."""
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        """Every provisional one, the final one once, each 2xx of an INVITE as often as it comes."""
+
+    def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
+        """No answer will come: 408 for a time-out, 503 when it could not be sent."""
+
+
+class ClientTransaction:
+    """One request of ours.  In CALLING (the RFC's TRYING) nothing has come back yet."""
+
+    __slots__ = ("_data", "_gap", "_layer", "_repeat", "_until", "branch", "hop", "request", "state", "user")
+
+    def __init__(
+        self, layer: TransactionLayer, branch: str, request: Request, hop: Hop, user: ClientUser
+    ) -> None:
+        self._layer = layer
+        self.branch = branch
+        self.request = request
+        self.hop = hop
+        self.user = user
+        self.state = _CALLING
+        self._data = bytes(request)
+        self._gap = T1
+        self._repeat: Timer | None = None
+        self._until: Timer | None = None
+
+    def start(self, now_ns: int) -> None:
+        timers = self._layer.timers
+        self._layer.out.append(Packet(self._data, self.hop, self))
+        self._until = timers.start(now_ns + LIFETIME, self._timed_out)  # timers B and F
+        if not self.hop.is_reliable:
+            self._repeat = timers.start(now_ns + T1, self._again)  # timers A and E
+
+    def _again(self, now_ns: int) -> None:
+        self._layer.out.append(Packet(self._data, self.hop, self))
+        self._gap = self._next_gap()
+        self._repeat = self._layer.timers.start(now_ns + self._gap, self._again)
+
+    def _next_gap(self) -> int:
+        return T2 if self.state is _PROCEEDING else min(self._gap * 2, T2)
+
+    def receive(self, response: Response, now_ns: int) -> None:
+        if self.state in (_CALLING, _PROCEEDING):
+            if response.status < 200:
+                self.state = _PROCEEDING
+            else:
+                self._complete(response, now_ns)
+            self.user.on_response(self, response, now_ns)
+
+    def _complete(self, response: Response, now_ns: int) -> None:
+        """Timer K absorbs repeated answers."""
+        self._stop_timers()
+        self.state = _COMPLETED
+        if self.hop.is_reliable:
+            self.terminate()
+        else:
+            self._until = self._layer.timers.start(now_ns + T4, self._expire)
+
+    def _timed_out(self, now_ns: int) -> None:
+        self.fail(408, now_ns)
+
+    def fail(self, status: int, now_ns: int) -> None:
+        """Give up; the user hears of it unless it has had its answer."""
+        waiting = self.state in (_CALLING, _PROCEEDING)
+        self.terminate()
+        if waiting:
+            self.user.on_failure(self, status, now_ns)
+
+    def _expire(self, now_ns: int) -> None:
+        self.terminate()
+
+    def _stop_timers(self) -> None:
+        for timer in (self._repeat, self._until):
+            if timer is not None:
+                timer.cancel()
+        self._repeat = self._until = None
+
+    def terminate(self) -> None:
+        self.state = _TERMINATED
+        self._stop_timers()
+        self._layer.forget_client(self)
+
+
+class InviteClientTransaction(ClientTransaction):
+    __slots__ = ("_ack", "accepted_ack")
+
+    def __init__(
+        self, layer: TransactionLayer, branch: str, request: Request, hop: Hop, user: ClientUser
+    ) -> None:
+        super().__init__(layer, branch, request, hop, user)
+        self._ack = b""
+        self.accepted_ack: Packet | None = None
+        """The user's ACK of the 2xx, kept here to be repeated for each repeated 2xx."""
+
+    @property
+    def is_proceeding(self) -> bool:
+        return self.state is _PROCEEDING
+
+    def _next_gap(self) -> int:
+        return self._gap * 2
+
+    def receive(self, response: Response, now_ns: int) -> None:
+        state, status = self.state, response.status
+        if state in (_CALLING, _PROCEEDING):
+            if status < 200:
+                self._stop_timers()  # timer B guards the first answer only
+                self.state = _PROCEEDING
+            elif status < 300:
+                self._stop_timers()
+                self.state = _ACCEPTED
+                self._until = self._layer.timers.start(now_ns + LIFETIME, self._expire)  # timer M
+            else:
+                self._complete(response, now_ns)
+            self.user.on_response(self, response, now_ns)
+        elif state is _ACCEPTED and 200 <= status < 300:
+            self.user.on_response(self, response, now_ns)
+        elif state is _COMPLETED and status >= 300:
+            self._layer.out.append(Packet(self._ack, self.hop, self))
+
+    def _complete(self, response: Response, now_ns: int) -> None:
+        """Acknowledge; timer D repeats that for every repeated answer."""
+        self._stop_timers()
+        self.state = _COMPLETED
+        self._ack = bytes(self._acknowledgement(response))
+        self._layer.out.append(Packet(self._ack, self.hop, self))
+        if self.hop.is_reliable:
+            self.terminate()
+        else:
+            self._until = self._layer.timers.start(now_ns + TIMER_D, self._expire)
+
+    def _acknowledgement(self, response: Response) -> Request:
+        """The ACK of a refusal belongs to the transaction (RFC 3261 §17.1.1.3)."""
+        sent = self.request
+        fields = [("Via", sent.via_value), ("Max-Forwards", "70"), ("From", sent.get("From") or "")]
+        fields += [("To", response.get("To") or sent.get("To") or ""), ("Call-ID", sent.call_id)]
+        fields.append(("CSeq", f"{sent.cseq.number} ACK"))
+        fields += [(name, value) for name, value in sent.fields if name == "Route"]
+        return Request("ACK", sent.uri, fields)
+
+    def cancel(self, user: ClientUser, now_ns: int, more: tuple[tuple[str, str], ...] = ()) -> None:
+        """CANCEL what has not been answered (RFC 3261 §9.1).  Sent only in PROCEEDING: the server
+        might not have seen the INVITE before.  No answer within 64*T1 ends the transaction."""
+        sent = self.request
+        fields = [(n, sent.get(n) or "") for n in ("Via", "From", "To", "Call-ID")]
+        fields[0] = ("Via", sent.via_value)
+        fields += [("CSeq", f"{sent.cseq.number} CANCEL"), ("Max-Forwards", "70")]
+        fields += [(name, value) for name, value in sent.fields if name == "Route"]
+        fields += more
+        self._layer.client_with_branch(
+            self.branch, Request("CANCEL", sent.uri, fields), self.hop, user, now_ns
+        )
+        if self._until is None:
+            self._until = self._layer.timers.start(now_ns + LIFETIME, self._timed_out)

@@ -1,0 +1,103 @@
+"""Which transaction a message belongs to (RFC 3261 §17.1.3 and §17.2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from callrouter.sip.protocol.hop import Hop, Packet
+from callrouter.sip.protocol.message import Request, Response
+from callrouter.sip.protocol.timers import Timers
+from callrouter.sip.protocol.transactions.client import (
+    ClientTransaction,
+    ClientUser,
+    InviteClientTransaction,
+)
+from callrouter.sip.protocol.transactions.server import InviteServerTransaction, ServerTransaction
+
+Key = tuple[str, ...]
+
+
+class TransactionLayer:
+    """All transactions, their timers, and the bytes they want sent."""
+
+    def __init__(self, token: Callable[[int], str]) -> None:
+        self.timers = Timers()
+        self.out: list[Packet] = []
+        self.servers: dict[Key, ServerTransaction] = {}
+        self.clients: dict[tuple[str, str], ClientTransaction] = {}
+        self._merged: dict[tuple[str, str, str], Key] = {}
+        self._token = token
+
+    # -- requests that come in
+
+    def key_of(self, request: Request) -> Key:
+        """What a request shares with its retransmissions, an INVITE also with its ACK and, but for
+        the method, its CANCEL.  Raises `ValueError` when there is no Via to tell by."""
+        via = request.via
+        method = "INVITE" if request.method == "ACK" else request.method
+        if via.has_cookie:
+            return (via.branch, via.sent_by, method)
+        # RFC 2543 peers: no unique branch, so everything that stays the same is compared.  The To
+        # tag is left out: the ACK of a refusal carries ours.
+        return (
+            request.uri,
+            request.from_tag,
+            request.call_id,
+            str(request.cseq.number),
+            request.via_value,
+            method,
+        )
+
+    def server(self, key: Key, request: Request, hop: Hop) -> ServerTransaction:
+        kind = InviteServerTransaction if request.method == "INVITE" else ServerTransaction
+        transaction = self.servers[key] = kind(self, key, request, hop)
+        return transaction
+
+    def is_merged(self, transaction: ServerTransaction, request: Request) -> bool:
+        """True when this new request has already arrived by another path (RFC 3261 §8.2.2.2)."""
+        tag = request.from_tag
+        if not tag:
+            return False
+        key = (request.call_id, tag, request.get("CSeq") or "")
+        if self._merged.setdefault(key, transaction.key) != transaction.key:
+            return True
+        transaction.merge_key = key
+        return False
+
+    def forget_server(self, transaction: ServerTransaction) -> None:
+        self.servers.pop(transaction.key, None)
+        if transaction.merge_key is not None:
+            self._merged.pop(transaction.merge_key, None)
+
+    # -- requests of ours
+
+    def new_branch(self) -> str:
+        return f"z9hG4bK{self._token(10)}"
+
+    def client(self, request: Request, hop: Hop, user: ClientUser, now_ns: int) -> ClientTransaction:
+        """Send a request whose topmost Via carries a fresh branch."""
+        if request.method == "INVITE":
+            return self.invite(request, hop, user, now_ns)
+        return self.client_with_branch(request.via.branch, request, hop, user, now_ns)
+
+    def invite(self, request: Request, hop: Hop, user: ClientUser, now_ns: int) -> InviteClientTransaction:
+        """`client` for an INVITE."""
+        transaction = InviteClientTransaction(self, request.via.branch, request, hop, user)
+        self.clients[transaction.branch, "INVITE"] = transaction
+        transaction.start(now_ns)
+        return transaction
+
+    def client_with_branch(
+        self, branch: str, request: Request, hop: Hop, user: ClientUser, now_ns: int
+    ) -> ClientTransaction:
+        transaction = ClientTransaction(self, branch, request, hop, user)
+        self.clients[branch, request.method] = transaction
+        transaction.start(now_ns)
+        return transaction
+
+    def client_of(self, response: Response) -> ClientTransaction | None:
+        """Raises `ValueError` when Via or CSeq cannot be read."""
+        return self.clients.get((response.via.branch, response.cseq.method))
+
+    def forget_client(self, transaction: ClientTransaction) -> None:
+        self.clients.pop((transaction.branch, transaction.request.method), None)

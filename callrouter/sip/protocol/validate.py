@@ -1,0 +1,125 @@
+"""What is owed to a request that must not be carried out: status and headers (RFC 3261 §8.2, the
+reasoning of RFC 4475).
+
+The parser lets through whatever can be framed, so that it can be answered here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callrouter.sip.protocol.grammar import number, split
+from callrouter.sip.protocol.headers.address import Address, parse_list
+from callrouter.sip.protocol.message import VERSION, Request, Response
+from callrouter.sip.protocol.methods import ACCEPTED, KNOWN, SUPPORTED_OPTIONS
+from callrouter.sip.protocol.uri import Uri
+
+Fields = tuple[tuple[str, str], ...]
+_ONCE = ("CSeq", "Call-ID", "From", "To", "Max-Forwards")
+_ACCEPTABLE = ("*/*", "application/*", "application/sdp")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    status: int
+    reason: str
+    """Says what is wrong; "" for the usual phrase."""
+    fields: Fields = ()
+
+
+def check(request: Request) -> Refusal | None:
+    """Syntax that every element has to insist on, whatever the method."""
+    if request.version.upper() != VERSION:
+        return Refusal(505, "", ())
+    if request.flaw is not None:
+        return Refusal(request.flaw.status, request.flaw.text)
+    try:
+        _check_headers(request)
+        return _check_uri(request) or _check_method(request)
+    except ValueError as error:
+        return Refusal(400, str(error))
+
+
+def _check_headers(request: Request) -> None:
+    _check_counts(request)
+    hops = request.get("Max-Forwards")
+    if hops is not None:
+        number(hops)
+    if not request.via.host:
+        raise ValueError("Via names no host")
+    Address.parse(request.get("From") or "")
+    Address.parse(request.get("To") or "")
+    for name in ("Contact", "Record-Route", "Route"):
+        for value in request.all(name):
+            if value != "*":
+                parse_list(value)
+
+
+def _check_counts(request: Request) -> None:
+    for name in _ONCE:
+        values = request.all(name)
+        if len(values) != 1:
+            if values:
+                raise ValueError(f"{name} is given {len(values)} times")
+            if name != "Max-Forwards":  # RFC 2543 peers do without
+                raise ValueError(f"{name} is missing")
+        elif not values[0]:
+            raise ValueError(f"{name} is empty")
+
+
+def _check_uri(request: Request) -> Refusal | None:
+    uri = Uri.parse(request.uri)
+    if not uri.is_sip:
+        return Refusal(416, "")
+    if uri.headers:
+        return Refusal(400, "a Request-URI has no headers")
+    return None
+
+
+def _check_method(request: Request) -> Refusal | None:
+    if request.cseq.method == request.method:
+        return None
+    if request.method in KNOWN:
+        return Refusal(400, "the method of CSeq is another one")
+    return Refusal(501, "")
+
+
+def check_extensions(request: Request) -> Refusal | None:
+    """`Require` names nothing we cannot do (RFC 3261 §8.2.2.3).  ACK and CANCEL are never refused
+    for it."""
+    unknown = [option for option in request.tokens("Require") if option not in SUPPORTED_OPTIONS]
+    if not unknown:
+        return None
+    asked = [w.strip() for v in request.all("Require") for w in v.split(",")]
+    named = ", ".join(w for w in asked if w.lower() in unknown)
+    return Refusal(420, "", (("Unsupported", named),))
+
+
+def check_invite_body(request: Request) -> Refusal | None:
+    """An INVITE's body is one we read, and its sender reads what we would answer with."""
+    if request.get("Content-Encoding") not in (None, "", "identity"):
+        return Refusal(415, "", (("Accept", ACCEPTED), ("Accept-Encoding", "identity")))
+    if request.body and request.content_type not in ("application/sdp", ""):
+        if "optional" in (request.get("Content-Disposition") or ""):
+            return None
+        return Refusal(415, "", (("Accept", ACCEPTED),))
+    accept = request.all("Accept")
+    if accept:
+        types = [w.partition(";")[0].strip() for w in request.tokens("Accept")]
+        if not any(t in _ACCEPTABLE for t in types):
+            return Refusal(406, "", (("Accept", ACCEPTED),))
+    return None
+
+
+def is_usable(response: Response) -> bool:
+    """A response that may be believed; others are dropped without a word.  A second Via means that
+    it went to the wrong place: we never forward (RFC 3261 §8.1.3.3)."""
+    if response.flaw is not None or response.version.upper() != VERSION:
+        return False
+    vias = response.all("Via")
+    if len(vias) != 1 or len(split(vias[0], ",")) != 1:
+        return False
+    try:
+        return bool(response.via.branch) and response.cseq.number >= 0
+    except ValueError:
+        return False

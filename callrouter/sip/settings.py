@@ -1,0 +1,104 @@
+"""What an operator can say about SIP."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from callrouter.sip.protocol.grammar import write_host
+
+CodecName = Literal["PCMU", "PCMA"]
+
+
+class Listen(BaseModel):
+    """One address that takes SIP."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(default="127.0.0.1", description="IP address to bind; IPv6 without brackets.")
+    port: int = Field(default=5060, ge=0, le=65535, description="Port to bind; 0 takes any free one.")
+    transport: Literal["udp", "tcp"] = Field(default="udp", description="Transport protocol.")
+    advertise: str = Field(
+        default="",
+        description="Address or name that peers reach this listener by, when it is not `host`: behind NAT, "
+        "and whenever `host` is a wildcard.",
+    )
+    advertise_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port that peers reach, when it is not the bound one.",
+    )
+
+    @model_validator(mode="after")
+    def _is_unambiguous(self) -> Listen:
+        try:
+            address = ipaddress.ip_address(self.host)
+        except ValueError:
+            raise ValueError(
+                f"host {self.host!r} is not an IP address: write the address of the interface to bind"
+            ) from None
+        if address.is_unspecified and not self.advertise:
+            raise ValueError(
+                f"{self.transport} {write_host(self.host)}:{self.port} listens on every interface, so the "
+                "address to put into SIP messages is ambiguous: set `advertise` to the address that peers "
+                "reach, or `host` to one interface"
+            )
+        return self
+
+
+class Trunk(BaseModel):
+    """A carrier that takes calls to telephone numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, description="How the rest of the configuration names it.")
+    host: str = Field(min_length=1, description="IP address or name of its SIP server.")
+    port: int = Field(default=5060, ge=1, le=65535, description="Port of its SIP server.")
+    transport: Literal["udp", "tcp"] = Field(default="udp", description="Transport to reach it by.")
+    domain: str = Field(default="", description="Domain for From and the Request-URI, when it is not `host`.")
+    username: str = Field(default="", description="User name for digest authentication; empty = none.")
+    password: SecretStr = Field(default=SecretStr(""), description="Password for digest authentication.")
+
+
+class Settings(BaseModel):
+    """The `sip:` section."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: tuple[Listen, ...] = Field(
+        default=(Listen(), Listen(transport="tcp")),
+        min_length=1,
+        description="Addresses that take SIP, the first of a transport being the one calls are placed from.",
+    )
+    codecs: tuple[CodecName, ...] = Field(
+        default=("PCMU", "PCMA"),
+        min_length=1,
+        description="Codecs to offer, best first; incoming offers keep their caller's order.",
+    )
+    user_agent: str = Field(
+        default="callrouter", pattern=r"^[ -~]+$", description="What User-Agent headers say."
+    )
+    trunks: tuple[Trunk, ...] = Field(default=(), description="Carriers for outgoing calls to numbers.")
+    default_trunk: str = Field(
+        default="", description="Trunk for calls that name none; empty = the first one."
+    )
+    head_timeout_seconds: float = Field(
+        default=10.0, gt=0, le=60, description="How long a stream may take to complete a message it began."
+    )
+    max_connections: int = Field(
+        default=1000, ge=1, le=100_000, description="Open TCP connections, incoming and outgoing together."
+    )
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Settings:
+        names = [trunk.name for trunk in self.trunks]
+        if len(set(names)) != len(names):
+            raise ValueError("two trunks have the same name")
+        if self.default_trunk and self.default_trunk not in names:
+            raise ValueError(
+                f"default_trunk {self.default_trunk!r} is not among the trunks ({', '.join(names) or 'none'})"
+            )
+        return self

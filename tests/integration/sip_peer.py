@@ -1,0 +1,84 @@
+"""A `Signalling` on loopback with a test's own hands on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from callrouter.clock import SystemClock
+from callrouter.ids import RandomIds
+from callrouter.ports import MediaAddress, SignalEvent, SipLeg
+from callrouter.sip.settings import Listen, Settings, Trunk
+from callrouter.sip.signalling import Signalling
+
+MEDIA = MediaAddress("127.0.0.1", 40000)
+
+
+class CountingMetrics:
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter()
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        self.counts[(name, *(f"{k}={v}" for k, v in sorted(labels.items())))] += int(amount)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        raise AssertionError("SIP observes nothing")
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        raise AssertionError("SIP has no gauges")
+
+
+class Peer:
+    """A server whose calls are handled by `on_call`."""
+
+    def __init__(self, signalling: Signalling, metrics: CountingMetrics) -> None:
+        self.signalling = signalling
+        self.metrics = metrics
+        self.legs: list[SipLeg] = []
+        self.events: list[SignalEvent] = []
+        self.on_call: Callable[[SipLeg], None] = lambda leg: leg.answer(MEDIA)
+        self._changed = asyncio.Event()
+        signalling.on_incoming(self._incoming)
+
+    def _incoming(self, leg: SipLeg) -> None:
+        self.legs.append(leg)
+        leg.attach(self.sink)
+        self.on_call(leg)
+        self._changed.set()
+
+    def sink(self, event: SignalEvent) -> None:
+        self.events.append(event)
+        self._changed.set()
+
+    def told(self, kind: type) -> list[SignalEvent]:
+        return [e for e in self.events if isinstance(e, kind)]
+
+    async def wait(self, ready: Callable[[], bool], seconds: float = 5) -> None:
+        async with asyncio.timeout(seconds):
+            while not ready():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def port(self, index: int = 0) -> int:
+        return self.signalling.listeners[index].port
+
+
+@asynccontextmanager
+async def peer(
+    host: str = "127.0.0.1",
+    transports: tuple[str, ...] = ("udp", "tcp"),
+    trunks: tuple[Trunk, ...] = (),
+    **settings: object,
+) -> AsyncIterator[Peer]:
+    metrics = CountingMetrics()
+    listen = tuple(Listen(host=host, port=0, transport=t) for t in transports)
+    signalling = Signalling(
+        Settings(listen=listen, trunks=trunks, **settings), SystemClock(), RandomIds(), metrics
+    )
+    await signalling.start()
+    try:
+        yield Peer(signalling, metrics)
+    finally:
+        await signalling.stop()

@@ -1,0 +1,154 @@
+"""The SIP shell on real sockets: calls over UDP and TCP, IPv4 and IPv6, ours and SIPp's."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from callrouter.errors import StartupError, Unroutable
+from callrouter.ports import Answered, Ended, Failed, OutgoingCall, Ringing
+from callrouter.sip.settings import Listen, Settings, Trunk
+from tests.integration.sip_peer import MEDIA, Peer, peer
+
+SIPP = shutil.which("sipp")
+
+
+def order(target: str, trunk: str = "") -> OutgoingCall:
+    return OutgoingCall(target, "+15550100", "Alice", MEDIA, trunk=trunk)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_a_call_between_two_servers_is_answered_and_ended(host: str, transport: str) -> None:
+    async with peer(host) as ours, peer(host) as theirs:
+        port = theirs.port(0 if transport == "udp" else 1)
+        literal = f"[{host}]" if ":" in host else host
+        target = f"sip:bob@{literal}:{port}" + ("" if transport == "udp" else ";transport=tcp")
+        route = await ours.signalling.route(target)
+        assert route.family == (6 if ":" in host else 4)
+        theirs.on_call = lambda leg: (leg.ring(), leg.answer(MEDIA))[0]
+        leg = ours.signalling.place(order(target), ours.sink)
+        await ours.wait(lambda: bool(ours.told(Answered)))
+        assert [type(e) for e in ours.events] == [Ringing, Answered]
+        incoming = theirs.legs[0]
+        assert incoming.transport == transport
+        assert incoming.from_uri.startswith("sip:+15550100@")
+        assert incoming.from_name == "Alice"
+        assert incoming.request_uri == target
+        leg.hangup()
+        await theirs.wait(lambda: bool(theirs.told(Ended)))
+
+
+async def test_the_callee_ends_a_call_over_the_connection_it_came_by() -> None:
+    async with peer() as ours, peer() as theirs:
+        ours.signalling.place(order(f"sip:bob@127.0.0.1:{theirs.port(1)};transport=tcp"), ours.sink)
+        await ours.wait(lambda: bool(ours.told(Answered)))
+        theirs.legs[0].hangup("done")
+        await ours.wait(lambda: bool(ours.told(Ended)))
+        assert ours.told(Ended)[0].detail == 'Q.850;cause=16;text="done"'
+
+
+async def test_a_refused_tcp_connection_fails_the_call_with_503() -> None:
+    async with peer() as ours:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+        ours.signalling.place(order(f"sip:bob@127.0.0.1:{port};transport=tcp"), ours.sink)
+        await ours.wait(lambda: bool(ours.told(Failed)))
+        assert ours.told(Failed)[0].status == 503
+
+
+async def test_a_host_name_is_resolved() -> None:
+    async with peer() as ours, peer() as theirs:
+        ours.signalling.place(order(f"sip:bob@localhost:{theirs.port()}"), ours.sink)
+        await ours.wait(lambda: bool(ours.told(Answered)))
+
+
+async def test_a_number_goes_through_the_trunk() -> None:
+    async with peer() as theirs:
+        trunk = Trunk(name="carrier", host="127.0.0.1", port=theirs.port(), domain="carrier.example")
+        async with peer(trunks=(trunk,)) as ours:
+            ours.signalling.place(order("+15550199"), ours.sink)
+            await ours.wait(lambda: bool(ours.told(Answered)))
+            assert theirs.legs[0].request_uri == "sip:+15550199@carrier.example"
+            assert theirs.legs[0].from_uri == "sip:+15550100@carrier.example"
+            with pytest.raises(Unroutable, match="no trunk 'other'"):
+                await ours.signalling.route("+15550199", "other")
+
+
+async def test_without_a_trunk_a_number_is_unroutable() -> None:
+    async with peer() as ours:
+        with pytest.raises(Unroutable, match="no trunk is configured"):
+            await ours.signalling.route("+15550199")
+
+
+async def test_a_call_is_ended_by_a_later_process_from_its_saved_state() -> None:
+    async with peer() as theirs:
+        async with peer() as first:
+            leg = first.signalling.place(order(f"sip:bob@127.0.0.1:{theirs.port()}"), first.sink)
+            assert leg.dialog_state() == ""
+            await first.wait(lambda: bool(first.told(Answered)))
+            state = leg.dialog_state()
+        async with peer() as second:
+            second.signalling.end_orphan(state, "restarted")
+            await theirs.wait(lambda: bool(theirs.told(Ended)))
+
+
+async def test_a_busy_port_is_named_at_start() -> None:
+    async with peer() as ours:
+        taken = Settings(listen=(Listen(port=ours.port()),))
+        from callrouter.sip.signalling import Signalling
+
+        other = Signalling(taken, None, type("I", (), {"token": None}), None)  # type: ignore[arg-type]
+        with pytest.raises(StartupError, match=rf"udp 127\.0\.0\.1 port {ours.port()}: .*in use"):
+            await other.start()
+
+
+async def test_an_unfinished_head_is_dropped_and_a_ping_answered() -> None:
+    async with peer(head_timeout_seconds=0.2) as ours:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ours.port(1))
+        writer.write(b"\r\n\r\n")
+        assert await reader.readexactly(2) == b"\r\n"
+        writer.write(b"INVITE sip:a@b SIP/2.0\r\nVia: ")
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_messages_are_counted_with_bounded_labels() -> None:
+    async with peer() as ours, peer() as theirs:
+        ours.signalling.place(order(f"sip:bob@127.0.0.1:{theirs.port()}"), ours.sink)
+        await ours.wait(lambda: bool(ours.told(Answered)))
+        counts = ours.metrics.counts
+        assert counts["sip_messages", "direction=out", "method=INVITE", "transport=udp"] == 1
+        assert counts["sip_responses", "class=2xx", "direction=in", "transport=udp"] == 1
+
+
+async def sipp(ours: Peer, tmp_path: Path, *options: str, transport: str = "u1") -> None:
+    """Run SIPp's own `uac` against `ours` and expect every call to succeed."""
+    assert SIPP is not None
+    port = ours.port(0 if transport == "u1" else 1)
+    command = [SIPP, "-sn", "uac", f"127.0.0.1:{port}", "-i", "127.0.0.1", "-t", transport]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        *("-nostdin", "-timeout", "20", "-timeout_error", *options),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=tmp_path,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()[-2000:]
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(SIPP is None, reason="SIPp is not installed")
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+async def test_sipp_places_fifty_calls(transport: str, tmp_path: Path) -> None:
+    async with peer() as ours:
+        await sipp(ours, tmp_path, "-m", "50", "-r", "100", "-d", "50", transport=transport)
+        assert len(ours.legs) == 50
+        await ours.wait(lambda: len(ours.told(Ended)) == 50)

@@ -1,0 +1,203 @@
+"""Whole calls between two cores: set-up, media, end, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from callrouter.ports import (
+    Answered,
+    Confirmed,
+    Direction,
+    EndCause,
+    Ended,
+    Failed,
+    MediaChanged,
+    Ringing,
+)
+from callrouter.sip.protocol.timers import LIFETIME, MS
+from tests.protocol.wire import CALLEE_MEDIA, CALLER_MEDIA, SECOND, Wire
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_call_is_set_up_answered_and_ended_by_the_caller(transport: str) -> None:
+    wire = Wire(transport)
+    session, _ = wire.established()
+    answered = wire.caller.last
+    assert isinstance(answered, Answered)
+    assert answered.audio.remote == CALLEE_MEDIA
+    assert isinstance(wire.callee.last, Confirmed)
+    assert wire.callee.calls[0].audio is not None
+    assert wire.callee.calls[0].audio.remote == CALLER_MEDIA
+    session.hangup("", wire.now)
+    wire.run(SECOND)
+    ended = wire.callee.last
+    assert isinstance(ended, Ended)
+    assert ended.cause is EndCause.BYE
+    assert wire.names() == ["INVITE", "200 INVITE", "ACK", "BYE", "200 BYE"]
+    wire.settle()
+
+
+def test_a_call_is_ended_by_the_callee() -> None:
+    wire = Wire()
+    _, incoming = wire.established()
+    incoming.hangup("Q.850;cause=16", wire.now)
+    wire.run(SECOND)
+    ended = wire.caller.last
+    assert isinstance(ended, Ended)
+    assert (ended.cause, ended.detail) == (EndCause.BYE, "Q.850;cause=16")
+    wire.settle()
+
+
+def test_ringing_and_early_media_are_told_before_the_answer() -> None:
+    wire = Wire()
+    wire.invite()
+    wire.run(50 * MS)
+    incoming = wire.callee.calls[0]
+    incoming.ring(wire.now)
+    wire.run(50 * MS)
+    incoming.progress(CALLEE_MEDIA, wire.now)
+    wire.run(50 * MS)
+    incoming.answer(CALLEE_MEDIA, wire.now)
+    wire.run(50 * MS)
+    told = [event for _, event in wire.caller.events]
+    assert [type(e) for e in told] == [Ringing, Ringing, Answered]
+    assert [e.status for e in told[:2]] == [180, 183]
+    assert told[0].early is None
+    assert told[1].early.remote == CALLEE_MEDIA
+    bodies = [s.message.body for s in wire.seen if s.name in ("183 INVITE", "200 INVITE")]
+    assert bodies[0] == bodies[1]
+
+
+def test_a_callee_that_takes_its_time_sends_100_first() -> None:
+    wire = Wire()
+    wire.invite()
+    wire.run(SECOND)
+    assert wire.names("callee") == ["100 INVITE"]
+    assert wire.names("caller") == ["INVITE"]
+
+
+def test_a_refusal_is_told_with_its_status_and_acknowledged() -> None:
+    wire = Wire()
+    wire.callee.on_call = lambda s, now: s.reject(486, "", (("X-Why", "lunch"),), now)
+    wire.invite()
+    wire.run(SECOND)
+    failed = wire.caller.last
+    assert isinstance(failed, Failed)
+    assert (failed.status, failed.headers["X-Why"]) == (486, "lunch")
+    assert wire.names() == ["INVITE", "486 INVITE", "ACK"]
+    wire.settle()
+
+
+def test_cancel_ends_both_sides_of_an_unanswered_call() -> None:
+    wire = Wire()
+    session = wire.invite()
+    wire.run(SECOND)
+    session.hangup("", wire.now)
+    wire.run(SECOND)
+    assert isinstance(wire.caller.last, Failed)
+    assert wire.caller.last.status == 487
+    ended = wire.callee.last
+    assert isinstance(ended, Ended)
+    assert ended.cause is EndCause.CANCEL
+    assert wire.names()[2:] == ["CANCEL", "200 CANCEL", "487 INVITE", "ACK"]
+    wire.settle()
+
+
+def test_cancel_that_crosses_the_200_is_followed_by_ack_and_bye() -> None:
+    wire = Wire()
+    session = wire.invite()
+    wire.run(SECOND)
+    wire.callee.calls[0].answer(CALLEE_MEDIA, wire.now)
+    session.hangup("", wire.now)
+    wire.run(SECOND)
+    assert wire.names("caller") == ["INVITE", "CANCEL", "ACK", "BYE"]
+    assert [type(e) for _, e in wire.caller.events] == [Failed]
+    assert isinstance(wire.callee.last, Ended)
+    wire.settle()
+
+
+def test_hangup_before_anything_came_back_waits_for_a_sign_of_life_to_cancel() -> None:
+    wire = Wire()
+    session = wire.invite()
+    session.hangup("", wire.now)
+    wire.run(SECOND)
+    assert wire.names("caller") == ["INVITE", "CANCEL", "ACK"]
+    wire.settle()
+
+
+def test_a_peer_that_never_answers_is_given_up_after_64_t1() -> None:
+    wire = Wire()
+    wire.drop = lambda seen: True
+    wire.invite()
+    wire.run(LIFETIME - 1)
+    assert wire.caller.events == []
+    wire.run(2)
+    assert isinstance(wire.caller.last, Failed)
+    assert wire.caller.last.status == 408
+    assert len(wire.seen) == 7
+    wire.settle()
+
+
+def test_a_200_that_is_never_acknowledged_ends_in_no_ack_and_bye() -> None:
+    wire = Wire()
+    wire.drop = lambda seen: seen.name == "ACK"
+    wire.answering()
+    wire.invite()
+    wire.run(31 * SECOND)
+    assert wire.callee.events == []
+    wire.run(2 * SECOND)
+    ended = wire.callee.last
+    assert isinstance(ended, Ended)
+    assert ended.cause is EndCause.NO_ACK
+    assert wire.names("callee")[-1] == "BYE"
+    assert wire.names("callee").count("200 INVITE") == 11
+    wire.settle()
+
+
+def test_hangup_of_an_unacknowledged_answer_waits_for_the_ack() -> None:
+    wire = Wire()
+    wire.drop = lambda seen: seen.name == "ACK" and seen.at_ns < wire_start + 3 * SECOND
+    wire_start = wire.now
+    wire.answering()
+    wire.invite()
+    wire.run(SECOND)
+    wire.callee.calls[0].hangup("", wire.now)
+    assert "BYE" not in wire.names()
+    wire.run(10 * SECOND)
+    assert wire.names("callee")[-1] == "BYE"
+    assert wire.callee.events == []
+    wire.settle()
+
+
+def test_hold_and_resume_change_the_direction_on_both_sides() -> None:
+    wire = Wire()
+    session, incoming = wire.established()
+    session.hold(True, wire.now)
+    wire.run(SECOND)
+    theirs, ours = wire.callee.last, wire.caller.last
+    assert isinstance(theirs, MediaChanged)
+    assert isinstance(ours, MediaChanged)
+    assert theirs.audio.direction is Direction.RECVONLY
+    assert ours.audio.direction is Direction.SENDONLY
+    session.hold(False, wire.now)
+    wire.run(SECOND)
+    assert wire.callee.last.audio.direction is Direction.SENDRECV
+    assert wire.caller.last.audio.direction is Direction.SENDRECV
+    incoming.hold(True, wire.now)
+    wire.run(SECOND)
+    assert wire.caller.last.audio.direction is Direction.RECVONLY
+    session.hangup("", wire.now)
+    wire.settle()
+
+
+def test_two_reinvites_at_once_are_both_refused_with_491_and_tried_again() -> None:
+    wire = Wire()
+    session, incoming = wire.established()
+    session.hold(True, wire.now)
+    incoming.hold(True, wire.now)
+    wire.run(10 * SECOND)
+    assert wire.names().count("491 INVITE") == 2
+    assert session.audio.direction is Direction.INACTIVE
+    assert incoming.audio.direction is Direction.INACTIVE
+    session.hangup("", wire.now)
+    wire.settle()
