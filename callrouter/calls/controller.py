@@ -59,6 +59,8 @@ class Controller:
         self._documents: deque[int] = deque()
         self._metered = False
         self._over_ns = call.created_ns
+        self._joins_session = ""
+        """Session that the next transfer takes the call into, "" to stay."""
         self._timers: list[asyncio.TimerHandle] = []
         self._log = logger.bind(call=call.sid, session=call.facts.session_sid, account=call.facts.account_sid)
 
@@ -73,6 +75,7 @@ class Controller:
         except CallError as error:
             self._log.warning("call_failed", error=str(error), code=error.code)
             self.call.error_code = self.call.error_code or error.code
+            self._refuse(error)
         except Exception:  # noqa: BLE001 - the one boundary of the call's task: a fault costs this call only
             self._log.exception("call_crashed")
             self.call.error_code = 12400
@@ -224,7 +227,10 @@ class Controller:
         at_ns = self.services.clock.monotonic_ns() if at_ns is None else at_ns
         holder = self._holder(control)
         if self._metered:
-            await self.services.meter.transfer(self.call.sid, holder, at_ns=at_ns, cause=cause)
+            session, self._joins_session = self._joins_session, ""
+            await self.services.meter.transfer(
+                self.call.sid, holder, at_ns=at_ns, cause=cause, session_sid=session
+            )
         else:
             await self.start_track(holder)
 
@@ -283,6 +289,8 @@ class Controller:
         if not self.call.facts.parent_sid or self.detached.is_set():
             return
         self.call.split_from = self.call.facts.session_sid
+        self.call.facts = replace(self.call.facts, session_sid=self.call.sid)
+        self._joins_session = self.call.sid
         if self.control is not None:
             self.control = replace(self.control, holder=replace(self.control.holder, driven_by=""))
         self.detached.set()
@@ -310,6 +318,14 @@ class Controller:
         return self.call.leg
 
     # ------------------------------------------------------------------ the end
+
+    def _refuse(self, error: CallError) -> None:
+        """A call that failed before it was answered is refused with the error's status."""
+        sip = self.call.leg.sip if self.call.leg is not None else None
+        if self.call.direction == "inbound" and not self.call.is_answered and sip is not None:
+            sip.reject(error.sip_status)
+            self.call.sip_status = error.sip_status
+            self.fail()
 
     async def _close(self) -> None:
         now = self.services.clock.monotonic_ns()

@@ -32,12 +32,20 @@ class Incoming:
     def __call__(self, sip: SipLeg) -> None:
         """Decide at once whether there is room; the rest happens in the call's own task."""
         services = self._services
-        if services.exchange.draining or len(services.exchange) >= services.settings.max_calls:
-            reason = "Shutting Down" if services.exchange.draining else "Too Many Calls"
-            sip.reject(503, reason, (("Retry-After", RETRY_AFTER),))
+        if refusal := self._full():
+            sip.reject(503, refusal, (("Retry-After", RETRY_AFTER),))
             services.metrics.count("calls", direction="inbound", outcome="shed")
             return
         services.exchange.start(self._look_up(sip), "incoming call")
+
+    def _full(self) -> str:
+        """Why no call can be taken now, "" when one can."""
+        services = self._services
+        if services.exchange.draining:
+            return "Shutting Down"
+        if len(services.exchange) >= services.settings.max_calls:
+            return "Too Many Calls"
+        return "" if services.meter.writable else "Cannot Meter Calls"
 
     async def _look_up(self, sip: SipLeg) -> None:
         services = self._services

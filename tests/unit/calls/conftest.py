@@ -58,13 +58,19 @@ class TrackingMeter:
     def __init__(self) -> None:
         self.tracks: dict[str, Track] = {}
         self.dialogs: dict[str, str] = {}
+        self.sessions: dict[str, str] = {}
+        self.writable = True
 
     async def begin(self, call: CallFacts, holder: Holder, *, at_ns: int, cause: Cause) -> None:
         assert call.call_sid not in self.tracks, "a track begins once"
         self.tracks[call.call_sid] = Track([(at_ns, holder, cause)])
         await asyncio.sleep(0.001)
 
-    async def transfer(self, call_sid: str, holder: Holder, *, at_ns: int, cause: Cause) -> None:
+    async def transfer(
+        self, call_sid: str, holder: Holder, *, at_ns: int, cause: Cause, session_sid: str = ""
+    ) -> None:
+        if session_sid:
+            self.sessions[call_sid] = session_sid
         track = self.tracks[call_sid]
         if track.end_ns is None and holder != track.rows[-1][1]:
             track.rows.append((max(at_ns, track.rows[-1][0]), holder, cause))
@@ -73,10 +79,11 @@ class TrackingMeter:
     async def end(self, call_sid: str, *, at_ns: int, cause: Cause) -> None:
         self.post_end(call_sid, at_ns=at_ns, cause=cause)
 
-    def post_end(self, call_sid: str, *, at_ns: int, cause: Cause) -> None:
+    def post_end(self, call_sid: str, *, at_ns: int, cause: Cause) -> int:
         track = self.tracks[call_sid]
         if track.end_ns is None:
             track.end_ns = max(at_ns, track.rows[-1][0])
+        return 1
 
     async def save_dialog(self, call_sid: str, state: str) -> None:
         self.dialogs[call_sid] = state

@@ -59,6 +59,13 @@ async def test_too_many_calls_are_503(house: Any) -> None:
     await h.idle()
 
 
+async def test_without_a_journal_no_call_is_taken(house: Any) -> None:
+    h = house("<Response/>")
+    h.meter.writable = False
+    leg = await h.call()
+    assert leg.actions == ["reject 503"]
+
+
 async def test_gathered_digits_reach_the_action(house: Any) -> None:
     h = house(
         {
@@ -234,6 +241,9 @@ async def test_a_child_with_a_document_of_its_own_leaves_its_parent(house: Any) 
     await h.orders.interrupt(child.call.sid, Replace(twiml="<Response><Say>Child</Say></Response>"))
     await h.idle()
     assert sorted(h.speech.said) == ["Child", "Parent"]
+    assert h.meter.sessions == {child.call.sid: child.call.sid}
+    assert child.call.split_from
+    assert not h.meter.tracks[child.call.sid].rows[-1][1].driven_by
 
 
 async def test_a_call_by_api_is_placed_and_runs_its_document(house: Any) -> None:
