@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from callrouter.identity.accounts import Account, Accounts
+from callrouter.identity.accounts import Account, Accounts, ApiKey
 from callrouter.identity.addresses import Address
 from dispatcher.flows import Application
 from dispatcher.grant import NumberMapping
@@ -25,6 +25,7 @@ class Snapshot:
         self,
         *,
         accounts: Iterable[Account] = (),
+        api_keys: Iterable[ApiKey] = (),
         addresses: Iterable[Address] = (),
         modules: Iterable[Module] = (),
         subscriptions: Iterable[Subscription] = (),
@@ -33,7 +34,7 @@ class Snapshot:
         settings: Settings | None = None,
     ) -> None:
         self.settings = settings or Settings()
-        self.accounts = Accounts(accounts)
+        self.accounts = Accounts(accounts, api_keys)
         self._own = {
             account.sid: self_module(account.code, secret=account.token, plan=account.plan)
             for account in self.accounts
