@@ -1,0 +1,99 @@
+"""Figures for Prometheus: every name and label is declared in this table.
+
+Labels are bounded: codes, classes, outcomes, module codes.  A telephone number is never a label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+PREFIX = "callrouter"
+
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_HUMAN = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One figure."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+FIGURES: dict[str, Declared] = {
+    "sip_messages": Declared("counter", "SIP requests", ("direction", "method", "transport")),
+    "sip_responses": Declared("counter", "SIP responses", ("direction", "class", "transport")),
+    "sip_errors": Declared("counter", "SIP messages that could not be used", ("kind",)),
+    "calls": Declared("counter", "Calls that have ended", ("direction", "outcome")),
+    "calls_live": Declared("gauge", "Calls under way", ("state",)),
+    "call_setup_seconds": Declared("histogram", "From INVITE to answer", (), _HUMAN),
+    "fetch_seconds": Declared("histogram", "HTTP requests for documents and media", ("outcome",), _HUMAN),
+    "module_seconds": Declared("counter", "Time modules controlled calls", ("module", "mode")),
+    "rtp_packets": Declared("counter", "RTP packets", ("direction",)),
+    "rtp_lost": Declared("counter", "RTP packets that never arrived"),
+    "rtp_late_sends": Declared("counter", "RTP packets sent more than 5 ms late"),
+    "legs_live": Declared("gauge", "Media legs that are open"),
+    "policy_refusals": Declared("counter", "Control refused, by the rule that did", ("rule",)),
+    "warnings": Declared("counter", "Warnings to developers", ("code",)),
+    "document_errors": Declared("counter", "Documents that could not be run", ("code",)),
+    "outbox_pending": Declared("gauge", "Callbacks and notifications not yet delivered"),
+    "callbacks": Declared("counter", "Attempts to deliver callbacks and notifications", ("outcome",)),
+    "journal_sync_seconds": Declared("histogram", "Writing and syncing the journal", (), _FAST),
+}
+
+
+class PrometheusMetrics:
+    """Fits `ports.Metrics`, with a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for name, declared in FIGURES.items():
+            self._declare(name, declared)
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter.  Raises KeyError or ValueError for what is not declared."""
+        counter = self._counters[name]
+        (counter.labels(**labels) if labels or FIGURES[name].labels else counter).inc(amount)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Add a value to a histogram.  Raises KeyError or ValueError for what is not declared."""
+        histogram = self._histograms[name]
+        (histogram.labels(**labels) if labels or FIGURES[name].labels else histogram).observe(value)
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge.  Raises KeyError or ValueError for what is not declared."""
+        gauge = self._gauges[name]
+        (gauge.labels(**labels) if labels or FIGURES[name].labels else gauge).set(value)
+
+    def render(self) -> bytes:
+        """All figures in the Prometheus text format (`text/plain; version=0.0.4`)."""
+        return generate_latest(self.registry)
+
+    def _declare(self, name: str, declared: Declared) -> None:
+        match declared.kind:
+            case "counter":
+                self._counters[name] = Counter(
+                    name, declared.help, declared.labels, namespace=PREFIX, registry=self.registry
+                )
+            case "gauge":
+                self._gauges[name] = Gauge(
+                    name, declared.help, declared.labels, namespace=PREFIX, registry=self.registry
+                )
+            case "histogram":
+                self._histograms[name] = Histogram(
+                    name,
+                    declared.help,
+                    declared.labels,
+                    namespace=PREFIX,
+                    registry=self.registry,
+                    buckets=declared.buckets,
+                )
