@@ -55,7 +55,7 @@ plan_versions = Table(
     Column("version", Integer, primary_key=True),
     Column("valid_from_ms", BigInteger, nullable=False),
     Column("digest", String(64), nullable=False),
-    Column("content", Text, nullable=False, comment="JSON, as configured"),
+    Column("content", Text, nullable=False, doc="JSON, as configured"),
 )
 
 charges = Table(
@@ -64,21 +64,21 @@ charges = Table(
     Column("key", String(320), primary_key=True),
     Column("call_sid", String(34), nullable=False),
     Column("session_sid", String(34), nullable=False),
-    Column("account_sid", String(34), nullable=False, comment="who pays"),
+    Column("account_sid", String(34), nullable=False, doc="who pays"),
     Column("key_number", String(255), nullable=False),
     Column("module", String(128), nullable=False),
     Column("owner", String(64), nullable=False),
     Column("mode", String(16), nullable=False),
     Column("plan", String(64), nullable=False),
     Column("plan_version", Integer, nullable=False),
-    Column("status", String(16), nullable=False, comment="rated, or unrated: the plan is unknown"),
+    Column("status", String(16), nullable=False, doc="rated, or unrated: the plan is unknown"),
     Column("start_ms", BigInteger, nullable=False),
     Column("duration_ms", BigInteger, nullable=False),
     Column("billed_ms", BigInteger, nullable=False),
     Column("amount_micro", BigInteger, nullable=False),
     Column("currency", String(3), nullable=False),
-    Column("exact", Text, nullable=False, comment="the amount before rounding, a ratio"),
-    Column("detail", Text, nullable=False, comment="JSON: how it came about"),
+    Column("exact", Text, nullable=False, doc="the amount before rounding, a ratio"),
+    Column("detail", Text, nullable=False, doc="JSON: how it came about"),
     Index("ix_charges_session_sid", "session_sid"),
     Index("ix_charges_account_sid_start_ms", "account_sid", "start_ms"),
 )
@@ -89,13 +89,13 @@ ledger_accounts = Table(
     Column("code", String(128), primary_key=True),
     Column("currency", String(3), primary_key=True),
     Column("kind", String(32), nullable=False),
-    Column("holder", String(64), nullable=False, comment="account sid or owner, empty for the platform's"),
+    Column("holder", String(64), nullable=False, doc="account sid or owner, empty for the platform's"),
 )
 
 ledger_entries = Table(
     "ledger_entries",
     metadata,
-    Column("transaction", String(340), primary_key=True, comment="idempotency key"),
+    Column("transaction", String(340), primary_key=True, doc="idempotency key"),
     Column("line", Integer, primary_key=True),
     Column("account", String(128), nullable=False),
     Column("currency", String(3), nullable=False),
