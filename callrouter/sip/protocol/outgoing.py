@@ -234,7 +234,7 @@ class OutgoingSession(Session):
         challenge = auth.strongest(response.all("Proxy-Authenticate" if is_proxy else "WWW-Authenticate"))
         if credentials is None or challenge is None or self._hop is None:
             return None
-        if self._realm and challenge.realm != self._realm:
+        if challenge.realm != self._realm and (self._realm or transaction is not self._invite):
             return None
         if transaction.hop.host != self._hop.host:
             return None

@@ -156,9 +156,11 @@ class Session(ClientUser):
             return
         dialog.remote_sequence = sequence
         handler = _HANDLERS.get(request.method)
-        if handler is None:
+        if request.method == "BYE":
+            self._on_bye(request, transaction, now_ns)
+        elif handler is None:
             self.agent.refuse_method(transaction, request, now_ns)
-        elif self.state in (SessionState.ENDING, SessionState.ENDED) and request.method != "BYE":
+        elif self.state in (SessionState.ENDING, SessionState.ENDED):
             self.agent.respond(transaction, 481, now_ns)
         else:
             handler(self, request, transaction, now_ns)
@@ -196,12 +198,6 @@ class Session(ClientUser):
         if self._reinvite is not None or self._awaited is not None:
             return 491
         return 0
-
-    def _on_update(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
-        self._on_offer(request, transaction, now_ns)
-
-    def _on_invite(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
-        self._on_offer(request, transaction, now_ns)
 
     def _on_offer(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
         """A re-INVITE, or an UPDATE: the same but for the ACK, and that an UPDATE without offer
@@ -431,9 +427,8 @@ def _with_direction(audio: NegotiatedAudio, direction: Direction) -> NegotiatedA
 
 
 _HANDLERS = {
-    "BYE": Session._on_bye,
-    "INVITE": Session._on_invite,
-    "UPDATE": Session._on_update,
+    "INVITE": Session._on_offer,
+    "UPDATE": Session._on_offer,
     "INFO": Session._on_info,
     "OPTIONS": Session._on_options,
 }

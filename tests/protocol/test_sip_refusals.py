@@ -1,0 +1,158 @@
+"""What is owed to requests that are not carried out, and that nothing else happens."""
+
+from __future__ import annotations
+
+import pytest
+
+from callrouter.sip.protocol.message import Response, parse
+from tests.protocol.stranger import OFFER, Stranger, invite, text
+from tests.protocol.wire import CALLEE_MEDIA, SECOND
+
+
+def only(stranger: Stranger, message: str) -> Response:
+    sent = stranger.send(message)
+    assert len(sent) == 1
+    assert isinstance(sent[0], Response)
+    return sent[0]
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        (text("MESSAGE"), 405),
+        (text("REGISTER"), 405),
+        (text("SUBSCRIBE"), 405),
+        (text("REFER"), 405),
+        (text("NOTIFY"), 405),
+        (text("BREW"), 501),
+        (text("BYE"), 481),
+        (text("INFO"), 481),
+        (text("UPDATE"), 481),
+        (text("BYE", to_tag="unknown"), 481),
+        (invite(to_tag="unknown"), 481),
+        (text("CANCEL"), 481),
+        (invite("Require: 100rel"), 420),
+        (invite(uri="tel:+1555"), 416),
+        (invite(uri="sip:bob@192.0.2.2?Subject=x"), 400),
+        (invite(body="v=0\r\n"), 488),
+        (invite(body="nonsense"), 488),
+        (invite(body=OFFER.replace("0 8 101", "18")), 488),
+        (invite(body=OFFER.replace("audio 6000", "audio 0")), 488),
+        (invite(body=OFFER.replace("audio", "video")), 488),
+        (invite(body=OFFER.replace("RTP/AVP", "RTP/SAVP")), 488),
+        (text("INVITE", "Content-Type: text/plain", body="x"), 415),
+        (invite("Content-Encoding: gzip"), 415),
+        (invite("Accept: text/plain"), 406),
+        (text("INVITE", cseq="1 BYE"), 400),
+        (text("INVITE", cseq="4294967296 INVITE"), 400),
+        (text("INVITE", cseq="-1 INVITE"), 400),
+        (text("INVITE", cseq="9" * 5000 + " INVITE"), 400),
+        (text("INVITE", "Max-Forwards: 5"), 400),
+        (text("OPTIONS").replace("SIP/2.0\r\n", "SIP/7.0\r\n", 1), 505),
+        (text("OPTIONS", "Content-Length: 3"), 400),
+        (text("OPTIONS", "Subject: a\rb"), 400),
+        (text("OPTIONS", "Subject: a\x01b"), 400),
+        (text("OPTIONS", *(["X: y"] * 300)), 513),
+        (text("OPTIONS", "X: " + "y" * 9000), 513),
+        (text("OPTIONS", "From: <sip:other@192.0.2.9>"), 400),
+        (text("OPTIONS").replace("To: <sip:bob@192.0.2.2>\r\n", ""), 400),
+    ],
+)
+def test_the_status_owed(message: str, status: int) -> None:
+    stranger = Stranger()
+    assert stranger.status(message) == status
+    assert stranger.calls == []
+    stranger.run(40 * SECOND)
+    assert stranger.agent.is_idle
+
+
+def test_405_and_501_name_what_is_allowed() -> None:
+    assert "INVITE" in (only(Stranger(), text("REGISTER")).get("Allow") or "")
+    assert "INVITE" in (only(Stranger(), text("BREW")).get("Allow") or "")
+
+
+def test_420_names_the_options_and_415_the_types() -> None:
+    assert only(Stranger(), invite("Require: 100rel, Foo")).get("Unsupported") == "100rel, Foo"
+    refused = only(Stranger(), text("INVITE", "Content-Type: text/plain", body="x"))
+    assert refused.get("Accept") == "application/sdp"
+
+
+def test_options_is_answered_with_what_we_can() -> None:
+    answer = only(Stranger(), text("OPTIONS"))
+    assert (answer.status, answer.get("Accept")) == (200, "application/sdp")
+    assert answer.to_tag
+
+
+def test_a_response_goes_back_to_where_the_request_came_from() -> None:
+    stranger = Stranger()
+    via = "Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK1;rport\r\n"
+    message = text("OPTIONS").replace("Via: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK1\r\n", via)
+    stranger.agent.receive(parse(message.encode()), stranger.hop._replace(port=31337), stranger.now)
+    packet = stranger.agent.layer.out[0]
+    assert (packet.hop.host, packet.hop.port) == ("192.0.2.9", 31337)
+    assert b";branch=z9hG4bK1;rport=31337;received=192.0.2.9\r\n" in packet.data
+
+
+def test_a_retransmitted_invite_never_starts_a_second_call() -> None:
+    stranger = Stranger()
+    for _ in range(7):
+        stranger.send(invite())
+    assert len(stranger.calls) == 1
+    stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
+    stranger.take()
+    for _ in range(7):
+        assert stranger.send(invite()) == []
+    assert len(stranger.calls) == 1
+
+
+def test_an_invite_that_arrives_by_two_paths_is_merged() -> None:
+    stranger = Stranger()
+    stranger.send(invite())
+    assert stranger.status(invite(branch="z9hG4bK2")) == 482
+    assert len(stranger.calls) == 1
+
+
+def test_the_ack_of_a_refusal_is_absorbed_and_stops_its_repetition() -> None:
+    stranger = Stranger()
+    stranger.send(invite())
+    stranger.calls[0].reject(486, "", (), stranger.now)
+    (refusal,) = stranger.take()
+    assert refusal.status == 486
+    assert [m.status for m in stranger.run(SECOND)] == [486]
+    ack = text("ACK", to_tag=refusal.to_tag, cseq="1 ACK")
+    assert stranger.send(ack) == []
+    assert stranger.run(10 * SECOND) == []
+    assert stranger.agent.is_idle
+
+
+def test_a_peer_of_rfc_2543_without_branch_is_matched_by_everything_else() -> None:
+    stranger = Stranger()
+    old = invite(branch="7")
+    stranger.send(old)
+    stranger.send(old)
+    assert len(stranger.calls) == 1
+    stranger.calls[0].reject(404, "", (), stranger.now)
+    (refusal,) = stranger.take()
+    assert stranger.send(text("ACK", branch="7", to_tag=refusal.to_tag, cseq="1 ACK")) == []
+    assert stranger.run(5 * SECOND) == []
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKx\r\nVia: SIP/2.0/UDP 255.255.255.255\r\n"
+        "CSeq: 1 INVITE\r\nCall-ID: x\r\n\r\n",
+        "SIP/2.0 999 Odd\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKx\r\nCSeq: 1 INVITE\r\n\r\n",
+        "SIP/2.0 200 OK\r\nCSeq: 1 INVITE\r\n\r\n",
+        "SIP/2.0 200 OK\r\nVia: rubbish\r\nCSeq: 1 INVITE\r\n\r\n",
+        "SIP/2.0 200 OK\r\n\r\n",
+    ],
+)
+def test_a_stray_response_is_dropped(response: str) -> None:
+    assert Stranger().send(response) == []
+
+
+def test_an_invite_on_a_stream_is_read_whatever_its_via_says() -> None:
+    stranger = Stranger("tcp")
+    stranger.send(invite())
+    assert len(stranger.calls) == 1
