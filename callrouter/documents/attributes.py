@@ -23,6 +23,8 @@ _LOOSE = frozenset(",'\"[]()")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 _BOOLEANS = {"true": True, "false": False}
 _MAX_INTEGER_DIGITS = 9
+_LONGEST_QUOTE = 120
+"""Of a value, in a message."""
 
 
 class Attributes:
@@ -59,7 +61,7 @@ class Attributes:
             return default
         number = _integer(value)
         if number is None or not least <= number <= most:
-            self._bad(name, code, f"is {value!r}, not a whole number from {least} to {most}", default)
+            self._bad(name, code, f"is {_cut(value)!r}, not a whole number from {least} to {most}", default)
             return default
         return number
 
@@ -74,7 +76,7 @@ class Attributes:
             return default
         answer = _BOOLEANS.get(value.strip().lower())
         if answer is None:
-            self._bad(name, code, f"is {value!r}, neither true nor false", str(default).lower())
+            self._bad(name, code, f"is {_cut(value)!r}, neither true nor false", str(default).lower())
             return default
         return answer
 
@@ -85,7 +87,7 @@ class Attributes:
         for word in allowed:
             if word == value.strip():
                 return word
-        self._bad(name, code, f"is {value!r}, not one of {', '.join(sorted(allowed))}", default)
+        self._bad(name, code, f"is {_cut(value)!r}, not one of {', '.join(sorted(allowed))}", default)
         return default
 
     def choices(
@@ -98,11 +100,11 @@ class Attributes:
         if value is None:
             return default
         if _LOOSE.intersection(value):
-            self.warn(UNEXPECTED, f"{name} is {value!r}; separate its words by spaces")
+            self.warn(UNEXPECTED, f"{name} is {_cut(value)!r}; separate its words by spaces")
         words = _LISTED.findall(value)
         unknown = [word for word in words if word not in allowed]
         if unknown:
-            message = f"{name} contains {', '.join(unknown)}; known are {', '.join(sorted(allowed))}"
+            message = f"{name} contains {_cut(', '.join(unknown))}; known are {', '.join(sorted(allowed))}"
             if fatal:
                 raise self.fail(code, message)
             self.warn(code, message)
@@ -111,12 +113,14 @@ class Attributes:
 
     def method(self, name: str = "method", *, code: int) -> Method:
         value = self.raw(name)
-        match (value or "POST").strip().upper():
+        if value is None:
+            return "POST"
+        match value.strip().upper():
             case "POST":
                 return "POST"
             case "GET":
                 return "GET"
-        self._bad(name, code, f"is {value!r}, neither GET nor POST", "POST")
+        self._bad(name, code, f"is {_cut(value)!r}, neither GET nor POST", "POST")
         return "POST"
 
     def url(self, name: str, *, code: int = 11100) -> str | None:
@@ -127,7 +131,7 @@ class Attributes:
             return None
         value = value.strip()
         if _UNPRINTABLE.search(value):
-            self.warn(code, f"{name} is {value!r}: a URL has no spaces or control characters")
+            self.warn(code, f"{name} is {_cut(value)!r}: a URL has no spaces or control characters")
         return value
 
     def characters(self, name: str, default: str, allowed: str, *, code: int, most: int = 64) -> str:
@@ -137,7 +141,7 @@ class Attributes:
             return default
         value = value.strip()
         if len(value) > most or not set(value) <= set(allowed):
-            self._bad(name, code, f"is {value!r}, not up to {most} of {allowed}", default)
+            self._bad(name, code, f"is {_cut(value)!r}, not up to {most} of {allowed}", default)
             return default
         return value
 
@@ -158,8 +162,9 @@ class Attributes:
     def finish(self, nested: Collection[str] | None = ()) -> None:
         """Report every attribute that was not asked for, and every child element not in `nested` (None
         where whoever reads the element sees to its children too)."""
-        for name in sorted(self._unread):
-            self.warn(UNEXPECTED, f"unknown attribute {name}, ignored")
+        if self._unread:
+            names = ", ".join(sorted(self._unread))
+            self.warn(UNEXPECTED, f"unknown attribute {_cut(names)}, ignored")
         if nested is None:
             return
         for child in self._element.children:
@@ -169,6 +174,10 @@ class Attributes:
 
     def _bad(self, name: str, code: int, problem: str, default: object) -> None:
         self.warn(code, f"{name} {problem}; {default!r} is used" if default != "" else f"{name} {problem}")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
 
 
 def _integer(value: str) -> int | None:

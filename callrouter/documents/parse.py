@@ -19,7 +19,7 @@ from callrouter.errors import DocumentError
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 64
 MAX_VERBS = 200
-MAX_ELEMENTS = 2000
+MAX_ELEMENTS = 1000
 MAX_ATTRIBUTES = 64
 """Per element."""
 
@@ -51,6 +51,8 @@ _CODECS = {
 
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _MARKLESS_UTF16 = ((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be"))
+_MANY_ATTRIBUTES = 500
+_ATTRIBUTE = re.compile(r"=\s*[\"']")
 _DECLARED = re.compile(rb"""<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _VERSION_ERROR = etree.ErrorTypes.ERR_UNKNOWN_VERSION
@@ -66,6 +68,7 @@ def parse(body: bytes, charset: str = "") -> Document:
         raise DocumentError("the document is empty; an answer with nothing to do is <Response/>", code=EMPTY)
     text = _decode(body, charset)
     _refuse_doctype(text)
+    _refuse_swollen_tag(text)
     root = _parse_xml(text)
     if root.tag != "Response":
         raise DocumentError(_wrong_root(str(root.tag)), code=BAD_ROOT, line=_line(root))
@@ -118,6 +121,18 @@ def _refuse_doctype(text: str) -> None:
         at = text.find(forbidden)
         if at >= 0:
             raise DocumentError(f"{forbidden} is not allowed in a document", line=text.count("\n", 0, at) + 1)
+
+
+def _refuse_swollen_tag(text: str) -> None:
+    """The XML parser compares every attribute of a tag with every other: the count that takes it long
+    is refused before, roughly, and `MAX_ATTRIBUTES` exactly, afterwards."""
+    if text.count("=") <= _MANY_ATTRIBUTES:
+        return
+    line = 1
+    for piece in text.split("<"):
+        if piece.count("=") > _MANY_ATTRIBUTES and len(_ATTRIBUTE.findall(piece)) > _MANY_ATTRIBUTES:
+            raise DocumentError(f"a tag has more than {MAX_ATTRIBUTES} attributes", line=line)
+        line += piece.count("\n")
 
 
 def _parse_xml(text: str) -> etree._Element:

@@ -12,6 +12,9 @@ from callrouter.ports import Verb
 from callrouter.verbs.failing import Failing
 from callrouter.verbs.registry import VERBS
 
+MOST_WARNINGS = 100
+"""Of one document: each is written down and shown, a broken template has them by the thousand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -33,7 +36,8 @@ def compile_document(document: Document) -> Program:
     """Unknown elements are reported and skipped; a verb that cannot run fails when its turn comes."""
     findings = list(document.warnings)
     verbs = [verb for element in document.elements if (verb := _verb(element, findings)) is not None]
-    return Program(tuple(verbs), tuple(sorted(findings, key=lambda finding: finding.line)))
+    findings.sort(key=lambda finding: finding.line)
+    return Program(tuple(verbs), tuple(findings[:MOST_WARNINGS]))
 
 
 def _verb(element: Element, findings: list[Finding]) -> Verb | None:
