@@ -1,0 +1,280 @@
+//! The engine as its user sees it: legs, commands in atomic batches, one queue of events.
+
+use std::collections::HashMap;
+use std::io::Error;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::command::{Action, Command};
+use crate::counters::{Counters, Totals};
+use crate::event::{Event, EventReceiver, EventSender, LegId, events};
+use crate::leg::{Leg, Policy};
+use crate::ports::Ports;
+use crate::shard::{Order, Shard};
+use crate::writer::Writer;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses to bind, of either family at most one each.
+    pub addresses: Vec<IpAddr>,
+    pub ports: Range<u16>,
+    pub threads: usize,
+    pub quarantine_ns: i64,
+    pub rtp_timeout_ns: i64,
+    pub report_interval_ns: i64,
+}
+
+struct Thread {
+    orders: Sender<Order>,
+    totals: Arc<Totals>,
+    handle: JoinHandle<()>,
+}
+
+pub struct Engine {
+    receiver: EventReceiver,
+    policy: Arc<Policy>,
+    directory: Mutex<Directory>,
+    totals: Vec<Arc<Totals>>,
+}
+
+/// Which leg is where.  Only users of the engine come here; media threads never do.
+struct Directory {
+    threads: Vec<Thread>,
+    writers: Vec<JoinHandle<()>>,
+    pools: Vec<Ports>,
+    entries: HashMap<LegId, Entry>,
+    /// Slot numbers to be used again, with their next generation.
+    vacant: Vec<(u32, u32)>,
+    slots: u32,
+    recordings: u64,
+}
+
+struct Entry {
+    thread: usize,
+    /// Legs that must be on the same thread: joined to this one, or recorded with it.
+    tied: Vec<LegId>,
+}
+
+impl Engine {
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        let (events, receiver) = events()?;
+        let (writer, handle) = Writer::start(events.clone())?;
+        let threads = (0..config.threads.max(1))
+            .map(|number| start_thread(number, &events, &writer))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let mut pools = vec![];
+        for &address in &config.addresses {
+            let start = u16::from_ne_bytes(random::<2>()?);
+            pools.push(Ports::new(address, config.ports.clone(), config.quarantine_ns, usize::from(start)));
+        }
+        Ok(Self {
+            receiver,
+            policy: Arc::new(Policy {
+                rtp_timeout_ns: config.rtp_timeout_ns,
+                report_interval_ns: config.report_interval_ns,
+            }),
+            totals: threads.iter().map(|thread| thread.totals.clone()).collect(),
+            directory: Mutex::new(Directory {
+                threads,
+                writers: vec![handle],
+                pools,
+                entries: HashMap::new(),
+                vacant: vec![],
+                slots: 0,
+                recordings: 0,
+            }),
+        })
+    }
+
+    pub fn events(&self) -> &EventReceiver {
+        &self.receiver
+    }
+
+    /// Bind the next pair of ports; the leg and its RTP port.
+    pub fn open(&self, is_v6: bool) -> Result<(LegId, u16), Error> {
+        let random = random()?;
+        let mut directory = self.lock();
+        let pool = directory.pools.iter_mut().find(|pool| pool.is_v6() == is_v6);
+        let ports = pool.ok_or_else(|| Error::other("no address of this family is configured"))?.take()?;
+        let port = ports.port;
+        let Some(thread) = directory.emptiest() else {
+            return Err(Error::other("the engine has been stopped"));
+        };
+        let id = directory.name();
+        directory.entries.insert(id, Entry { thread, tied: vec![] });
+        let leg = Box::new(Leg::new(id, ports, self.policy.clone(), random));
+        directory.order(thread, Order::Adopt(leg));
+        Ok((id, port))
+    }
+
+    /// Carry out `commands` in one step on one thread; those of closed legs are dropped.
+    pub fn submit(&self, commands: Vec<Command>) {
+        self.lock().submit(commands);
+    }
+
+    /// A number for a recording, unique over the engine's life.
+    pub fn recording_id(&self) -> u64 {
+        let mut directory = self.lock();
+        directory.recordings += 1;
+        directory.recordings
+    }
+
+    /// Sums over all threads, and the number of legs.
+    pub fn totals(&self) -> ([u64; Counters::NAMES.len()], u64) {
+        let mut sums = [0; Counters::NAMES.len()];
+        for totals in &self.totals {
+            sums.iter_mut().zip(totals.read()).for_each(|(sum, value)| *sum += value);
+        }
+        (sums, self.totals.iter().map(|totals| totals.legs()).sum())
+    }
+
+    /// Close every leg, finish every recording, end the threads; the events that are left.
+    pub fn stop(&self) -> Vec<Event> {
+        let (threads, writers) = {
+            let mut directory = self.lock();
+            directory.entries.clear();
+            (std::mem::take(&mut directory.threads), std::mem::take(&mut directory.writers))
+        };
+        let mut handles = vec![];
+        for thread in threads {
+            // A thread that is gone needs no telling.
+            let _ = thread.orders.send(Order::Stop);
+            handles.push(thread.handle);
+        }
+        // The writers end when the media threads, their only users, have.
+        for handle in handles.into_iter().chain(writers) {
+            // A thread that panicked has said so on standard error.
+            let _ = handle.join();
+        }
+        self.receiver.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Directory> {
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn start_thread(number: usize, events: &EventSender, writer: &Writer) -> Result<Thread, Error> {
+    let (orders, inbox) = channel();
+    let totals = Arc::new(Totals::default());
+    let shard = Shard::new(inbox, events.clone(), writer.clone(), totals.clone())?;
+    let handle = std::thread::Builder::new().name(format!("media-{number}")).spawn(move || shard.run())?;
+    Ok(Thread { orders, totals, handle })
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom(&mut bytes, GetRandomFlags::empty())?;
+    Ok(bytes)
+}
+
+impl Directory {
+    fn emptiest(&self) -> Option<usize> {
+        let mut counts = vec![0; self.threads.len()];
+        self.entries.values().for_each(|entry| counts[entry.thread] += 1);
+        (0..counts.len()).min_by_key(|&thread| counts[thread])
+    }
+
+    fn name(&mut self) -> LegId {
+        let (slot, generation) = self.vacant.pop().unwrap_or_else(|| {
+            self.slots += 1;
+            (self.slots, 1)
+        });
+        LegId(u64::from(generation) << 32 | u64::from(slot))
+    }
+
+    fn order(&self, thread: usize, order: Order) {
+        // A thread ends only with the engine.
+        let _ = self.threads[thread].orders.send(order);
+    }
+
+    fn submit(&mut self, mut commands: Vec<Command>) {
+        if self.threads.is_empty() {
+            return;
+        }
+        commands.retain(|command| self.is_live(command));
+        let mut involved: Vec<LegId> = vec![];
+        for command in &commands {
+            let companions = command.companions();
+            for &companion in &companions {
+                self.tie(command.leg, companion);
+            }
+            involved.push(command.leg);
+            involved.extend(companions);
+        }
+        let Some(thread) = involved.first().and_then(|leg| self.entries.get(leg)).map(|entry| entry.thread)
+        else {
+            return;
+        };
+        self.gather(&involved, thread);
+        let closed: Vec<LegId> =
+            commands.iter().filter(|c| matches!(c.action, Action::Close)).map(|c| c.leg).collect();
+        self.order(thread, Order::Batch(commands));
+        closed.into_iter().for_each(|leg| self.forget(leg));
+    }
+
+    fn is_live(&self, command: &Command) -> bool {
+        let known = |leg: &LegId| self.entries.contains_key(leg);
+        let partner_is = match &command.action {
+            Action::Join { with } => known(with),
+            _ => true,
+        };
+        known(&command.leg) && partner_is
+    }
+
+    fn tie(&mut self, a: LegId, b: LegId) {
+        if !self.entries.contains_key(&a) || !self.entries.contains_key(&b) {
+            return;
+        }
+        for (one, other) in [(a, b), (b, a)] {
+            if let Some(entry) = self.entries.get_mut(&one)
+                && !entry.tied.contains(&other)
+            {
+                entry.tied.push(other);
+            }
+        }
+    }
+
+    /// Bring legs, and all that are tied to them, to one thread.
+    fn gather(&mut self, legs: &[LegId], thread: usize) {
+        let mut component: Vec<LegId> = vec![];
+        let mut open: Vec<LegId> = legs.to_vec();
+        while let Some(leg) = open.pop() {
+            if let Some(entry) = self.entries.get(&leg).filter(|_| !component.contains(&leg)) {
+                component.push(leg);
+                open.extend(&entry.tied);
+            }
+        }
+        let mut moving: HashMap<usize, Vec<LegId>> = HashMap::new();
+        for leg in component {
+            if let Some(entry) = self.entries.get_mut(&leg).filter(|entry| entry.thread != thread) {
+                moving.entry(entry.thread).or_default().push(leg);
+                entry.thread = thread;
+            }
+        }
+        for (from, legs) in moving {
+            let (to, handed) = channel();
+            self.order(from, Order::Give { legs, to });
+            self.order(thread, Order::Take(handed));
+        }
+    }
+
+    fn forget(&mut self, leg: LegId) {
+        let Some(entry) = self.entries.remove(&leg) else { return };
+        for tied in entry.tied {
+            if let Some(other) = self.entries.get_mut(&tied) {
+                other.tied.retain(|one| *one != leg);
+            }
+        }
+        let (slot, generation) = (leg.0 as u32, (leg.0 >> 32) as u32);
+        // A slot that has used up its generations is not used again.
+        if let Some(next) = generation.checked_add(1) {
+            self.vacant.push((slot, next));
+        }
+    }
+}

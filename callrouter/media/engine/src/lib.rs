@@ -1,0 +1,35 @@
+//! The RTP engine of callrouter.
+//!
+//! A user opens legs, submits commands in batches and takes events from one queue.  Media threads
+//! own the sockets and keep the time; writer threads own the disk; neither ever waits for Python.
+
+pub mod clock;
+pub mod command;
+pub mod counters;
+pub mod decode;
+pub mod engine;
+pub mod event;
+pub mod g711;
+pub mod leg;
+pub mod outgoing;
+pub mod playback;
+pub mod ports;
+pub mod prompt;
+pub mod reception;
+pub mod recording;
+pub mod relays;
+pub mod reports;
+pub mod resample;
+pub mod rtcp;
+pub mod rtp;
+pub mod shard;
+pub mod source;
+pub mod telephone_event;
+pub mod timeline;
+pub mod tone;
+pub mod voice;
+pub mod wav;
+pub mod writer;
+
+#[cfg(feature = "python")]
+mod python;

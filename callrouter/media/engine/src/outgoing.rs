@@ -1,0 +1,272 @@
+//! The one RTP stream a leg sends, whatever it is made of: SSRC, sequence numbers and timestamps
+//! go on through every change of path.
+
+use crate::clock::samples_at;
+use crate::rtp::{FRAME, HEADER, Packet, write_header};
+
+/// The most payload that is passed on: 120 ms of G.711.
+pub const MAX_PAYLOAD: usize = 960;
+/// Sequence steps and timestamp steps of a relayed stream beyond which it is a new one.
+const MAX_STEP: i16 = 1000;
+const MAX_LATE: i16 = 50;
+const MAX_LEAP: u32 = 10 * 8000;
+
+pub struct Outgoing {
+    pub ssrc: u32,
+    pub packets: u64,
+    pub octets: u64,
+    sequence: u16,
+    /// Timestamp of the next frame must not be below this.
+    floor: u32,
+    /// Timestamp that belongs to sample time 0.
+    offset: u32,
+    talkspurt: bool,
+    relayed: Option<Relayed>,
+    buffer: Box<[u8; HEADER + MAX_PAYLOAD]>,
+}
+
+/// How a relayed stream's numbers map to ours: the newest packet of it, in and out.
+#[derive(Clone, Copy, Debug)]
+struct Relayed {
+    ssrc: u32,
+    sequence_in: u16,
+    sequence_out: u16,
+    timestamp_in: u32,
+    timestamp_out: u32,
+    /// How many sequence numbers of ours this stream has used: older packets have none.
+    span: u16,
+}
+
+impl Outgoing {
+    /// `ssrc`, `sequence` and `offset` are to be random (RFC 3550 §5.1).
+    pub fn new(ssrc: u32, sequence: u16, offset: u32) -> Self {
+        Self {
+            ssrc,
+            packets: 0,
+            octets: 0,
+            sequence,
+            floor: offset,
+            offset,
+            talkspurt: true,
+            relayed: None,
+            buffer: Box::new([0; HEADER + MAX_PAYLOAD]),
+        }
+    }
+
+    /// Our timestamp of an instant.
+    pub fn timestamp_at(&self, ns: i64) -> u32 {
+        self.offset.wrapping_add(samples_at(ns) as u32)
+    }
+
+    /// The next packet starts a talkspurt: it carries the marker.
+    pub fn mark(&mut self) {
+        self.talkspurt = true;
+    }
+
+    /// Take a timestamp for a frame of our own due at `due_ns`.
+    pub fn begin_frame(&mut self, due_ns: i64) -> u32 {
+        if self.relayed.take().is_some() {
+            self.talkspurt = true;
+        }
+        let mut timestamp = self.timestamp_at(due_ns);
+        if self.packets > 0 && (timestamp.wrapping_sub(self.floor) as i32) < 0 {
+            // A relayed stream ran ahead of our clock: the clock moves, never back.
+            self.offset = self.offset.wrapping_add(self.floor.wrapping_sub(timestamp));
+            timestamp = self.floor;
+        }
+        self.floor = timestamp.wrapping_add(FRAME as u32);
+        timestamp
+    }
+
+    /// The frame of 160 octets to fill, ahead of `audio_packet`.
+    pub fn frame(&mut self) -> &mut [u8; FRAME] {
+        let (_, body) = self.buffer.split_at_mut(HEADER);
+        body.first_chunk_mut().expect("the buffer holds a frame")
+    }
+
+    /// The packet around what was put into `frame`.
+    pub fn audio_packet(&mut self, payload_type: u8, timestamp: u32) -> &[u8] {
+        let marker = std::mem::take(&mut self.talkspurt);
+        self.packet(marker, payload_type, timestamp, FRAME)
+    }
+
+    /// A telephone-event packet; `timestamp` is that of the key's first packet.
+    pub fn event_packet(&mut self, payload_type: u8, timestamp: u32, first: bool, payload: [u8; 4]) -> &[u8] {
+        self.buffer[HEADER..HEADER + 4].copy_from_slice(&payload);
+        self.packet(first, payload_type, timestamp, 4)
+    }
+
+    fn packet(&mut self, marker: bool, payload_type: u8, timestamp: u32, length: usize) -> &[u8] {
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
+        self.finish(marker, payload_type, sequence, timestamp, length)
+    }
+
+    fn finish(
+        &mut self,
+        marker: bool,
+        payload_type: u8,
+        sequence: u16,
+        timestamp: u32,
+        length: usize,
+    ) -> &[u8] {
+        if let Some(header) = self.buffer.first_chunk_mut() {
+            write_header(header, marker, payload_type, sequence, timestamp, self.ssrc);
+        }
+        self.packets += 1;
+        self.octets += length as u64;
+        &self.buffer[..HEADER + length]
+    }
+
+    /// Pass a packet on under our own numbers; `recode` maps its octets where the codecs differ.
+    /// Loss and reordering stay visible to the far end.  Returns the packet and our timestamp,
+    /// None for a packet that has no place in our stream.
+    pub fn relay(
+        &mut self,
+        packet: &Packet<'_>,
+        payload_type: u8,
+        recode: Option<&[u8; 256]>,
+        now_ns: i64,
+    ) -> Option<(u32, &[u8])> {
+        let length = packet.payload.len();
+        if length == 0 || length > MAX_PAYLOAD {
+            return None;
+        }
+        let fresh = self.relayed.is_none();
+        let (sequence, timestamp) = self.place(packet, now_ns)?;
+        let body = &mut self.buffer[HEADER..HEADER + length];
+        match recode {
+            None => body.copy_from_slice(packet.payload),
+            Some(table) => {
+                body.iter_mut().zip(packet.payload).for_each(|(out, word)| *out = table[usize::from(*word)])
+            }
+        }
+        let marker = packet.marker || fresh;
+        Some((timestamp, self.finish(marker, payload_type, sequence, timestamp, length)))
+    }
+
+    fn place(&mut self, packet: &Packet<'_>, now_ns: i64) -> Option<(u16, u32)> {
+        if let Some(relayed) = &mut self.relayed {
+            let step = packet.sequence.wrapping_sub(relayed.sequence_in) as i16;
+            let leap = packet.timestamp.wrapping_sub(relayed.timestamp_in);
+            let near = (leap as i32).unsigned_abs() <= MAX_LEAP;
+            if relayed.ssrc == packet.ssrc && near && (-MAX_LATE..=MAX_STEP).contains(&step) {
+                let sequence = relayed.sequence_out.wrapping_add(step as u16);
+                let timestamp = relayed.timestamp_out.wrapping_add(leap);
+                if step <= 0 {
+                    return (step.unsigned_abs() < relayed.span).then_some((sequence, timestamp));
+                }
+                relayed.sequence_in = packet.sequence;
+                relayed.sequence_out = sequence;
+                relayed.timestamp_in = packet.timestamp;
+                relayed.timestamp_out = timestamp;
+                relayed.span = relayed.span.saturating_add(step as u16);
+                self.sequence = sequence.wrapping_add(1);
+                self.floor = timestamp.wrapping_add(FRAME as u32);
+                return Some((sequence, timestamp));
+            }
+        }
+        let sequence = self.sequence;
+        let timestamp = self.begin_frame(now_ns);
+        self.sequence = sequence.wrapping_add(1);
+        self.relayed = Some(Relayed {
+            ssrc: packet.ssrc,
+            sequence_in: packet.sequence,
+            sequence_out: sequence,
+            timestamp_in: packet.timestamp,
+            timestamp_out: timestamp,
+            span: 1,
+        });
+        Some((sequence, timestamp))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::MILLISECOND;
+
+    const TICK: i64 = 20 * MILLISECOND;
+
+    fn incoming(sequence: u16, timestamp: u32, payload: &[u8]) -> Packet<'_> {
+        Packet { marker: false, payload_type: 0, sequence, timestamp, ssrc: 77, payload }
+    }
+
+    fn numbers(bytes: &[u8]) -> (u16, u32) {
+        let packet = Packet::parse(bytes).expect("we send RTP");
+        (packet.sequence, packet.timestamp)
+    }
+
+    #[test]
+    fn frames_of_our_own_are_160_samples_apart_and_only_the_first_is_marked() {
+        let mut out = Outgoing::new(1, 65535, 5);
+        let mut last = None;
+        for tick in 0..4 {
+            let timestamp = out.begin_frame(tick * TICK);
+            let packet = Packet::parse(out.audio_packet(0, timestamp)).map(|p| (p.marker, p.sequence));
+            assert_eq!(packet, Some((tick == 0, 65535u16.wrapping_add(tick as u16))));
+            assert_eq!(last.map_or(160, |l: u32| timestamp.wrapping_sub(l)), 160);
+            last = Some(timestamp);
+        }
+    }
+
+    #[test]
+    fn a_relayed_stream_continues_ours_and_keeps_its_gaps_and_order() {
+        let mut out = Outgoing::new(1, 10, 0);
+        let timestamp = out.begin_frame(0);
+        out.audio_packet(0, timestamp);
+        let mut relay = |sequence: u16, timestamp: u32| {
+            let packet = incoming(sequence, timestamp, &[1; 160]);
+            out.relay(&packet, 0, None, 25 * MILLISECOND).map(|(_, bytes)| numbers(bytes))
+        };
+        assert_eq!(relay(500, 9000), Some((11, 200)));
+        assert_eq!(relay(503, 9480), Some((14, 680)), "two lost");
+        assert_eq!(relay(502, 9320), Some((13, 520)), "late");
+        assert_eq!(relay(499, 8840), None, "older than the relay itself");
+        assert_eq!(relay(504, 9640), Some((15, 840)));
+    }
+
+    #[test]
+    fn going_back_to_our_own_frames_never_goes_back_in_time() {
+        let mut out = Outgoing::new(1, 0, 0);
+        for index in 0..10u16 {
+            // The source sends twice as much as it should.
+            out.relay(
+                &incoming(index, u32::from(index) * 160, &[1; 160]),
+                0,
+                None,
+                i64::from(index) * TICK / 2,
+            );
+        }
+        let timestamp = out.begin_frame(5 * TICK);
+        assert_eq!(timestamp, 1600);
+        assert_eq!(numbers(out.audio_packet(0, timestamp)), (10, 1600));
+        assert_eq!(out.begin_frame(6 * TICK), 1760);
+    }
+
+    #[test]
+    fn a_jump_in_the_source_is_not_passed_on() {
+        let mut out = Outgoing::new(1, 0, 0);
+        out.relay(&incoming(0, 0, &[1; 160]), 0, None, 0);
+        let far = incoming(1, 4_000_000, &[1; 160]);
+        let placed = out.relay(&far, 0, None, TICK).map(|(_, bytes)| numbers(bytes));
+        assert_eq!(placed, Some((1, 160)));
+    }
+
+    #[test]
+    fn a_table_recodes_on_the_way() {
+        let mut table = [0u8; 256];
+        table[9] = 42;
+        let mut out = Outgoing::new(1, 0, 0);
+        let packet = incoming(0, 0, &[9; 80]);
+        let (_, bytes) = out.relay(&packet, 8, Some(&table), 0).expect("is passed on");
+        assert_eq!((bytes[1], &bytes[HEADER..]), (0x88, &[42u8; 80][..]));
+    }
+
+    #[test]
+    fn empty_and_huge_payloads_are_not_passed_on() {
+        let mut out = Outgoing::new(1, 0, 0);
+        assert!(out.relay(&incoming(0, 0, &[]), 0, None, 0).is_none());
+        assert!(out.relay(&incoming(0, 0, &[0; 1400]), 0, None, 0).is_none());
+    }
+}

@@ -1,0 +1,161 @@
+//! UDP port pairs: an even port for RTP and the next for RTCP (RFC 3550 §11), each rested after
+//! use so that a late packet of one call is not heard on the next.
+
+use std::collections::VecDeque;
+use std::io::{Error, ErrorKind};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::clock::now_ns;
+
+/// Kernel buffers per socket: a second and more of packets, so that a stall loses none.
+const BUFFER: usize = 64 * 1024;
+
+pub struct Ports {
+    address: IpAddr,
+    /// The first never used port pair comes first, then the one that has rested longest.
+    free: VecDeque<(u16, i64)>,
+    quarantine_ns: i64,
+    returns: Receiver<u16>,
+    returned: Sender<u16>,
+}
+
+/// A bound pair; the ports go back to their pool when it is dropped.
+#[derive(Debug)]
+pub struct PortPair {
+    pub port: u16,
+    // Declared before the lease: closed before the port is given back.
+    pub rtp: UdpSocket,
+    pub rtcp: UdpSocket,
+    _lease: Lease,
+}
+
+#[derive(Debug)]
+struct Lease {
+    port: u16,
+    returned: Sender<u16>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // A pool that is gone needs no ports back.
+        let _ = self.returned.send(self.port);
+    }
+}
+
+impl Ports {
+    /// Pairs from `range`, in an order that begins at the pair numbered `start`.
+    pub fn new(address: IpAddr, range: Range<u16>, quarantine_ns: i64, start: usize) -> Self {
+        let first = range.start.next_multiple_of(2);
+        let mut free: VecDeque<_> = (first..range.end)
+            .step_by(2)
+            .filter(|port| port + 1 < range.end)
+            .map(|port| (port, i64::MIN))
+            .collect();
+        if !free.is_empty() {
+            let turn = start % free.len();
+            free.rotate_left(turn);
+        }
+        let (returned, returns) = channel();
+        Self { address, free, quarantine_ns, returns, returned }
+    }
+
+    pub fn is_v6(&self) -> bool {
+        self.address.is_ipv6()
+    }
+
+    /// Bind the next pair that is free and rested.  Ports that another program holds are passed
+    /// over and tried again later.
+    pub fn take(&mut self) -> Result<PortPair, Error> {
+        let now = now_ns();
+        self.free.extend(self.returns.try_iter().map(|port| (port, now + self.quarantine_ns)));
+        let mut refusal = None;
+        for _ in 0..self.free.len() {
+            let Some((port, rested_at)) = self.free.pop_front() else { break };
+            if rested_at > now {
+                self.free.push_front((port, rested_at));
+                break;
+            }
+            match self.bind(port) {
+                Ok(pair) => return Ok(pair),
+                Err(error) => {
+                    self.free.push_back((port, now));
+                    if error.kind() != ErrorKind::AddrInUse {
+                        return Err(error);
+                    }
+                    refusal = Some(error);
+                }
+            }
+        }
+        Err(refusal.unwrap_or_else(|| {
+            Error::new(ErrorKind::AddrNotAvailable, "every RTP port is in use or resting")
+        }))
+    }
+
+    fn bind(&self, port: u16) -> Result<PortPair, Error> {
+        let rtp = bound(SocketAddr::new(self.address, port))?;
+        let rtcp = bound(SocketAddr::new(self.address, port + 1))?;
+        let returned = self.returned.clone();
+        Ok(PortPair { port, rtp, rtcp, _lease: Lease { port, returned } })
+    }
+}
+
+fn bound(address: SocketAddr) -> Result<UdpSocket, Error> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.set_recv_buffer_size(BUFFER)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn pool(range: Range<u16>, quarantine_ns: i64) -> Ports {
+        Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), range, quarantine_ns, 0)
+    }
+
+    #[test]
+    fn pairs_are_even_bound_and_exhaustible() {
+        let mut ports = pool(46001..46006, 0);
+        let (one, two) = (ports.take().expect("first"), ports.take().expect("second"));
+        assert_eq!((one.port, two.port), (46002, 46004));
+        assert_eq!(one.rtp.local_addr().map(|a| a.port()).ok(), Some(46002));
+        assert_eq!(one.rtcp.local_addr().map(|a| a.port()).ok(), Some(46003));
+        assert_eq!(ports.take().map_err(|e| e.kind()).err(), Some(ErrorKind::AddrNotAvailable));
+        drop(one);
+        assert_eq!(ports.take().map(|pair| pair.port).ok(), Some(46002));
+    }
+
+    #[test]
+    fn a_returned_pair_rests_before_it_is_used_again() {
+        let mut ports = pool(46010..46012, 50 * crate::clock::MILLISECOND);
+        drop(ports.take().expect("the only pair"));
+        assert!(ports.take().is_err());
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        assert!(ports.take().is_ok());
+    }
+
+    #[test]
+    fn ports_of_another_program_are_passed_over() {
+        let mut ports = pool(46020..46024, 0);
+        let other = UdpSocket::bind("127.0.0.1:46021").expect("a free port");
+        assert_eq!(ports.take().map(|pair| pair.port).ok(), Some(46022));
+        drop(other);
+        assert_eq!(ports.take().map(|pair| pair.port).ok(), Some(46020));
+    }
+
+    #[test]
+    fn an_address_that_is_not_ours_is_reported() {
+        let mut ports = Ports::new(IpAddr::from([192, 0, 2, 1]), 46030..46032, 0, 0);
+        assert_eq!(ports.take().map_err(|e| e.kind()).err(), Some(ErrorKind::AddrNotAvailable));
+    }
+}

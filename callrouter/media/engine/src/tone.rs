@@ -1,0 +1,182 @@
+//! Generated tones: the beep and the ringing tones of the countries of the Dial `ringTone` list.
+//! Frequencies and cadences are those of ITU-T E.180 Supplement 2 (various tones used in
+//! national networks), national regulators' newer figures where they differ.
+
+use std::f64::consts::PI;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use crate::playback::Item;
+use crate::prompt::Prompt;
+use crate::resample::RATE;
+
+/// Each component at -13 dBm0 or so: clearly heard, two of them far from clipping.
+const AMPLITUDE: f64 = 5000.0;
+/// Rise and fall of every burst, so that it does not click, in samples.
+const RAMP: usize = 40;
+
+/// Frequencies in hertz sounding together, then (on, off) pairs in milliseconds.
+struct Ringing {
+    country: &'static str,
+    hertz: &'static [f64],
+    /// One carrier modulated by the second frequency instead of two components.
+    modulated: bool,
+    cadence: &'static [(u32, u32)],
+}
+
+const fn ringing(country: &'static str, hertz: &'static [f64], cadence: &'static [(u32, u32)]) -> Ringing {
+    Ringing { country, hertz, modulated: false, cadence }
+}
+
+const fn modulated(country: &'static str, hertz: &'static [f64], cadence: &'static [(u32, u32)]) -> Ringing {
+    Ringing { country, hertz, modulated: true, cadence }
+}
+
+const DOUBLE_RING: &[(u32, u32)] = &[(400, 200), (400, 2000)];
+const ONE_FOUR: &[(u32, u32)] = &[(1000, 4000)];
+const TWO_FOUR: &[(u32, u32)] = &[(2000, 4000)];
+
+static RINGINGS: &[Ringing] = &[
+    ringing("at", &[420.0], &[(1000, 5000)]),
+    modulated("au", &[413.0, 12.5], DOUBLE_RING),
+    ringing("bg", &[425.0], ONE_FOUR),
+    ringing("br", &[425.0], ONE_FOUR),
+    ringing("be", &[440.0], &[(1000, 3000)]),
+    ringing("ch", &[425.0], ONE_FOUR),
+    ringing("cl", &[400.0], &[(1000, 3000)]),
+    ringing("cn", &[450.0], ONE_FOUR),
+    ringing("cz", &[425.0], ONE_FOUR),
+    ringing("de", &[425.0], ONE_FOUR),
+    ringing("dk", &[425.0], ONE_FOUR),
+    ringing("ee", &[425.0], ONE_FOUR),
+    ringing("es", &[425.0], &[(1500, 3000)]),
+    ringing("fi", &[425.0], ONE_FOUR),
+    ringing("fr", &[440.0], &[(1500, 3500)]),
+    ringing("gr", &[425.0], ONE_FOUR),
+    ringing("hu", &[425.0], &[(1250, 3750)]),
+    ringing("il", &[400.0], &[(1000, 3000)]),
+    modulated("in", &[400.0, 25.0], DOUBLE_RING),
+    ringing("it", &[425.0], ONE_FOUR),
+    ringing("lt", &[425.0], ONE_FOUR),
+    modulated("jp", &[400.0, 16.0], &[(1000, 2000)]),
+    ringing("mx", &[425.0], ONE_FOUR),
+    modulated("my", &[425.0, 25.0], DOUBLE_RING),
+    ringing("nl", &[425.0], ONE_FOUR),
+    ringing("no", &[425.0], ONE_FOUR),
+    ringing("nz", &[400.0, 450.0], DOUBLE_RING),
+    ringing("ph", &[425.0, 480.0], ONE_FOUR),
+    ringing("pl", &[425.0], ONE_FOUR),
+    ringing("pt", &[425.0], &[(1000, 5000)]),
+    ringing("ru", &[425.0], &[(800, 3200)]),
+    ringing("se", &[425.0], &[(1000, 5000)]),
+    modulated("sg", &[425.0, 24.0], DOUBLE_RING),
+    ringing("th", &[400.0], ONE_FOUR),
+    ringing("uk", &[400.0, 450.0], DOUBLE_RING),
+    ringing("us", &[440.0, 480.0], TWO_FOUR),
+    modulated("us-old", &[420.0, 40.0], TWO_FOUR),
+    ringing("tw", &[440.0, 480.0], &[(1000, 2000)]),
+    ringing("ve", &[425.0], ONE_FOUR),
+    modulated("za", &[400.0, 33.0], DOUBLE_RING),
+];
+
+fn find(country: &str) -> Option<&'static Ringing> {
+    RINGINGS.iter().find(|ringing| ringing.country == country)
+}
+
+fn burst(ringing: &Ringing, ms: u32, out: &mut Vec<i16>) {
+    let length = (ms * (RATE / 1000)) as usize;
+    for n in 0..length {
+        let t = n as f64 / f64::from(RATE);
+        let edge = (n.min(length - 1 - n) as f64 / RAMP as f64).min(1.0);
+        let sound = match ringing.hertz {
+            &[carrier, by] if ringing.modulated => {
+                (2.0 * PI * carrier * t).sin() * (1.0 + 0.8 * (2.0 * PI * by * t).sin())
+            }
+            all => all.iter().map(|hertz| (2.0 * PI * hertz * t).sin()).sum(),
+        };
+        out.push((sound * edge * AMPLITUDE) as i16);
+    }
+}
+
+fn render(ringing: &Ringing) -> Vec<i16> {
+    let mut out = vec![];
+    for &(on, off) in ringing.cadence {
+        burst(ringing, on, &mut out);
+        out.resize(out.len() + (off * (RATE / 1000)) as usize, 0);
+    }
+    out
+}
+
+const BEEP: Ringing = ringing("", &[1000.0], &[(500, 0)]);
+
+type Rendered = Vec<(String, Arc<Prompt>)>;
+
+static RENDERED: LazyLock<Mutex<Rendered>> = LazyLock::new(Mutex::default);
+
+/// The playable tone of a name: `beep`, which ends, or `ringback-XX`, which repeats until it is
+/// stopped.  None for a name that is not known.  Rendered once; not for media threads.
+pub fn named(name: &str) -> Option<Item> {
+    let ringing = match name.strip_prefix("ringback-") {
+        Some(country) => find(country)?,
+        None if name == "beep" => &BEEP,
+        None => return None,
+    };
+    let mut rendered = RENDERED.lock().unwrap_or_else(PoisonError::into_inner);
+    let prompt = match rendered.iter().find(|(known, _)| known == name) {
+        Some((_, prompt)) => prompt.clone(),
+        None => {
+            let prompt = Arc::new(Prompt::new(&render(ringing)));
+            rendered.push((name.to_owned(), prompt.clone()));
+            prompt
+        }
+    };
+    Some(if ringing.country.is_empty() { Item::Prompt(prompt) } else { Item::Endless(prompt) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The Dial `ringTone` list.
+    const LIST: &str = "at au bg br be ch cl cn cz de dk ee es fi fr gr hu il in it lt jp mx my nl no \
+                        nz ph pl pt ru se sg th uk us us-old tw ve za";
+
+    #[test]
+    fn every_country_of_the_list_rings_and_no_other() {
+        for country in LIST.split_whitespace() {
+            let item = named(&format!("ringback-{country}"));
+            assert!(
+                matches!(item, Some(Item::Endless(p)) if p.samples() % 80 == 0 && p.samples() >= 16_000),
+                "{country}"
+            );
+        }
+        assert_eq!(LIST.split_whitespace().count(), RINGINGS.len());
+        assert!(named("ringback-xx").is_none() && named("boop").is_none());
+    }
+
+    #[test]
+    fn the_american_ring_is_two_seconds_of_440_and_480_hertz_then_four_of_silence() {
+        let us = render(find("us").expect("is listed"));
+        assert_eq!(us.len(), 48_000);
+        assert!(us[16_000..].iter().all(|&sample| sample == 0));
+        let power = |hertz: f64| {
+            let (mut re, mut im) = (0.0, 0.0);
+            for (n, &sample) in us[..16_000].iter().enumerate() {
+                let angle = 2.0 * PI * hertz * n as f64 / 8000.0;
+                re += f64::from(sample) * angle.cos();
+                im += f64::from(sample) * angle.sin();
+            }
+            (re * re + im * im).sqrt() / 8000.0
+        };
+        assert!((power(440.0) - AMPLITUDE).abs() < 100.0 && (power(480.0) - AMPLITUDE).abs() < 100.0);
+        assert!(power(460.0) < 50.0);
+    }
+
+    #[test]
+    fn the_beep_ends_and_is_rendered_once() {
+        let (Some(Item::Prompt(one)), Some(Item::Prompt(two))) = (named("beep"), named("beep")) else {
+            panic!("the beep is a prompt");
+        };
+        assert!(Arc::ptr_eq(&one, &two));
+        assert_eq!(one.samples(), 4000);
+    }
+}

@@ -1,0 +1,159 @@
+"""The `Media` port, fulfilled by the RTP engine."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import resource
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import structlog
+
+from callrouter.errors import MediaUnavailable, StartupError
+from callrouter.media._engine import Engine
+from callrouter.media.counters import GAUGES, Totals, by_name
+from callrouter.media.news import event_of
+from callrouter.media.orders import batch_of
+from callrouter.media.prompts import Prompts
+from callrouter.media.settings import Settings
+from callrouter.ports import (
+    AudioFile,
+    LegClosed,
+    LegId,
+    MediaAddress,
+    MediaCommand,
+    MediaSink,
+    Metrics,
+    OpenedLeg,
+    PromptId,
+    Token,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class RtpMedia:
+    """The engine, its events on the running loop.  `start` before use; `stop` closes every leg."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._sinks: dict[int, MediaSink] = {}
+        self._tokens = itertools.count(1)
+        self._reported: dict[str, int] = {}
+        self._running: _Running | None = None
+
+    async def start(self) -> None:
+        """Start the threads.  Raises `StartupError` when the system will not give them."""
+        settings = self._settings
+        _raise_file_limit()
+        bound = [str(address) for address in (settings.bind_v4, settings.bind_v6) if address is not None]
+        try:
+            engine = Engine(
+                addresses=bound,
+                first_port=settings.first_port,
+                last_port=settings.last_port,
+                threads=settings.threads,
+                quarantine_ms=round(settings.port_quarantine_seconds * 1000),
+                rtp_timeout_ms=round(settings.rtp_timeout_seconds * 1000),
+                report_interval_ms=round(settings.rtcp_interval_seconds * 1000),
+            )
+        except OSError as error:
+            raise StartupError(f"the media engine cannot start its threads: {error}") from error
+        self._running = _Running(engine, settings)
+        asyncio.get_running_loop().add_reader(engine.fileno(), self._read)
+
+    async def stop(self) -> None:
+        """Close every leg, finish every recording, deliver the events of both."""
+        running, self._running = self._running, None
+        if running is None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(running.engine.fileno())
+        await running.prompts.stop()
+        left = await loop.run_in_executor(running.executor, running.engine.stop)
+        running.executor.shutdown()
+        self._deliver(left)
+
+    def open(self, family: Literal[4, 6], sink: MediaSink) -> OpenedLeg:
+        """Bind a socket at once.  Raises `MediaUnavailable` when ports or sockets run out."""
+        try:
+            number, port = self._engine().open(family)
+        except OSError as error:
+            ports = f"{self._settings.first_port}-{self._settings.last_port}"
+            raise MediaUnavailable(f"no RTP port for another IPv{family} leg in {ports}: {error}") from error
+        self._sinks[number] = sink
+        return OpenedLeg(LegId(number), MediaAddress(self._settings.advertised(family), port))
+
+    def submit(self, *commands: MediaCommand) -> None:
+        """Apply all of `commands` in one step.  Commands to a closed leg are ignored."""
+        if self._running is not None:
+            self._running.engine.submit(batch_of(commands))
+
+    def token(self) -> Token:
+        return Token(next(self._tokens))
+
+    async def prompt(self, audio: AudioFile) -> PromptId:
+        """Decode once and share.  The audio stays in memory while the returned object lives or
+        plays.  Raises `AudioUnplayable` naming what is wrong with the file."""
+        if self._running is None:
+            raise MediaUnavailable("the media engine is not running")
+        return await self._running.prompts.get(audio)
+
+    def totals(self) -> Totals:
+        """Counts since `start`, at most half a second old."""
+        values, legs_live = self._engine().totals()
+        counts = {name: value for name, value in by_name(values).items() if name not in GAUGES}
+        return Totals(counts, legs_live)
+
+    def report(self, metrics: Metrics) -> None:
+        """Add what was counted since the last report."""
+        totals = self.totals()
+        before, self._reported = self._reported, totals.counts
+
+        def since(name: str) -> int:
+            return max(0, totals.counts[name] - before.get(name, 0))
+
+        metrics.count("rtp_packets", since("packets_in"), direction="in")
+        metrics.count("rtp_packets", since("packets_out"), direction="out")
+        metrics.count("rtp_lost", since("lost"))
+        metrics.count("rtp_late_sends", since("late_sends") + since("skipped_sends"))
+        metrics.gauge("legs_live", totals.legs_live)
+
+    def _engine(self) -> Engine:
+        if self._running is None:
+            raise MediaUnavailable("the media engine is not running")
+        return self._running.engine
+
+    def _read(self) -> None:
+        if self._running is not None:
+            self._deliver(self._running.engine.events())
+
+    def _deliver(self, told: list[tuple[Any, ...]]) -> None:
+        for one in told:
+            event = event_of(one)
+            sink = self._sinks.get(event.leg)
+            if sink is None:
+                continue
+            if isinstance(event, LegClosed):
+                del self._sinks[event.leg]
+            try:
+                sink(event)
+            except Exception:  # noqa: BLE001 - one leg's listener must not silence the others
+                _log.exception("media_sink_failed", leg=event.leg, event_type=type(event).__name__)
+
+
+class _Running:
+    """What exists between `start` and `stop`."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self.executor = ThreadPoolExecutor(settings.decoder_threads, thread_name_prefix="media-decode")
+        self.prompts = Prompts(engine, self.executor, settings.prompt_cache_mb * 1_000_000)
+
+
+def _raise_file_limit() -> None:
+    """Two sockets a leg: take as many descriptors as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
