@@ -62,6 +62,11 @@ class Story:
             return 0
         return self.ended_ms - self.answered_ms
 
+    @property
+    def broke_off(self) -> bool:
+        """Answered, but ended by neither party."""
+        return self.answered_ms is not None and self.ended_by is EndedBy.FAILURE
+
     def as_json(self) -> dict[str, Any]:
         return {
             "number": self.number,
