@@ -17,7 +17,14 @@ _DESCRIBED = frozenset({"missing", "string_pattern_mismatch", "string_too_short"
 
 def problems(error: ValidationError, source: Source, schema: Schema) -> list[Problem]:
     """One problem for each thing that is wrong, each at its line."""
-    return [_problem(entry, source, schema) for entry in error.errors(include_url=False)]
+    entries = error.errors(include_url=False)
+    paths = [entry["loc"] for entry in entries]
+    # A list whose entries are wrong is not also too short for having lost them.
+    return [_problem(entry, source, schema) for entry in entries if not _goes_on(entry["loc"], paths)]
+
+
+def _goes_on(path: Path, paths: list[Path]) -> bool:
+    return any(other[: len(path)] == path and len(other) > len(path) for other in paths)
 
 
 def _problem(entry: Mapping[str, Any], source: Source, schema: Schema) -> Problem:
@@ -30,6 +37,8 @@ def _problem(entry: Mapping[str, Any], source: Source, schema: Schema) -> Proble
         return source.problem(path, _unknown(str(path[-1]), schema.known_keys(path[:-1])))
     if kind == "value_error":
         return source.problem(path, str(entry["ctx"]["error"]))
+    if kind == "too_short" and schema.at(path).get("type") == "array":
+        return source.problem(path, f"too few; expected at least {entry['ctx']['min_length']}")
     expected = _described(schema, path) if kind in _DESCRIBED else schema.expected(path)
     if kind == "missing":
         return source.problem(path, f"missing; expected {expected}")

@@ -76,7 +76,9 @@ def load_key(data_dir: Path, environment: Mapping[str, str]) -> bytes:
     except FileNotFoundError:
         return _create(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise StartupError(f"the key file {path} cannot be read: {error}") from None
+        raise StartupError(
+            f"the key file {path} cannot be read: {error}; make it readable or set {KEY_VARIABLE}"
+        ) from None
 
 
 def _create(path: Path) -> bytes:
