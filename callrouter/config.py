@@ -21,6 +21,7 @@ from callrouter.declared.state import State
 from callrouter.declared.validation import problems
 from callrouter.errors import ConfigurationError
 from callrouter.fetch.settings import Settings as FetchSettings
+from callrouter.media.settings import Settings as MediaSettings
 from callrouter.sip.settings import Settings as SipSettings
 from callrouter.speech.settings import Settings as SpeechSettings
 from callrouter.storage.settings import Settings as StorageSettings
@@ -38,6 +39,7 @@ class Config(State):
     api: ApiSettings = Field(default=ApiSettings(), description="The HTTP listener.")
     calls: CallsSettings = Field(default=CallsSettings(), description="Limits of call control.")
     fetch: FetchSettings = Field(default=FetchSettings(), description="Fetching documents and media.")
+    media: MediaSettings = Field(default=MediaSettings(), description="The RTP engine.")
     speech: SpeechSettings = Field(default=SpeechSettings(), description="Text to speech.")
     dispatcher: DispatcherSettings = Field(
         default=DispatcherSettings(), description="Deciding who controls a call."

@@ -1,0 +1,290 @@
+"""The composition root: the one place that builds every room and joins them.
+
+The order of `serving` matters: what is durable comes first (database, journal, recovery of what a
+dead process left), then what calls need (engine, speech, HTTP client), and what lets calls in
+(REST, SIP) last.  Stopping goes the other way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+
+from callrouter.api.context import Context
+from callrouter.api.server import ApiServer
+from callrouter.calls.control import Orders
+from callrouter.calls.exchange import Exchange
+from callrouter.calls.incoming import Incoming
+from callrouter.calls.records import CallLog
+from callrouter.calls.recovery import close_dead_calls, end_orphans
+from callrouter.calls.services import Services
+from callrouter.clock import SystemClock
+from callrouter.config import Config
+from callrouter.declared.apply import apply, pending
+from callrouter.declared.difference import rendered
+from callrouter.fetch.client import HttpFetcher
+from callrouter.fetch.guard import Guard
+from callrouter.identity.secrets import SecretBox, load_key
+from callrouter.ids import RandomIds
+from callrouter.media.rtp import RtpMedia
+from callrouter.ports import Fetcher, FetchOrder
+from callrouter.sip.signalling import Signalling
+from callrouter.speech.offline import OfflineSpeech
+from callrouter.storage.database import Database
+from callrouter.storage.journal import Journal
+from callrouter.storage.outbox import OutboxRow
+from callrouter.storage.sender import OutboxSender
+from callrouter.storage.workers import claim
+from callrouter.verbs.program import compile_body
+from dispatcher.dispatch import Dispatcher
+from dispatcher.rows import load_snapshot
+from dispatcher.snapshot import Snapshot
+from metering.funds import Funds
+from metering.meter import Meter
+from metering.plan_book import PlanBook, load_plans
+from metering.prometheus import PrometheusMetrics
+
+logger = structlog.get_logger(__name__)
+
+SAMPLE_SECONDS = 1.0
+"""How often the gauges and the engine's counters are brought up to date."""
+
+
+class Available:
+    """The dispatcher's view of money: what an account has left, in memory."""
+
+    def __init__(self, funds: Funds) -> None:
+        self._funds = funds
+
+    async def available(self, account_sid: str) -> int:
+        return self._funds.balance_micro(account_sid)
+
+
+class Server:
+    """A running server; `callrouter.cli` waits on it, tests look into it."""
+
+    def __init__(self, services: Services, signalling: Signalling, rest: tuple[str, int]) -> None:
+        self.services = services
+        self.signalling = signalling
+        self.rest = rest
+
+    async def drain(self) -> None:
+        """Take no new calls, let the live ones end, hang up the rest."""
+        await self.services.exchange.drain(self.services.settings.drain_seconds)
+
+
+@asynccontextmanager
+async def serving(config: Config) -> AsyncIterator[Server]:
+    """Everything up on entry, down on exit.  Raises `StartupError`, `ConfigurationError`."""
+    async with AsyncExitStack() as stack:
+        clock, ids, metrics = SystemClock(), RandomIds(), PrometheusMetrics()
+        storage = config.storage
+        storage.data_directory.mkdir(parents=True, exist_ok=True)
+        database = await Database.open(storage.url, busy_seconds=storage.busy_seconds)
+        stack.push_async_callback(database.close)
+        snapshot = await _declared(config, database, clock)
+        plans = await _plans(config, database, clock)
+        meter = await _meter(config, database, clock, plans, metrics, stack)
+        recovery = await meter.recover()
+        ends = [(closed.call.call_sid, closed.end_ms) for closed in recovery.closed_calls]
+        await close_dead_calls(database, clock, storage.worker, ends)
+        meter.start()
+        stack.push_async_callback(meter.stop)
+
+        guard = Guard(config.private_hosts())
+        fetcher = HttpFetcher(config.fetch, guard, metrics)
+        await _entered(stack, fetcher.start, fetcher.stop)
+        speech = OfflineSpeech(config.speech)
+        await _entered(stack, speech.start, speech.stop)
+        media = RtpMedia(config.media)
+        await _entered(stack, media.start, media.stop)
+        signalling = Signalling(config.sip, clock, ids, metrics)
+
+        services = Services(
+            clock=clock,
+            ids=ids,
+            metrics=metrics,
+            media=media,
+            signalling=signalling,
+            fetcher=fetcher,
+            speech=speech,
+            dispatcher=Dispatcher(snapshot, Available(meter.funds)),
+            meter=meter,
+            log=CallLog(database, clock, ids, storage.worker),
+            exchange=Exchange(),
+            compile=compile_body,
+            settings=config.calls,
+            recordings=storage.data_directory / "recordings",
+            public_url=config.calls.public_url.rstrip("/"),
+        )
+        await _background(
+            stack, OutboxSender(database, _deliver(fetcher, snapshot), clock, metrics=metrics).run
+        )
+        await _background(stack, lambda: _sample(services, media))
+
+        api = ApiServer(_context(config, services, snapshot, database, meter, plans, metrics))
+        stack.push_async_callback(api.stop)
+        host, port = await api.start()
+        services.public_url = services.public_url or f"http://{host}:{port}"
+        guard.own(host, port)
+        signalling.on_incoming(Incoming(services))
+        await _entered(stack, signalling.start, signalling.stop)
+        for sid in end_orphans(signalling, recovery.orphan_dialogs):
+            meter.drop_dialog(sid)
+        server = Server(services, signalling, (host, port))
+        stack.push_async_callback(server.drain)
+        logger.info("serving", rest=services.public_url, calls_recovered=len(ends))
+        yield server
+
+
+async def run(config: Config) -> None:
+    """Serve until SIGINT or SIGTERM; a second signal does not wait for calls to end."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    force = asyncio.Event()
+
+    def signalled() -> None:
+        (force if stop.is_set() else stop).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, signalled)
+    async with serving(config) as server:
+        await stop.wait()
+        logger.info("draining", calls=len(server.services.exchange))
+        draining = asyncio.create_task(server.drain())
+        forced = asyncio.create_task(force.wait())
+        await asyncio.wait((draining, forced), return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, forced):
+            task.cancel()
+        if force.is_set():
+            await server.services.exchange.drain(0)
+
+
+async def apply_configuration(config: Config, *, only_show: bool) -> str:
+    """Bring the database to the declared state, or only say what that would change; the changes."""
+    config.storage.data_directory.mkdir(parents=True, exist_ok=True)
+    database = await Database.open(config.storage.url, busy_seconds=config.storage.busy_seconds)
+    currency = config.metering.currency
+    try:
+        if only_show:
+            return rendered(await pending(config, database, currency=currency))
+        box = SecretBox(load_key(config.storage.data_directory, os.environ))
+        now_ms = SystemClock().utc_ms()
+        return rendered(await apply(config, database, box, currency=currency, now_ms=now_ms))
+    finally:
+        await database.close()
+
+
+async def _declared(config: Config, database: Database, clock: SystemClock) -> Snapshot:
+    """Apply the file's declared state and load what the database then holds."""
+    box = SecretBox(load_key(config.storage.data_directory, os.environ))
+    currency = config.metering.currency
+    changes = await apply(config, database, box, currency=currency, now_ms=clock.utc_ms())
+    if changes:
+        logger.info("configuration_applied", changes=len(changes))
+    return await load_snapshot(database, box, config.dispatcher)
+
+
+async def _plans(config: Config, database: Database, clock: SystemClock) -> PlanBook:
+    return await load_plans(
+        database,
+        {code: plan.content() for code, plan in config.plans.items()},
+        now_ms=clock.utc_ms(),
+        currency=config.metering.currency,
+        defaults=config.default_plans(),
+    )
+
+
+async def _meter(
+    config: Config,
+    database: Database,
+    clock: SystemClock,
+    plans: PlanBook,
+    metrics: PrometheusMetrics,
+    stack: AsyncExitStack,
+) -> Meter:
+    storage = config.storage
+    journal = await Journal.open(
+        storage.journal_directory, segment_bytes=storage.journal_segment_bytes, metrics=metrics
+    )
+    stack.push_async_callback(journal.close)
+    worker = await claim(database, storage.worker, clock)
+    return Meter(journal, database, clock, plans, worker, metrics=metrics, settings=config.metering)
+
+
+def _deliver(fetcher: Fetcher, snapshot: Snapshot) -> Callable[[OutboxRow], Awaitable[int]]:
+    async def deliver(row: OutboxRow) -> int:
+        account = snapshot.account(row.account_sid)
+        secret = account.token if account else ""
+        return await fetcher.callback(FetchOrder(row.url, row.method, row.parameters, secret, row.headers))
+
+    return deliver
+
+
+def _context(
+    config: Config,
+    services: Services,
+    snapshot: Snapshot,
+    database: Database,
+    meter: Meter,
+    plans: PlanBook,
+    metrics: PrometheusMetrics,
+) -> Context:
+    def not_ready() -> list[str]:
+        reasons = ["draining"] if services.exchange.draining else []
+        return reasons if meter.writable else [*reasons, "the journal cannot be written"]
+
+    return Context(
+        settings=config.api,
+        accounts=snapshot.accounts,
+        control=Orders(services),
+        database=database,
+        prices=plans,
+        clock=services.clock,
+        metrics=metrics.render,
+        not_ready=not_ready,
+        public_url=config.calls.public_url,
+    )
+
+
+async def _sample(services: Services, media: RtpMedia) -> None:
+    """Keep the gauges current."""
+    while True:
+        counts = {"ringing": 0, "in-progress": 0}
+        for controller in services.exchange:
+            state = "in-progress" if controller.call.is_answered else "ringing"
+            counts[state] += 1
+        for state, number in counts.items():
+            services.metrics.gauge("calls_live", number, state=state)
+        media.report(services.metrics)
+        await asyncio.sleep(SAMPLE_SECONDS)
+
+
+async def _entered(
+    stack: AsyncExitStack, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
+) -> None:
+    """Start a part and have it stopped when the stack unwinds, even if it started only half."""
+    stack.push_async_callback(stop)
+    await start()
+
+
+async def _background(stack: AsyncExitStack, work: Callable[[], Awaitable[None]]) -> None:
+    """A task that lives as long as the server."""
+
+    async def endless() -> None:
+        await work()
+
+    task = asyncio.create_task(endless(), name=getattr(work, "__qualname__", "background"))
+
+    async def end() -> None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(end)
