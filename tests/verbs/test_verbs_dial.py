@@ -28,13 +28,14 @@ from callrouter.testing.child import Callee
 from callrouter.testing.performance import compiled, perform, perform_all
 from callrouter.verbs.dial.number import normalise
 
+UNANSWERED = Script()
 BUSY = Callee(CallStatus.BUSY, after=2)
 FAILED = Callee(CallStatus.FAILED, after=1)
 SILENT = Callee(after=1000)
 
 
 async def dial(
-    attributes: str, inside: str, *callees: Callee, script: Script = Script()
+    attributes: str, inside: str, *callees: Callee, script: Script = UNANSWERED
 ) -> tuple[Outcome, FakeCall]:
     call = FakeCall(replace(script, callees=callees))
     return await perform_all(compiled(f"<Dial {attributes}>{inside}</Dial>").verbs, call), call

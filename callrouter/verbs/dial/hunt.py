@@ -37,7 +37,6 @@ async def in_turn(call: LiveCall, attempts: Sequence[Attempt]) -> ChildCall | No
         child = await attempt.place(call)
         if await attempt.accepted(child):
             return child
-        await child.end()
     return None
 
 
