@@ -8,11 +8,11 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# rustup puts cargo here without telling every shell.
-export PATH := $(PATH):$(HOME)/.cargo/bin
 
 VENV := .venv
 BIN := $(VENV)/bin
+# pip looks for maturin by name; rustup puts cargo into the home without telling every shell.
+export PATH := $(abspath $(BIN)):$(PATH):$(HOME)/.cargo/bin
 ENGINE := callrouter/media/engine
 MANIFEST := --manifest-path $(ENGINE)/Cargo.toml
 ENGINE_SOURCES := $(shell find $(ENGINE) -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
@@ -30,7 +30,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip maturin
 	@echo "installing the dependencies and building the media engine (a minute or two, once)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
-	@touch $(VENV)/.engine $@
+	@touch $@ && touch $(VENV)/.engine
 
 $(VENV)/.engine: $(VENV)/.installed $(ENGINE_SOURCES)
 	@.ci/toolchain rust
