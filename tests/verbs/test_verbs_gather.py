@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from callrouter.errors import FetchFailed
-from callrouter.ports import GoTo, Next, Outcome
+from callrouter.errors import CallGone, FetchFailed
+from callrouter.ports import GoTo, Next, Outcome, Played, PlayItem
 from callrouter.testing import virtual_time
 from callrouter.testing.call import FakeCall, Script
 from callrouter.testing.performance import compiled, perform_all
@@ -110,3 +112,18 @@ async def test_the_next_verb_runs_without_input() -> None:
     call = FakeCall()
     document = '<Gather timeout="1"/><Redirect>/again</Redirect>'
     assert await perform_all(compiled(document).verbs, call) == GoTo("/again")
+
+
+async def test_gather_answers_even_without_a_prompt() -> None:
+    _, _, call = await gather("")
+    assert call.acts == ["0.0 answer"]
+
+
+async def test_a_prompt_that_breaks_off_fails_the_verb_at_once() -> None:
+    class Broken(FakeCall):
+        async def play(self, items: Sequence[PlayItem], *, loops: int = 1, stop_digits: str = "") -> Played:
+            raise CallGone("the leg has ended")
+
+    with pytest.raises(CallGone):
+        await perform_all(compiled("<Gather><Say>a</Say></Gather>").verbs, Broken())
+    assert virtual_time.now() == 0
