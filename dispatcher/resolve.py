@@ -35,11 +35,14 @@ from dispatcher.targets import (
     bridge_destination,
     parse_target,
 )
-from metering.interval import Cause, Holder
-from modules.module import BRIDGE, Module
+from metering.interval import Cause, Holder, Mode
+from modules.module import BRIDGE, Layer, Module
 
 _BY_DOCUMENT = frozenset({Cause.VERB, Cause.OUTLET, Cause.RESUME})
 """Causes where the running module named the target; the others are orders of the account."""
+
+_MODES = {Layer.LOW: Mode.BRIDGE, Layer.APPLICATION: Mode.APPLICATION, Layer.SERVICE: Mode.SERVICE}
+"""The operational mode that each layer's time is metered in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +267,7 @@ class Resolution:
         holder = Holder(
             module=module.code,
             owner=module.owner,
-            mode=module.mode,
+            mode=_MODES[module.layer],
             instance=instance,
             application=application,
             via=via,
@@ -293,7 +296,7 @@ class Resolution:
             current.holder,
             module=module.code,
             owner=module.owner,
-            mode=module.mode,
+            mode=_MODES[module.layer],
             instance=instance.name if instance and instance.module == module.code else "",
             via="",
             plan=module.plan,

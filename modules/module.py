@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
-from metering.interval import Mode
-
 BRIDGE = "platform.bridge"
 """The platform's own module for joined endpoints; bridge seconds belong to it."""
 
@@ -24,13 +22,6 @@ class Layer(enum.Enum):
     """A customer's documents."""
     SERVICE = "service"
     """A packaged service."""
-
-    @property
-    def mode(self) -> Mode:
-        return _MODES[self]
-
-
-_MODES = {Layer.LOW: Mode.BRIDGE, Layer.APPLICATION: Mode.APPLICATION, Layer.SERVICE: Mode.SERVICE}
 
 
 class ParameterType(enum.Enum):
@@ -117,10 +108,6 @@ class Module:
     active: bool = True
     is_open: bool = False
     """Anybody may use it without a subscription: `self` and the platform's own."""
-
-    @property
-    def mode(self) -> Mode:
-        return self.layer.mode
 
     @property
     def defaults(self) -> dict[str, str]:

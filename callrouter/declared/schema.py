@@ -128,7 +128,13 @@ def _in_words(node: Node) -> str:
 
 
 _WORDS = {"boolean": "true or false", "array": "a list", "object": "a mapping"}
-_TEXTS = {"path": "a path", "date-time": "a time such as 2026-01-31T12:00:00Z", "password": "a secret"}
+_TEXTS = {
+    "path": "a path",
+    "date-time": "a time such as 2026-01-31T12:00:00Z",
+    "password": "a secret",
+    "ipv4": "an IPv4 address",
+    "ipv6": "an IPv6 address",
+}
 
 
 def _range(node: Node) -> str:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from metering.interval import Mode
 from modules.library.bridge import DECLARATION, document
 from modules.module import Layer, Module, Parameter, ParameterType, module_sid, self_module
 
@@ -39,10 +38,6 @@ def test_choices_missing_and_undeclared_parameters() -> None:
     assert module.defaults == {"name": "x"}
 
 
-def test_layers_decide_the_operational_mode() -> None:
-    assert [layer.mode for layer in Layer] == [Mode.BRIDGE, Mode.APPLICATION, Mode.SERVICE]
-
-
 def test_a_module_id_is_a_fixed_function_of_its_code() -> None:
     assert module_sid("platform.bridge") == module_sid("platform.bridge") == DECLARATION.sid
     assert module_sid("a.b") != module_sid("a.c")
@@ -51,7 +46,7 @@ def test_a_module_id_is_a_fixed_function_of_its_code() -> None:
 
 def test_self_is_the_accounts_own_and_open_to_it() -> None:
     own = self_module("demo", secret="token", plan="own")
-    assert (own.code, own.owner, own.mode, own.is_open) == ("demo.self", "demo", Mode.APPLICATION, True)
+    assert (own.code, own.owner, own.layer, own.is_open) == ("demo.self", "demo", Layer.APPLICATION, True)
     assert "token" not in repr(own)
 
 
