@@ -150,7 +150,14 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 async def test_migrations_lead_to_what_the_tables_say(database: Database, tmp_path: Path) -> None:
-    for room in ("callrouter.calls", "callrouter.identity", "dispatcher", "metering", "modules"):
+    for room in (
+        "callrouter.calls",
+        "callrouter.declared",
+        "callrouter.identity",
+        "dispatcher",
+        "metering",
+        "modules",
+    ):
         importlib.import_module(f"{room}.tables")
     engine = create_engine(f"sqlite:///{tmp_path / 'test.db'}")
     with engine.connect() as connection:
