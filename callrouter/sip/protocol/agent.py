@@ -84,9 +84,9 @@ class Agent:
             key = None
         known = self.layer.servers.get(key) if key is not None else None
         if request.method == "ACK":
-            self._receive_ack(request, known, now_ns)
+            self._receive_ack(request, known, hop, now_ns)
         elif known is not None:
-            known.repeated(request.method, now_ns)
+            known.repeated(request.method, hop, now_ns)
         else:
             refusal = check(request)
             if refusal is None and key is not None:
@@ -94,9 +94,9 @@ class Agent:
             elif refusal is not None:
                 self._refuse_statelessly(request, hop, refusal)
 
-    def _receive_ack(self, request: Request, known: ServerTransaction | None, now_ns: int) -> None:
+    def _receive_ack(self, request: Request, known: ServerTransaction | None, hop: Hop, now_ns: int) -> None:
         if known is not None and known.state is not ServerState.ACCEPTED:
-            known.repeated("ACK", now_ns)
+            known.repeated("ACK", hop, now_ns)
         elif check(request) is None:
             session = self.sessions.get(request.to_tag)
             if session is not None and session.belongs(request):

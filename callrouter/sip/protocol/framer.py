@@ -31,14 +31,20 @@ class Framer:
         return self._head is not None or bool(self._buffer.strip(b"\r\n"))
 
     def feed(self, data: bytes) -> list[Request | Response]:
-        """Raises `Unframeable` when the stream does not carry SIP."""
+        """Raises `Unframeable` when the stream does not carry SIP; messages before that point are
+        returned first, with `broken` set."""
         if self.broken:
             return []
         buffer = self._buffer
         buffer += data
         messages: list[Request | Response] = []
         while not self.broken:
-            if self._head is None and not self._take_head():
+            try:
+                if self._head is None and not self._take_head():
+                    break
+            except Unframeable:
+                if not messages:
+                    raise
                 break
             message = self._head
             if message is None:

@@ -130,7 +130,7 @@ def parameter(parameters: Parameters, name: str) -> str | None:
 
 def parse_host_port(text: str) -> tuple[str, int | None]:
     """`host[:port]`; an IPv6 reference loses its brackets.  The three colons that RFC 3261's own
-    grammar produced (RFC 5118 §4.8) pass as the address they mean."""
+    grammar produced (RFC 5118 §4.10) pass as the address they mean."""
     if text.startswith("["):
         end = text.find("]") + 1
         if _IPV6_REFERENCE.fullmatch(text[:end]) is None:

@@ -36,7 +36,8 @@ class TransactionLayer:
         via = request.via
         method = "INVITE" if request.method == "ACK" else request.method
         if via.has_cookie:
-            return (via.branch, via.sent_by, method)
+            # The Call-ID adds nothing between peers that keep the rules; others use branches twice.
+            return (via.branch, via.sent_by, request.call_id, method)
         # RFC 2543 peers: no unique branch, so everything that stays the same is compared.  The To
         # tag is left out: the ACK of a refusal carries ours.
         return (

@@ -93,10 +93,11 @@ class ServerTransaction:
         else:
             self._until = self._layer.timers.start(now_ns + LIFETIME, self._expire)
 
-    def repeated(self, method: str, now_ns: int) -> None:
-        """The request again, or its ACK."""
+    def repeated(self, method: str, hop: Hop, now_ns: int) -> None:
+        """The request again, or its ACK.  It is answered where it came from this time: a NAT on the
+        way may have given its sender another port."""
         if self._last:
-            self._layer.out.append(Packet(self._last, self.hop, self))
+            self._layer.out.append(Packet(self._last, hop, self))
 
     def _expire(self, now_ns: int) -> None:
         self.terminate()
@@ -127,12 +128,12 @@ class InviteServerTransaction(ServerTransaction):
                 self._repeat = self._layer.timers.start(now_ns + T1, self._timer_g)
         self.request = None
 
-    def repeated(self, method: str, now_ns: int) -> None:
+    def repeated(self, method: str, hop: Hop, now_ns: int) -> None:
         if method == "ACK":
             if self.state is _COMPLETED:
                 self._confirm(now_ns)
         elif self.state in (_PROCEEDING, _COMPLETED) and self._last:
-            self._layer.out.append(Packet(self._last, self.hop, self))
+            self._layer.out.append(Packet(self._last, hop, self))
 
     def _timer_g(self, now_ns: int) -> None:
         self._layer.out.append(Packet(self._last, self.hop, self))
