@@ -317,8 +317,13 @@ class Resolution:
         return found or self._snapshot.own_module(self._payer)
 
     def _marked(self, control: Control) -> Control:
+        current = self._request.current
+        # A document on a driven call leads to others on it; whoever else gives it instructions frees it.
+        inherited = current.holder.driven_by if current and self._request.cause in _BY_DOCUMENT else ""
         holder = replace(
-            control.holder, on_behalf_of=self._request.on_behalf_of, driven_by=self._request.driven_by
+            control.holder,
+            on_behalf_of=self._request.on_behalf_of,
+            driven_by=self._request.driven_by or inherited,
         )
         return control if holder == control.holder else replace(control, holder=holder)
 

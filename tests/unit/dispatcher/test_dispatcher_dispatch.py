@@ -317,6 +317,14 @@ async def test_delegated_control_is_judged_and_marked_for_who_ordered_it() -> No
     assert (grant.control.holder.on_behalf_of, grant.control.holder.driven_by) == (OTHER, "CA0")
 
 
+async def test_a_driven_call_stays_driven_until_somebody_else_gives_it_a_document() -> None:
+    menu = await in_menu()
+    driven = replace(menu, holder=replace(menu.holder, driven_by="CA0"))
+    assert (await documents(MENU_URL + "/2", current=driven)).control.holder.driven_by == "CA0"
+    freed = await documents("https://demo.example/", Cause.API, current=driven)
+    assert freed.control.holder.driven_by == ""
+
+
 # ---------------------------------------------------------------------- policy and who takes over
 
 
