@@ -200,7 +200,10 @@ class Agent:
         self.respond(transaction, refusal.status, now_ns, reason=refusal.reason, fields=refusal.fields)
 
     def _refuse_statelessly(self, request: Request, hop: Hop, refusal: Refusal) -> None:
-        """What no state is worth keeping for: a repetition gets the same answer again."""
+        """What no state is worth keeping for: a repetition gets the same answer again.  Without a
+        Via there was no sender who could recognise an answer."""
+        if request.get("Via") is None:
+            return
         data = responses.write(
             request,
             hop,

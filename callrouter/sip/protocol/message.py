@@ -11,6 +11,7 @@ way the RFC does, whatever their case or compact form; other names stay as recei
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from callrouter.sip.protocol.grammar import number, split
@@ -111,6 +112,7 @@ _COMPACT = {
     "x": "Session-Expires",
 }
 _CANONICAL = {name: name for name in _NAMES} | {name.lower(): name for name in _NAMES} | _COMPACT
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\r\n") + b"\x7f"
 
 
@@ -292,8 +294,10 @@ def parse_head(head: bytes) -> Request | Response:
     breaks = text.count("\r\n")
     if text.count("\r") != breaks or text.count("\n") != breaks:
         flaw = Flaw("a CR or LF stands alone", fatal=True)
+        text = _defuse(text)
     elif len(head.translate(None, _CONTROLS)) != len(head) and _has_raw_control(text):
         flaw = Flaw("control character in the header block")
+        text = _defuse(text)
     if breaks > MAX_LINES:
         flaw = flaw or Flaw("too many header fields", 513, fatal=True)
     if "\r\n " in text or "\r\n\t" in text:
@@ -365,6 +369,11 @@ def _unfold(text: str) -> str:
         else:
             lines.append(line)
     return "\r\n".join(lines)
+
+
+def _defuse(text: str) -> str:
+    """Whatever could end or forge a line of the refusal that repeats these headers becomes a space."""
+    return "\r\n".join(_CONTROL.sub(" ", line) for line in text.split("\r\n"))
 
 
 def _has_raw_control(text: str) -> bool:

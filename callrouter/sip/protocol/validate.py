@@ -29,10 +29,10 @@ class Refusal:
 
 def check(request: Request) -> Refusal | None:
     """Syntax that every element has to insist on, whatever the method."""
-    if request.version.upper() != VERSION:
-        return Refusal(505, "", ())
     if request.flaw is not None:
         return Refusal(request.flaw.status, request.flaw.text)
+    if request.version.upper() != VERSION:
+        return Refusal(505, "")
     try:
         _check_headers(request)
         return _check_uri(request) or _check_method(request)
