@@ -63,7 +63,7 @@ class Available:
         self._funds = funds
 
     async def available(self, account_sid: str) -> int:
-        return self._funds.balance_micro(account_sid)
+        return self._funds.available_micro(account_sid)
 
 
 class Server:

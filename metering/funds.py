@@ -94,6 +94,7 @@ class Funds:
             for entry in transaction.entries:
                 if entry.account.kind in _CUSTOMER:
                     self._add(entry.account.holder, entry.amount_micro)
+                    self._is_posted_now(entry.account.holder, entry.amount_micro)
 
     def is_prepaid(self, account_sid: str) -> bool:
         return account_sid in self._prepaid
@@ -102,18 +103,27 @@ class Funds:
         """Posted balance less the cost of live calls; negative: the account owes."""
         return self._posted.get(account_sid, 0) - self._live_cost(account_sid)
 
-    def funds_above_zero(self, account_sid: str) -> bool:
-        """Whether the account may begin what costs money; live cost at most a second old.  Accounts
-        that do not pay in advance always may."""
-        if account_sid not in self._prepaid:
-            return True
+    def available_micro(self, account_sid: str) -> int:
+        """Like `balance_micro` with the live cost at most a second old: cheap enough for every
+        transfer of control."""
         now_ms = self._clock.monotonic_ns() // 1_000_000
         at_ms, live = self._estimates.get(account_sid, (now_ms - _FRESH_MS, 0))
         if now_ms - at_ms >= _FRESH_MS:
             live = self._live_cost(account_sid)
             self._estimates[account_sid] = (now_ms, live)
-        return self._posted.get(account_sid, 0) - live > 0
+        return self._posted.get(account_sid, 0) - live
+
+    def funds_above_zero(self, account_sid: str) -> bool:
+        """Whether the account may begin what costs money.  Accounts that do not pay in advance
+        always may."""
+        return account_sid not in self._prepaid or self.available_micro(account_sid) > 0
 
     def _add(self, account_sid: str, amount_micro: int) -> None:
         self._posted[account_sid] = self._posted.get(account_sid, 0) + amount_micro
-        self._estimates.pop(account_sid, None)
+
+    def _is_posted_now(self, account_sid: str, amount_micro: int) -> None:
+        """A charge left the live cost for the ledger: move it, or it would count twice until the
+        next estimate."""
+        if estimate := self._estimates.get(account_sid):
+            at_ms, live = estimate
+            self._estimates[account_sid] = (at_ms, max(0, live + amount_micro))
