@@ -16,7 +16,8 @@ class Settings(BaseModel):
         default=10.0,
         gt=0,
         le=600,
-        description="Time a client has to send a complete request head, and how long an idle connection is kept.",
+        description="Time a client has to send a complete request head, and how long an idle connection "
+        "is kept.",
     )
     body_seconds: float = Field(
         default=15.0, gt=0, le=600, description="Time a client has to send a request's body."

@@ -1,0 +1,99 @@
+"""From the parameters of `POST Calls` to an order (twiml.md §4.2).  Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from callrouter.api.compat.errors import (
+    BAD_APPLICATION,
+    BAD_FROM,
+    BAD_PARAMETER,
+    BAD_SEND_DIGITS,
+    BAD_TIMEOUT,
+    BAD_TO,
+    BAD_URL,
+    NO_FROM,
+    NO_TO,
+    TWIML_TOO_LARGE,
+    bad,
+)
+from callrouter.api.compat.form import Form
+from callrouter.ports import NewCall
+
+EVENTS: Final = frozenset({"initiated", "ringing", "answered", "completed"})
+MAX_TWIML: Final = 4000
+
+_DIGITS: Final = re.compile(r"[0-9A-Da-d#*wW]{0,32}", re.ASCII)
+_NUMBER: Final = re.compile(r"\+?[0-9*#]{1,32}", re.ASCII)
+_URI: Final = re.compile(r"(sips?|client):[^\s<>\"\x00-\x1f\x7f]{1,1024}")
+_APPLICATION: Final = re.compile(r"AP[0-9a-fA-F]{32}", re.ASCII)
+_PUNCTUATION: Final = str.maketrans("", "", " ()-./\u00a0")
+_DAY: Final = 86400
+
+UNDERSTOOD: Final = frozenset(
+    {
+        "To", "From", "Url", "Twiml", "ApplicationSid", "Method", "FallbackUrl", "FallbackMethod",
+        "StatusCallback", "StatusCallbackMethod", "StatusCallbackEvent", "Timeout", "TimeLimit",
+        "SendDigits", "Record", "SipAuthUsername", "SipAuthPassword",
+    }
+)  # fmt: skip
+
+
+def call_order(form: Form, account_sid: str) -> NewCall:
+    """Raises `RestError` 400 with the code for the first parameter that is wrong."""
+    to = endpoint(form, "To", NO_TO, BAD_TO)
+    from_ = endpoint(form, "From", NO_FROM, BAD_FROM)
+    digits = form.text("SendDigits")
+    if not _DIGITS.fullmatch(digits):
+        raise bad(BAD_SEND_DIGITS, "SendDigits may hold 0-9 A-D # * w W, 32 of them at most")
+    application = form.text("ApplicationSid")
+    if application and not _APPLICATION.fullmatch(application):
+        raise bad(BAD_APPLICATION, "ApplicationSid has to be AP and 32 hex digits")
+    # An application brings its own URLs: those of the request are then ignored.
+    target, twiml = (f"app:{application}", "") if application else instructions(form)
+    if not target and not twiml:
+        raise bad(BAD_URL, "One of Url, Twiml and ApplicationSid is needed")
+    return NewCall(
+        account_sid=account_sid,
+        to=to,
+        from_=from_,
+        target=target,
+        twiml=twiml,
+        method=form.method("Method"),
+        fallback="" if application else form.target("FallbackUrl"),
+        fallback_method=form.method("FallbackMethod"),
+        status_callback="" if application else form.url("StatusCallback"),
+        status_callback_method=form.method("StatusCallbackMethod"),
+        status_callback_events=(form.words("StatusCallbackEvent", "completed") & EVENTS)
+        or frozenset({"completed"}),
+        timeout_seconds=form.whole("Timeout", 60, 1, 600, BAD_TIMEOUT),
+        time_limit_seconds=form.whole("TimeLimit", 14400, 1, _DAY, BAD_PARAMETER),
+        send_digits=digits,
+        record=form.flag("Record"),
+        username=form.text("SipAuthUsername")[:256],
+        password=form.text("SipAuthPassword")[:256],
+    )
+
+
+def instructions(form: Form) -> tuple[str, str]:
+    """(target, twiml), one of them "" or both; Url goes before Twiml."""
+    target, twiml = form.target("Url"), form.text("Twiml")
+    if target:
+        return target, ""
+    if len(twiml) > MAX_TWIML:
+        raise bad(TWIML_TOO_LARGE, f"Twiml may have {MAX_TWIML} characters; fetch longer documents by Url")
+    return "", twiml
+
+
+def endpoint(form: Form, name: str, missing: int, wrong: int) -> str:
+    """A number without its punctuation, `sip:…` or `client:…`."""
+    text = form.text(name)
+    if not text:
+        raise bad(missing, f"{name} is needed")
+    if _URI.fullmatch(text):
+        return text
+    number = text.removeprefix("tel:").translate(_PUNCTUATION)
+    if _NUMBER.fullmatch(number):
+        return number
+    raise bad(wrong, f"{name} is not a phone number, a SIP address or a client name: {text[:100]}")

@@ -1,0 +1,54 @@
+"""What the handlers of both APIs stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from callrouter.api.settings import Settings
+from callrouter.identity.accounts import Account
+from callrouter.ports import CallControl, Clock
+from callrouter.storage.database import Database
+from metering.charges import Prices
+
+
+class Accounts(Protocol):
+    """Who may use the API, and for whom."""
+
+    def __iter__(self) -> Iterator[Account]: ...
+
+    def get(self, sid: str) -> Account | None: ...
+
+    def authenticated(self, user: str, password: str) -> Account | None:
+        """The account whose credentials these are, in constant time."""
+
+    def may_act_for(self, account: Account, sid: str) -> bool:
+        """Whether the account is `sid` or stands above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    settings: Settings
+    accounts: Accounts
+    control: CallControl
+    database: Database
+    prices: Prices
+    clock: Clock
+    metrics: Callable[[], bytes]
+    """The exposition text of Prometheus."""
+    not_ready: Callable[[], Sequence[str]]
+    """Why the server should get no calls now; empty when it should."""
+    public_url: str = ""
+    """Base of absolute URLs in answers; empty: as the client addressed us."""
+
+    def base_url(self, request: web.BaseRequest) -> str:
+        return self.public_url.rstrip("/") or f"{request.scheme}://{request.host}"
+
+
+CALLER: Final = web.RequestKey("caller", Account)
+"""The account that a request is authenticated as."""
+WITH_TOKEN: Final = web.RequestKey("with_token", bool)
+"""It proved so with its own token, not with a key."""
