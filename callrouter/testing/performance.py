@@ -11,7 +11,7 @@ from callrouter.verbs.program import Program, compile_document
 
 
 class LeftBehind(AssertionError):
-    """A verb ended and something it had created was still there."""
+    """A verb ended and something it had created was still there, or failed with nobody to hear it."""
 
 
 async def perform(
@@ -19,6 +19,9 @@ async def perform(
 ) -> Outcome | None:
     """The outcome of `verb`, or what it still owes when interrupted after so many seconds.  Raises
     what the verb raises, and `LeftBehind`."""
+    loop = asyncio.get_running_loop()
+    reported: list[str] = []
+    loop.set_exception_handler(lambda _, context: reported.append(str(context)))
     running = asyncio.create_task(verb.run(call))
     if interrupt is not None:
         await asyncio.wait((running,), timeout=interrupt[0])
@@ -29,7 +32,9 @@ async def perform(
         outcome = running.result()
         keep = outcome.child if isinstance(outcome, Connect) else None
     await call.release(keep)
-    _refuse_leftovers(call, keep)
+    await asyncio.sleep(0)
+    loop.set_exception_handler(None)
+    _refuse_leftovers(call, keep, reported)
     if interrupt is not None and running.cancelled():
         return verb.interrupted(call, interrupt[1])
     return running.result()
@@ -44,9 +49,9 @@ async def perform_all(verbs: tuple[Verb, ...], call: FakeCall) -> Outcome:
     return Next()
 
 
-def _refuse_leftovers(call: FakeCall, keep: ChildCall | None) -> None:
+def _refuse_leftovers(call: FakeCall, keep: ChildCall | None, reported: list[str]) -> None:
     tasks = [str(task.get_coro()) for task in asyncio.all_tasks() - {asyncio.current_task()}]
-    if left := call.leftovers(keep) + tasks:
+    if left := call.leftovers(keep) + tasks + reported:
         raise LeftBehind(f"left behind: {left}")
 
 

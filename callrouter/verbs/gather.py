@@ -107,22 +107,29 @@ class Gather:
 
     async def _first_key(self, call: LiveCall, digits: Digits, prompts: Sequence[Prompt]) -> str:
         """The first key, pressed during the prompts or within the timeout after them; "" if none."""
-        loop = asyncio.get_running_loop()
+        playing: asyncio.Task[None]
         try:
             async with (
                 asyncio.timeout(None) as deadline,
-                beside(_play_all(call, prompts, stop_digits=ALL_KEYS)) as playing,
+                beside(self._play_then_wait(call, prompts, deadline)) as playing,
             ):
-
-                def start_waiting(ended: asyncio.Task[None]) -> None:
-                    failed = not ended.cancelled() and ended.exception() is not None
-                    if not deadline.expired():
-                        deadline.reschedule(loop.time() + (0 if failed else self.timeout_seconds))
-
-                playing.add_done_callback(start_waiting)
                 return await digits.next()
         except TimeoutError:
+            # The prompts have ended, or there would be no deadline: well, or with what is raised here.
+            playing.result()
             return ""
+
+    async def _play_then_wait(
+        self, call: LiveCall, prompts: Sequence[Prompt], deadline: asyncio.Timeout
+    ) -> None:
+        """Play, then set the deadline for the first key: at once if the prompts cannot be played."""
+        now = asyncio.get_running_loop().time
+        try:
+            await _play_all(call, prompts, stop_digits=ALL_KEYS)
+        except Exception:
+            deadline.reschedule(now())
+            raise
+        deadline.reschedule(now() + self.timeout_seconds)
 
     async def _next_key(self, digits: Digits) -> str:
         try:

@@ -127,3 +127,14 @@ async def test_a_prompt_that_breaks_off_fails_the_verb_at_once() -> None:
     with pytest.raises(CallGone):
         await perform_all(compiled("<Gather><Say>a</Say></Gather>").verbs, Broken())
     assert virtual_time.now() == 0
+
+
+async def test_a_key_in_the_instant_the_prompts_end_counts() -> None:
+    class Prompt(FakeCall):
+        async def play(self, items: Sequence[PlayItem], *, loops: int = 1, stop_digits: str = "") -> Played:
+            played = await super().play(items, loops=loops, stop_digits=stop_digits)
+            self.press("1")
+            return played
+
+    outcome = await perform_all(compiled("<Gather numDigits='1'><Say>a</Say></Gather>").verbs, Prompt())
+    assert (outcome, virtual_time.now()) == (digits("1"), 1.0)
