@@ -112,7 +112,7 @@ class Phone:
 
     async def press(self, digits: str) -> None:
         """Send keys by RFC 4733 and return when the last has gone out."""
-        self.story.note(self._now_ms(), "pressed", digits)
+        self.story.note(self.now_ms(), "pressed", digits)
         token = self._media.token()
         await self._carried_out(token, SendDigits(self._line, token, digits))
 
@@ -120,7 +120,7 @@ class Phone:
         """Play a WAV file to the other side, to its end."""
         key = hashlib.sha256(await asyncio.to_thread(voice.read_bytes)).hexdigest()
         prompt = await self._media.prompt(AudioFile(voice, "audio/wav", key))
-        self.story.note(self._now_ms(), "speaking", voice.name)
+        self.story.note(self.now_ms(), "speaking", voice.name)
         token = self._media.token()
         await self._carried_out(token, Play(self._line, token, (PlayPrompt(prompt),)))
 
@@ -137,7 +137,7 @@ class Phone:
         """End the call from our side and wait until its sockets are closed.  Safe to repeat."""
         if self._leg is not None and not self._over.is_set():
             self._leg.hangup()
-            self._end(EndedBy.CALLER, self._now_ms(), why)
+            self._end(EndedBy.CALLER, self.now_ms(), why)
         if self._audio is not None:
             self._media.submit(CloseLeg(self._audio))
             async with asyncio.timeout(CLOSING_SECONDS):
@@ -150,6 +150,10 @@ class Phone:
             listening, self._listening = self._listening, None
             await listening
 
+    def now_ms(self) -> int:
+        """Since the call was placed."""
+        return self._ms(self._clock.monotonic_ns())
+
     # ------------------------------------------------------------------ what it hears
 
     async def _listen(self) -> None:
@@ -157,7 +161,7 @@ class Phone:
         while not self._over.is_set():
             number += 1
             path = self._folder / f"segment-{number}.wav"
-            started_ms = self._now_ms()
+            started_ms = self.now_ms()
             ended = await self._start_recording(path, silence_ms=PAUSE_MS)
             if ended is None:
                 break
@@ -266,9 +270,6 @@ class Phone:
 
     def _ms(self, at_ns: int) -> int:
         return (at_ns - self._placed_ns) // 1_000_000
-
-    def _now_ms(self) -> int:
-        return self._ms(self._clock.monotonic_ns())
 
 
 def _settle(future: asyncio.Future[MediaEvent | None], event: MediaEvent | None) -> None:
