@@ -245,21 +245,21 @@ class Meter:
     async def timeline(self, session_sid: str, now_ns: int | None = None) -> list[TimelineEntry]:
         """All intervals of a session with their cost, the root call's first; empty if unknown."""
         now_ns = self._clock.monotonic_ns() if now_ns is None else now_ns
+        until_ms = {sid: track.anchor.ms(now_ns) for sid, track in self._tracks.live.items()}
         tracks = await self._tracks_of(session_sid)
         order = sorted(tracks, key=lambda sid: (sid != session_sid, tracks[sid][0].start_ms, sid))
         entries: list[TimelineEntry] = []
         for sid in order:
-            live = self._tracks.live.get(sid)
-            now_ms = live.anchor.ms(now_ns) if live else 0
             entries += [
                 entry
-                for entry in timeline(tracks[sid], self._plans, now_ms)
+                for entry in timeline(tracks[sid], self._plans, until_ms.get(sid, 0))
                 if entry.interval.call.session_sid == session_sid
             ]
         return entries
 
     def in_memory(self) -> dict[str, list[Interval]]:
-        """Tracks that the database may not have as they are: live ones and those just ended."""
+        """Tracks that the database may not have as they are: live ones and those just ended.  Ask
+        before reading the database, lest a track be missed on its way there."""
         return {track.call.call_sid: list(track.intervals) for track in self._in_memory()}
 
     async def settled(self) -> None:
@@ -313,12 +313,14 @@ class Meter:
         )
 
     async def _tracks_of(self, session_sid: str) -> dict[str, list[Interval]]:
+        # Memory first: what is no longer there by now is in the database that is read afterwards.
+        remembered = {
+            sid: track
+            for sid, track in self.in_memory().items()
+            if any(interval.call.session_sid == session_sid for interval in track)
+        }
         rows = await self._database.read(SESSION_INTERVALS, {"session_sid": session_sid})
-        tracks = tracks_of_rows(rows)
-        for track in self._in_memory():
-            if any(interval.call.session_sid == session_sid for interval in track.intervals):
-                tracks[track.call.call_sid] = list(track.intervals)
-        return tracks
+        return tracks_of_rows(rows) | remembered
 
     def _forget(self, position: int) -> None:
         """Drop ended tracks that are in the database and whose session has ended."""

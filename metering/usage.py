@@ -56,13 +56,13 @@ async def usage(
     if account_sid:
         statement = statement.where(table.c.account_sid == bindparam("account_sid"))
         parameters["account_sid"] = account_sid
-    stored = tracks_of_rows(await database.read(statement, parameters))
-    known = stored | {
+    remembered = {
         sid: track
         for sid, track in meter.in_memory().items()
         if key_number in {"", track[0].call.key_number} and account_sid in {"", track[0].call.account_sid}
     }
-    return summed(known, from_ms=from_ms, to_ms=to_ms, now_ms=clock.utc_ms())
+    stored = tracks_of_rows(await database.read(statement, parameters))
+    return summed(stored | remembered, from_ms=from_ms, to_ms=to_ms, now_ms=clock.utc_ms())
 
 
 def summed(tracks: Mapping[str, Iterable[Interval]], *, from_ms: int, to_ms: int, now_ms: int) -> list[Usage]:
