@@ -79,10 +79,15 @@ class Child:
             over.cancel()
         return done.done() and not self.controller.over.is_set()
 
-    async def end(self) -> None:
+    def dismiss(self) -> None:
+        """Order the end without waiting for it."""
         status = CallStatus.COMPLETED if self.controller.call.is_answered else CallStatus.CANCELED
         if not self.controller.detached.is_set():
             self.controller.interrupt(Hangup(Side.US, "ended by the caller's document", status))
+
+    async def end(self) -> None:
+        self.dismiss()
+        if not self.controller.detached.is_set():
             await self.controller.finished.wait()
 
 

@@ -171,10 +171,13 @@ class ScopedCall:
     # ------------------------------------------------------------------ the end of the scope
 
     async def release(self, keep: ChildCall | None) -> None:
-        """End what the verb created and nobody took over; bounded by the controller's limit."""
+        """End what the verb created and nobody took over; bounded by the controller's limit.  When a
+        child is kept, the bridge does not wait for the others to be gone: their own tasks see to it."""
         children = [child for child in self._children if child is not keep]
         self._children.clear()
-        if not children:
+        for child in children:
+            child.dismiss()
+        if keep is not None or not children:
             return
         ends = [asyncio.ensure_future(child.end()) for child in children]
         _, late = await asyncio.wait(ends, timeout=self._controller.services.settings.cleanup_seconds)
