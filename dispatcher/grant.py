@@ -33,7 +33,8 @@ class Request:
     """Somebody wants control of a call to pass to `target`."""
 
     target: str
-    """Absolute target URI: https: http: module: outlet: app: tel: sip: sips: client: resume:"""
+    """Absolute target URI: https: http: module: outlet: app: tel: sip: sips: client: resume:
+    (and `inline:` for an order of the API that brings its own document)."""
     cause: Cause
     call_sid: str
     session_sid: str

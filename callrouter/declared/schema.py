@@ -120,7 +120,9 @@ def _in_words(node: Node) -> str:
     kind = node.get("type")
     if kind == "integer":
         return "a whole number" + _range(node)
-    if kind == "number" or "anyOf" in node:
+    if "anyOf" in node:  # a decimal: a number, or the text of one
+        return "a number" + _range(node["anyOf"][0])
+    if kind == "number":
         return "a number" + _range(node)
     if kind == "string":
         return _TEXTS.get(node.get("format", ""), "text")

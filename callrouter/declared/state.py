@@ -76,7 +76,8 @@ class AccountDeclaration(Declaration):
 class AddressDeclaration(Declaration):
     account: Name = Field(description="Key of the account it belongs to.")
     target: str = Field(
-        description="Where calls start: any target; an application may be named `app:key` here."
+        description="Where calls start: any target. An application is named `app:key` here, or "
+        "`app:key/instance`."
     )
     key_number: str = Field(
         default="",
@@ -138,7 +139,9 @@ class ApplicationDeclaration(Declaration):
     start: InstanceName = Field(description="Instance where calls enter.")
     instances: dict[InstanceName, InstanceDeclaration] = Field(description="Modules in it, by name.")
     flow: dict[Wire, InstanceName] = Field(
-        default_factory=dict, description="`instance.outlet: instance`; `denied` is an outlet of everybody."
+        default_factory=dict,
+        description="`instance.outlet: instance`. `denied` is an outlet of everybody, taken when control is "
+        "refused; who follows gets the parameters DeniedRule and DeniedModule.",
     )
     events: dict[Wire, str] = Field(
         default_factory=dict,
@@ -172,7 +175,7 @@ class PolicyDeclaration(Declaration):
 
 class SlotDeclaration(Declaration):
     from_s: int = Field(default=0, ge=0, le=86400, description="Second of the charge that it holds from.")
-    price: Price = Field(description="Of one unit, as a decimal.")
+    price: Price = Field(description="A decimal: the price of one unit.")
     unit_s: int = Field(default=60, ge=1, le=86400, description="Seconds the price is for.")
     increment_s: int = Field(default=1, ge=1, le=86400, description="Seconds are counted in steps of this.")
 
@@ -180,7 +183,7 @@ class SlotDeclaration(Declaration):
 class RateDeclaration(Declaration):
     """What a mode costs.  Just a price is one per minute, counted by the second."""
 
-    price: Price | None = Field(default=None, description="Of one unit, as a decimal.")
+    price: Price | None = Field(default=None, description="A decimal: the price of one unit.")
     unit_s: int | None = Field(default=None, ge=1, le=86400, description="Seconds the price is for; 60.")
     increment_s: int | None = Field(
         default=None, ge=1, le=86400, description="Seconds are counted in steps of this; 1."

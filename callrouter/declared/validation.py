@@ -37,9 +37,14 @@ def _problem(entry: Mapping[str, Any], source: Source, schema: Schema) -> Proble
         return source.problem(path, _unknown(str(path[-1]), schema.known_keys(path[:-1])))
     if kind == "value_error":
         return source.problem(path, str(entry["ctx"]["error"]))
-    if kind == "too_short" and schema.at(path).get("type") == "array":
-        return source.problem(path, f"too few; expected at least {entry['ctx']['min_length']}")
+    if kind == "too_short":
+        least = entry["ctx"]["min_length"]
+        if schema.is_secret(path):
+            return source.problem(path, f"too short; expected at least {least} characters")
+        return source.problem(path, f"too few; expected at least {least}")
     expected = _described(schema, path) if kind in _DESCRIBED else schema.expected(path)
+    if kind.startswith("decimal_") and kind != "decimal_parsing":
+        expected += " with " + _rule(entry).removeprefix("Decimal input should have ")
     if kind == "missing":
         return source.problem(path, f"missing; expected {expected}")
     if schema.is_secret(path):
