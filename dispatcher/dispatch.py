@@ -22,6 +22,7 @@ from dispatcher.resolve import Resolution, Turn
 from dispatcher.snapshot import Snapshot
 from dispatcher.targets import BadTarget
 from metering.interval import Cause, Holder
+from modules.module import BRIDGE
 
 _UNRESOLVED = "target"
 _UNRESOLVED_SPOKEN = "An application error has occurred. Goodbye."
@@ -104,7 +105,7 @@ class Dispatcher:
             now_ms=request.now_ms,
             prepaid=prepaid,
             available=await self._funds.available(payer) if prepaid else 0,
-            emergency=any(map(snapshot.is_emergency, (turn.destination, request.callee))),
+            emergency=_is_emergency(snapshot, request, turn),
         )
 
     async def _taking_over(self, snapshot: Snapshot, request: Request, refusal: Refusal) -> Grant | None:
@@ -135,6 +136,16 @@ def _followers(snapshot: Snapshot, request: Request, refused: Holder | None) -> 
     account = snapshot.account(request.on_behalf_of or request.account_sid)
     if account is not None and account.fallback:
         yield account.fallback
+
+
+def _is_emergency(snapshot: Snapshot, request: Request, turn: Turn) -> bool:
+    """The number called is one, or the whole call is to one and this carries it out.  A document on
+    such a call gets no other number past the rules."""
+    if snapshot.is_emergency(turn.destination):
+        return True
+    current = request.current
+    carries_out = not turn.destination or current is None or current.holder.module == BRIDGE
+    return carries_out and snapshot.is_emergency(request.callee)
 
 
 def _parties(snapshot: Snapshot, request: Request, turn: Turn) -> dict[Party, tuple[str, ...]]:

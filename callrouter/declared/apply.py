@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Table, and_, bindparam, delete, select, update
+from sqlalchemy.exc import IntegrityError
 
 from callrouter.declared.difference import Action, Base, Change, difference
 from callrouter.declared.rows import CREDITS, PLANS, Row, rows
@@ -71,8 +72,12 @@ async def apply(
         currency=currency,
     )
     statements = [write for change in changes for write in _writes(change, box, now_ms)]
-    if statements:
+    try:
         await database.write(*statements)
+    except IntegrityError as error:
+        raise ConfigurationError(
+            f"the database has something that the file's declarations collide with: {error.orig}"
+        ) from error
     return changes
 
 

@@ -216,6 +216,14 @@ async def test_what_the_api_looks_after_is_not_the_files_to_write(database: Data
     assert row["active"]
 
 
+async def test_a_collision_with_what_is_there_is_told_as_one(database: Database) -> None:
+    await _apply(database)
+    await database.write((update(accounts).values(code="taken", managed_by="api"), None))
+    other = f"accounts: {{taken: {{sid: AC{'2' * 32}, token: 0123456789abcdef}}}}\n"
+    with pytest.raises(ConfigurationError, match=r"collide with: .*accounts\.code"):
+        await _apply(database, other)
+
+
 async def test_pending_shows_and_writes_nothing(database: Database) -> None:
     changes = await pending(_config(), database, currency="USD")
     assert {change.action for change in changes} == {Action.ADD}

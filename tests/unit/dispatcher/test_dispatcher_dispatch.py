@@ -376,6 +376,17 @@ async def test_emergency_numbers_can_be_dialled_without_funds_or_number() -> Non
     assert isinstance(await made.dispatch(request("sip:112@premium.example")), Refusal)
 
 
+async def test_a_call_to_an_emergency_number_is_carried_out_and_no_excuse_for_other_calls() -> None:
+    made = dispatcher(funds=0)
+    joined = await made.dispatch(request("sip:rescue@example.com", Cause.ARRIVAL, callee="112"))
+    assert isinstance(joined, BridgeGrant)
+    again = request("sip:rescue@example.com", callee="112", current=joined.control)
+    assert isinstance(await made.dispatch(again), BridgeGrant)
+    menu = await in_menu()
+    assert isinstance(await made.dispatch(request(MENU_URL, callee="112", current=menu)), DocumentGrant)
+    assert (await refused(made, request("tel:+19005551234", callee="112", current=menu))).rule == "prepaid"
+
+
 async def test_refused_control_takes_the_denied_outlet_of_whose_turn_it_was() -> None:
     application = replace(
         APPLICATION, edges={**APPLICATION.edges, ("survey", "denied"): "own", ("menu", "denied"): "bridge"}
