@@ -174,7 +174,9 @@ class Phone:
     def _remember(self, heard: Heard) -> None:
         self.story.heard.append(heard)
         self._paused_at_ms = heard.to_ms
-        self.story.note(heard.from_ms, "heard", f"{(heard.to_ms - heard.from_ms) / 1000:.2f} s of sound")
+        self.story.note(
+            heard.to_ms, "heard", f"{(heard.to_ms - heard.from_ms) / 1000:.2f} s of sound, until now"
+        )
 
     def _start_recording(self, path: Path, *, silence_ms: int) -> asyncio.Future[MediaEvent | None]:
         token = self._media.token()

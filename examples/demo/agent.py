@@ -1,6 +1,6 @@
 """The agent of the demonstration: a SIP telephone that answers, speaks, and hangs up.
 
-python agent.py --port 5082
+python agent.py --port 5090
 python agent.py --port 5090 --press 1 --press-after 4     # get past a screening prompt first
 """
 
@@ -43,7 +43,7 @@ async def serve(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="a telephone that answers, speaks and hangs up")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=5082)
+    parser.add_argument("--port", type=int, default=5090)
     parser.add_argument("--ring", type=float, default=0.5, metavar="SECONDS", help="before picking up")
     parser.add_argument("--talk", type=float, default=4.0, metavar="SECONDS", help="how long to speak")
     parser.add_argument("--voice", type=Path, metavar="WAV", help="what to say (default: a hum)")

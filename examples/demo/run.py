@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
+from base64 import b64encode
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import structlog
 import timeline
 from conversation import Outcome, Scene, play
 from house import HERE, Fault, Program, open_house, until_one_ends
@@ -54,13 +57,14 @@ async def demonstrate(config: Config, folder: Path) -> list[str]:
     )
     outcome = await play(scene, print)
     account = config.accounts[ACCOUNT]
-    auth = aiohttp.BasicAuth(account.sid, account.token.get_secret_value())
+    login = f"{account.sid}:{account.token.get_secret_value()}"
+    headers = {"Authorization": "Basic " + b64encode(login.encode()).decode()}
     base = f"http://{config.api.host}:{config.api.port}"
-    async with aiohttp.ClientSession(base, auth=auth, raise_for_status=True) as http:
-        calls = f"/2010-04-01/Accounts/{account.sid}/Calls"
-        latest = await _json(http, f"{calls}.json?To={quote(NUMBER)}&PageSize=1")
+    async with aiohttp.ClientSession(base, headers=headers, raise_for_status=True) as http:
+        root = f"/2010-04-01/Accounts/{account.sid}"
+        latest = await _json(http, f"{root}/Calls.json?To={quote(NUMBER)}&PageSize=1")
         session = await _ended(http, latest["calls"][0]["sid"])
-        found = await _recording_faults(http, f"{calls}/{session['sid']}/Recordings.json", folder)
+        found = await _recording_faults(http, root, session["sid"], folder)
     print()
     print("\n".join(timeline.lines(session)))
     print(flush=True)
@@ -92,11 +96,11 @@ async def _ended(http: aiohttp.ClientSession, sid: str) -> dict[str, Any]:
     return session
 
 
-async def _recording_faults(http: aiohttp.ClientSession, path: str, folder: Path) -> list[str]:
-    recordings = (await _json(http, path))["recordings"]
+async def _recording_faults(http: aiohttp.ClientSession, root: str, call: str, folder: Path) -> list[str]:
+    recordings = (await _json(http, f"{root}/Calls/{call}/Recordings.json"))["recordings"]
     if len(recordings) != 1:
         return [f"the call has {len(recordings)} recordings, not the one comment"]
-    async with http.get(recordings[0]["uri"].removesuffix(".json") + ".wav") as response:
+    async with http.get(f"{root}/Recordings/{recordings[0]['sid']}.wav") as response:
         audio = folder / "comment.wav"
         audio.write_bytes(await response.read())
     heard = sounds_in(audio)
@@ -167,6 +171,7 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="leave after the demonstration")
     parser.add_argument("--config", type=Path, default=HERE.parents[1] / "config.yaml")
     arguments = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
         config = load_config(arguments.config, os.environ)
         (config.storage.data_directory / "demo").mkdir(parents=True, exist_ok=True)
