@@ -235,11 +235,12 @@ class Meter:
         """Micro-units by currency that a session costs by now, whoever pays.  Complete while it is
         live; of a finished one only what the database does not have yet: see `timeline`."""
         total: dict[str, int] = {}
-        for track in self._in_memory():
-            if track.call.session_sid == session_sid:
-                now_ms = track.anchor.ms(now_ns)
-                for (_, currency), amount in costs(track.intervals, self._plans, now_ms).items():
-                    total[currency] = total.get(currency, 0) + amount
+        live = (self._tracks.live[sid] for sid in self._tracks.members.get(session_sid, ()))
+        ended = (track for _, track in self._ended.values() if track.call.session_sid == session_sid)
+        for track in (*live, *ended):
+            now_ms = track.anchor.ms(now_ns)
+            for (_, currency), amount in costs(track.intervals, self._plans, now_ms).items():
+                total[currency] = total.get(currency, 0) + amount
         return total
 
     async def timeline(self, session_sid: str, now_ns: int | None = None) -> list[TimelineEntry]:
@@ -299,18 +300,17 @@ class Meter:
         now_ns = self._clock.monotonic_ns()
         return sum(
             amount
-            for sequence, track in self._unposted()
+            for track in self._unposted()
+            if track.concerns(account_sid)
             for (payer, _), amount in costs(track.intervals, self._plans, track.anchor.ms(now_ns)).items()
             if payer == account_sid
         )
 
-    def _unposted(self) -> Iterable[tuple[int, Track]]:
-        yield from ((0, track) for track in self._tracks.live.values())
-        yield from (
-            (sequence, track)
-            for sequence, track in self._ended.values()
-            if sequence > self._projector.position
-        )
+    def _unposted(self) -> Iterable[Track]:
+        yield from self._tracks.live.values()
+        for sequence, track in self._ended.values():
+            if sequence > self._projector.position:
+                yield track
 
     async def _tracks_of(self, session_sid: str) -> dict[str, list[Interval]]:
         # Memory first: what is no longer there by now is in the database that is read afterwards.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from metering.interval import Mode
@@ -53,10 +53,10 @@ class Slot:
     """Of one unit."""
     unit_ms: int
     increment_ms: int
+    increment_price: Fraction = field(init=False, compare=False)
 
-    @property
-    def increment_price(self) -> Fraction:
-        return self.price * self.increment_ms / self.unit_ms
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "increment_price", self.price * self.increment_ms / self.unit_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,12 @@ class Track:
     def running(self) -> Interval:
         return self.intervals[-1]
 
+    def concerns(self, account_sid: str) -> bool:
+        """Whether the account may have to pay for some of it."""
+        return self.call.account_sid == account_sid or any(
+            interval.holder.on_behalf_of == account_sid for interval in self.intervals
+        )
+
     def clamped_ms(self, at_ns: int) -> int:
         """`at_ns` on this track, which never goes backwards."""
         return max(self.anchor.ms(at_ns), self.running.start_ms)
