@@ -174,9 +174,8 @@ class Phone:
     def _remember(self, heard: Heard) -> None:
         self.story.heard.append(heard)
         self._paused_at_ms = heard.to_ms
-        self.story.note(
-            heard.to_ms, "heard", f"{(heard.to_ms - heard.from_ms) / 1000:.2f} s of sound, until now"
-        )
+        detail = f"sound from {heard.from_ms / 1000:.2f} s to {heard.to_ms / 1000:.2f} s"
+        self.story.note(self.now_ms(), "heard", detail)
 
     def _start_recording(self, path: Path, *, silence_ms: int) -> asyncio.Future[MediaEvent | None]:
         token = self._media.token()
