@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from callrouter.calls import steps
+from callrouter.calls import recording, steps
 from callrouter.calls.call import Call, StatusCallback
 from callrouter.calls.controller import Controller
 from callrouter.calls.question import INLINE, request_for
@@ -126,6 +126,8 @@ class Originating(Step):
         )
 
         def answered(controller: Controller) -> Step | None:
+            if order.record:
+                recording.of_call(controller)
             controller.limit(order.time_limit_seconds, "time limit of the order reached")
             if isinstance(grant, InlineGrant):
                 return steps.Inline(order.twiml, grant)

@@ -116,7 +116,9 @@ class ScopedCall:
 
     async def audio(self, url: str) -> PlayItem:
         services = self._controller.services
-        audio = await services.fetcher.media(self.resolve(url))
+        absolute = self.resolve(url)
+        own = recording.file_of(self._controller, absolute)
+        audio = own or await services.fetcher.media(absolute)
         return PlayPrompt(await services.media.prompt(audio))
 
     async def play(self, items: Sequence[PlayItem], *, loops: int = 1, stop_digits: str = "") -> Played:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +20,9 @@ from callrouter.ports import (
 
 if TYPE_CHECKING:
     from callrouter.calls.controller import Controller
+
+
+_SID = re.compile(r"RE[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,16 @@ def of_caller(controller: Controller, order: RecordOrder) -> LiveRecording:
     return LiveRecording(controller, leg, facts, running)
 
 
+def of_call(controller: Controller) -> LiveRecording:
+    """Record a whole call placed by the API: what its far end says and hears, mixed, until it ends."""
+    leg = controller.leg()
+    facts = _facts(controller, "OutboundAPI", 1, "", "POST", frozenset())
+    running = leg.record(
+        facts.path, ((RecordSource(leg.id), RecordSource(leg.id, "sent")),), trim_silence=True
+    )
+    return LiveRecording(controller, leg, facts, running)
+
+
 def of_bridge(controller: Controller, other: Leg, order: BridgeRecording) -> LiveRecording:
     """Record both ends of a bridge: the caller in the first channel, the callee in the second."""
     leg = controller.leg()
@@ -100,6 +114,22 @@ def of_bridge(controller: Controller, other: Leg, order: BridgeRecording) -> Liv
     )
     running = leg.record(facts.path, channels, trim_silence=order.trim_silence)
     return LiveRecording(controller, leg, facts, running)
+
+
+def file_of(controller: Controller, url: str) -> AudioFile | None:
+    """The file behind a RecordingUrl of this account, so that a document can play what was recorded
+    without a request to ourselves; None for every other URL."""
+    services, account = controller.services, controller.call.facts.account_sid
+    base = _url(services.public_url, account, "")
+    sid = url.removeprefix(base).removesuffix(".wav")
+    if not url.startswith(base) or not _SID.fullmatch(sid):
+        return None
+    path = services.recordings / account / f"{sid}.wav"
+    return AudioFile(path, "audio/wav", sid) if path.exists() else None
+
+
+def _url(public_url: str, account: str, sid: str) -> str:
+    return f"{public_url}/2010-04-01/Accounts/{account}/Recordings/{sid}"
 
 
 def _facts(
@@ -122,7 +152,7 @@ def _facts(
         channels=channels,
         path=folder / f"{sid}.wav",
         start_ms=services.clock.utc_ms(),
-        url=f"{services.public_url}/2010-04-01/Accounts/{account}/Recordings/{sid}",
+        url=_url(services.public_url, account, sid),
         callback=callback,
         callback_method=method,
         callback_events=events,

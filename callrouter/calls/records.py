@@ -7,6 +7,7 @@ except `queued`, which a REST answer stands on.
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit
 
 from callrouter.calls import parameters
 from callrouter.calls.call import Call, StatusCallback, callback_event
@@ -50,7 +51,7 @@ class CallLog:
             kind="request",
             level="info",
             at_ms=at_ms,
-            url=order.url,
+            url=_shown(order.url),
             method=order.method,
             request=json.dumps(order.parameters),
             status=document.status,
@@ -65,7 +66,7 @@ class CallLog:
             kind="request",
             level="error",
             at_ms=at_ms,
-            url=order.url,
+            url=_shown(order.url),
             method=order.method,
             request=json.dumps(order.parameters),
             status=error.status,
@@ -191,6 +192,12 @@ class CallLog:
             parameters=told,
             now_ms=now_ms,
         )
+
+
+def _shown(url: str) -> str:
+    """`url` without the password that may be in it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else url
 
 
 def _recording_row(facts: RecordingFacts, status: str, ended: RecordingEnded | None) -> dict[str, object]:

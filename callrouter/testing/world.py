@@ -339,7 +339,7 @@ class ScriptedFetcher:
     def __init__(
         self, pages: Mapping[str, str | Exception | list[str | Exception]], *, seconds: float = 0.05
     ) -> None:
-        self._pages = {url: list(page) if isinstance(page, list) else [page] for url, page in pages.items()}
+        self.pages = {url: list(page) if isinstance(page, list) else [page] for url, page in pages.items()}
         self._seconds = seconds
         self.requests: list[FetchOrder] = []
 
@@ -349,7 +349,7 @@ class ScriptedFetcher:
     async def document(self, order: FetchOrder, jar: CookieJar) -> FetchedDocument:
         self.requests.append(order)
         await asyncio.sleep(self._seconds)
-        pages = self._pages.get(order.url)
+        pages = self.pages.get(order.url)
         if not pages:
             raise FetchFailed(f"nothing is served at {order.url}", url=order.url, code=11200, status=404)
         page = pages.pop(0) if len(pages) > 1 else pages[0]

@@ -360,3 +360,24 @@ async def test_a_redirect_loop_ends_with_an_error(house: Any) -> None:
     await h.idle()
     assert h.speech.said == ["An application error has occurred. Goodbye."]
     assert len(h.fetcher.requests) <= 51
+
+
+async def test_a_document_may_play_its_own_recording_without_a_request(house: Any) -> None:
+    h = house({VOICE: "<Response/>", "http://app.test/out": "<Response/>"})
+    sid = "RE" + "a" * 32
+    folder = h.services.recordings / ACCOUNT
+    folder.mkdir(parents=True)
+    (folder / f"{sid}.wav").write_bytes(b"RIFF")
+    url = f"http://callrouter.test/2010-04-01/Accounts/{ACCOUNT}/Recordings/{sid}"
+    h.fetcher.pages[VOICE] = [f"<Response><Play>{url}</Play></Response>"]
+    await h.call()
+    await h.idle()
+    assert [prompt.key for prompt in h.media.prompts] == [sid]
+
+
+async def test_an_order_to_record_keeps_the_whole_call(house: Any) -> None:
+    h = house({}, {"+15557777": Callee(answers_after=1)})
+    document = "<Response><Say>Hello</Say></Response>"
+    await h.orders.create(NewCall(ACCOUNT, "+15557777", "+15550100", twiml=document, record=True))
+    await h.idle()
+    assert [row.split()[0] for row in h.log.recordings] == ["started", "ended"]
