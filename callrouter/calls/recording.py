@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from callrouter.calls.leg import Leg, RunningRecording
 from callrouter.ports import (
+    AudioFile,
     BridgeRecording,
     Recorded,
     RecordingEnd,
