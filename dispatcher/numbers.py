@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from urllib.parse import unquote
 
 import phonenumbers
 
@@ -65,7 +66,7 @@ def _sip_spellings(address: str, region: str | None) -> Iterator[str]:
     scheme, _, rest = address.partition(":")
     userinfo, at, place = rest.rpartition("@")
     host = re.split(r"[;?]", place, maxsplit=1)[0].lower()
-    user = re.split(r"[;:]", userinfo, maxsplit=1)[0]
+    user = unquote(re.split(r"[;:]", userinfo, maxsplit=1)[0])
     if not at or not user:
         yield f"sip:{host}"
         return

@@ -71,7 +71,7 @@ def _accounts(state: State) -> Iterator[Found]:
     sids: dict[str, str] = {}
     for key, account in state.accounts.items():
         path = ("accounts", key)
-        if key in state.owners:
+        if key in state.owners or key == PLATFORM:
             yield path, f"{key!r} is an owner as well; an account owns its own documents: rename one of them"
         if account.sid in sids:
             yield (*path, "sid"), f"accounts.{sids[account.sid]} has this sid; expected one of its own"

@@ -233,6 +233,21 @@ def test_the_base_of_the_following_mistakes_is_valid() -> None:
             "modules.acme.menu: no owner 'acme' is declared; expected one of beta",
         ),
         ("owners: {acme:", "owners: {demo: {name: D}, acme:", "accounts.demo: 'demo' is an owner as well"),
+        (
+            "accounts:\n",
+            f"accounts:\n  platform: {{sid: AC{'2' * 32}, token: 0123456789abcdef}}\n",
+            "accounts.platform: 'platform' is an owner as well",
+        ),
+        (
+            "accounts:\n",
+            f"accounts:\n  twin: {{sid: {AC}, token: 0123456789abcdef}}\n",
+            "accounts.demo.sid: accounts.twin has this sid",
+        ),
+        (
+            "accounts:\n",
+            f"accounts:\n  other: {{sid: AC{'2' * 32}, token: 0123456789abcdef, fallback: 'app:line'}}\n",
+            "accounts.other.fallback: application line belongs to account demo",
+        ),
         ("acme.menu:\n", "acme.self:\n", "modules.acme.self: `self` is every account's own module"),
         ("acme.menu:\n", "platform.bridge:\n", "modules.platform.bridge: platform.bridge is built in"),
         (

@@ -398,6 +398,26 @@ async def test_refused_control_takes_the_denied_outlet_of_whose_turn_it_was() ->
     assert dict(refusal.denied.parameters) == {"DeniedRule": "subscription", "DeniedModule": "beta.survey"}
 
 
+async def test_a_fallback_that_was_refused_itself_is_not_tried_again() -> None:
+    account = replace(ACCOUNT, fallback="module:beta.survey")
+    made = dispatcher(subscriptions=(), accounts=(account,))
+    assert (await refused(made, request("module:beta.survey"))).denied is None
+
+
+async def test_an_application_that_is_switched_off_or_lost_a_module_is_refused_by_rule_target() -> None:
+    off = await refused(dispatcher(applications=(replace(APPLICATION, active=False),)), request(f"app:{AP}"))
+    assert (off.rule, "is not active" in off.reason) == ("target", True)
+    lost = await refused(dispatcher(modules=()), request(f"app:{AP}"))
+    assert (lost.rule, "which does not exist" in lost.reason) == ("target", True)
+
+
+async def test_a_bridge_whose_module_is_gone_leaves_a_url_to_the_account() -> None:
+    bridge = await in_bridge()
+    answer = await dispatcher(modules=(SURVEY,)).dispatch(request("https://x.example/", current=bridge))
+    assert isinstance(answer, DocumentGrant)
+    assert answer.control.holder.module == "demo.self"
+
+
 async def test_else_the_denied_outlet_of_the_one_it_would_have_come_from() -> None:
     application = replace(APPLICATION, edges={**APPLICATION.edges, ("menu", "denied"): "own"})
     made = dispatcher(subscriptions=(), applications=(application,))

@@ -21,6 +21,7 @@ def _table(*addresses: str) -> dict[str, NumberMapping]:
         "sip:+15550100@127.0.0.1:5060;user=phone",
         "sip:15550100@carrier.example",
         "sips:+15550100;npdi@carrier.example",
+        "sip:%2B15550100@carrier.example",
     ],
 )
 def test_every_spelling_of_a_number_finds_it(received: str) -> None:
@@ -47,6 +48,8 @@ def test_a_number_nobody_has_is_not_found() -> None:
         ("sip:alice", "sip:alice@whatever.example", True),
         ("sip:alice@example.com", "sip:Alice@example.com", False),
         ("sip:[2001:db8::1]", "sip:[2001:db8::1]", True),
+        ("sips:alice@example.com", "sips:alice@example.com", True),
+        ("sip:alice@[2001:db8::1]", "sip:alice@[2001:DB8::1]:5060", True),
         ("client:alice", "client:alice", True),
         ("client:alice", "client:bob", False),
     ],
