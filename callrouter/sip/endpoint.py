@@ -283,8 +283,10 @@ class Endpoint:
     def closed(self, connection: TcpConnection) -> None:
         hop = connection.hop
         self._connections.pop(hop.connection, None)
+        self._agent.connection_lost(hop, self._clock.monotonic_ns())
         if self._by_address.get((hop.host, hop.port)) is connection:
             del self._by_address[hop.host, hop.port]
+        self.pump()
 
     # -- figures
 
@@ -292,7 +294,7 @@ class Endpoint:
         if isinstance(message, Request):
             method = message.method if message.method in KNOWN else "other"
             self._metrics.count("sip_messages", direction="in", method=method, transport=transport)
-        elif isinstance(message, Response):
+        elif isinstance(message, Response) and message.status:
             labels = {"class": f"{message.status // 100}xx"}
             self._metrics.count("sip_responses", 1, direction="in", transport=transport, **labels)
 

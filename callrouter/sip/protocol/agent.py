@@ -97,10 +97,10 @@ class Agent:
     def _receive_ack(self, request: Request, known: ServerTransaction | None, hop: Hop, now_ns: int) -> None:
         if known is not None and known.state is not ServerState.ACCEPTED:
             known.repeated("ACK", hop, now_ns)
-        elif check(request) is None:
-            session = self.sessions.get(request.to_tag)
-            if session is not None and session.belongs(request):
-                session.on_ack(request, now_ns)
+            return
+        session = self.sessions.get(request.to_tag)
+        if session is not None and request.flaw is None and session.belongs(request):
+            session.on_ack(request, now_ns)
 
     def _dispatch(self, key: Key, request: Request, hop: Hop, now_ns: int) -> None:
         method = request.method
@@ -310,6 +310,17 @@ class Agent:
         """The shell could not send `packet`."""
         if isinstance(packet.transaction, ClientTransaction):
             packet.transaction.fail(503, now_ns)
+
+    def connection_lost(self, hop: Hop, now_ns: int) -> None:
+        """Requests that went out on this connection and had no sign of life yet will have none; a
+        peer that has answered once may answer on another one."""
+        lost = [
+            transaction
+            for transaction in self.layer.clients.values()
+            if transaction.is_unanswered and transaction.hop[:3] == hop[:3]
+        ]
+        for transaction in lost:
+            transaction.fail(503, now_ns)
 
     def forget(self, session: Session) -> None:
         self.sessions.pop(session.local_tag, None)

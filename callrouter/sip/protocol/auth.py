@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from callrouter.sip.protocol.grammar import is_token, quote, split, unquote
@@ -80,7 +81,7 @@ def parse_digest(value: str) -> dict[str, str]:
     return values
 
 
-def strongest(values: list[str]) -> Challenge | None:
+def strongest(values: Iterable[str]) -> Challenge | None:
     """The challenge to answer when several are offered (RFC 8760 §2.4); None when none fits."""
     found = []
     for value in values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ class Dialog:
 
     def next_hop(self) -> Hop:
         """Where a request within the dialog goes: the open connection of a stream, else the first
-        route, else the target."""
+        route, else the target; but a private target seen through a NAT is where it was seen."""
         if self.hop.is_reliable and self.hop.connection:
             return self.hop
         try:
@@ -74,6 +75,8 @@ class Dialog:
         except ValueError:
             return self.hop
         if not uri.is_sip:
+            return self.hop
+        if not self.routes and _is_behind_nat(uri.host, self.hop.host):
             return self.hop
         transport = uri.transport if uri.has("transport") else self.hop.transport
         return Hop(transport, uri.get("maddr") or uri.host, uri.port or 5060, self.hop.listener)
@@ -130,6 +133,15 @@ class Dialog:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a dialog state: {error}") from error
+
+
+def _is_behind_nat(named: str, seen: str) -> bool:
+    if named == seen:
+        return False
+    try:
+        return ipaddress.ip_address(named).is_private and not ipaddress.ip_address(seen).is_private
+    except ValueError:
+        return False
 
 
 def contact_of(message: Message) -> str:

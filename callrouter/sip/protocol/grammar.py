@@ -32,6 +32,10 @@ def is_token(text: str) -> bool:
 
 def number(text: str, limit: int = MAX_NUMBER) -> int:
     """Decimal digits up to `limit`; `ValueError` for anything else, however long."""
+    if len(text) < 10 and text.isdecimal() and text.isascii():
+        value = int(text)
+        if value <= limit:
+            return value
     if not (text.isascii() and text.isdigit()) or len(text.lstrip("0")) > 10:
         raise ValueError(f"not a number: {text[:20]!r}")
     value = int(text.lstrip("0") or "0")

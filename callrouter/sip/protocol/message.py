@@ -12,6 +12,7 @@ way the RFC does, whatever their case or compact form; other names stay as recei
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callrouter.sip.protocol.grammar import number, split
@@ -132,7 +133,7 @@ class Flaw:
 class Message:
     """What requests and responses have in common."""
 
-    __slots__ = ("_cseq", "_index", "_via", "body", "fields", "flaw", "length")
+    __slots__ = ("_cseq", "_from_tag", "_to_tag", "_via", "body", "fields", "flaw", "index", "length")
 
     def __init__(self, fields: list[tuple[str, str]], body: bytes = b"") -> None:
         self.fields = fields
@@ -140,26 +141,37 @@ class Message:
         self.flaw: Flaw | None = None
         self.length: int | None = None
         """What Content-Length says; None when it is missing."""
-        self._index: dict[str, list[str]] | None = None
+        self.index: dict[str, list[str]] = {}
+        """Canonical names, or lower case where there is none, to all their values."""
+        for name, value in fields:
+            self._note(name if name in _CANONICAL else name.lower(), value)
         self._via: Via | None = None
         self._cseq: CSeq | None = None
+        self._from_tag: str | None = None
+        self._to_tag: str | None = None
 
-    def all(self, name: str) -> list[str]:
+    def _note(self, key: str, value: str) -> None:
+        index = self.index
+        if key in index:
+            index[key].append(value)
+        else:
+            index[key] = [value]
+
+    def add(self, name: str, value: str) -> None:
+        """Append a header field, its name spelled canonically if it is one this program knows."""
+        self.fields.append((name, value))
+        self._note(name if name in _CANONICAL else name.lower(), value)
+
+    def all(self, name: str) -> Sequence[str]:
         """Every value of the header `name` (canonical spelling), one per line of the message."""
-        index = self._index
-        if index is None:
-            index = self._index = {}
-            for key, value in self.fields:
-                key = key if key in _CANONICAL else key.lower()
-                if key in index:
-                    index[key].append(value)
-                else:
-                    index[key] = [value]
-        return index.get(name) or index.get(name.lower()) or []
+        values = self.index.get(name)
+        if values is not None:
+            return values
+        return () if name in _CANONICAL else self.index.get(name.lower(), ())
 
     def get(self, name: str) -> str | None:
         """The first value of the header `name`."""
-        values = self.all(name)
+        values = self.index.get(name) or self.all(name)
         return values[0] if values else None
 
     def tokens(self, name: str) -> list[str]:
@@ -199,11 +211,17 @@ class Message:
 
     @property
     def from_tag(self) -> str:
-        return tag_of(self.get("From") or "")
+        tag = self._from_tag
+        if tag is None:
+            tag = self._from_tag = tag_of(self.get("From") or "")
+        return tag
 
     @property
     def to_tag(self) -> str:
-        return tag_of(self.get("To") or "")
+        tag = self._to_tag
+        if tag is None:
+            tag = self._to_tag = tag_of(self.get("To") or "")
+        return tag
 
     @property
     def content_type(self) -> str:
@@ -289,6 +307,17 @@ def parse(data: bytes) -> Request | Response:
 
 def parse_head(head: bytes) -> Request | Response:
     """Start line and header fields, without the blank line that ends them."""
+    text, flaw = _decode(head)
+    lines = text.split("\r\n", MAX_LINES)
+    message = _start(lines[0])
+    flaw = _read_fields(message, lines[1 : MAX_LINES + 1], flaw)
+    message.flaw = flaw or message.flaw
+    _read_length(message)
+    return message
+
+
+def _decode(head: bytes) -> tuple[str, Flaw | None]:
+    """The text of a header block, unfolded, and what is wrong with its characters."""
     text = head.decode("utf-8", "surrogateescape")
     flaw: Flaw | None = None
     breaks = text.count("\r\n")
@@ -302,26 +331,32 @@ def parse_head(head: bytes) -> Request | Response:
         flaw = flaw or Flaw("too many header fields", 513, fatal=True)
     if "\r\n " in text or "\r\n\t" in text:
         text = _unfold(text)
-    lines = text.split("\r\n", MAX_LINES)
-    message = _start(lines[0])
-    fields = message.fields
-    canonical = _CANONICAL
-    for line in lines[1 : MAX_LINES + 1]:
+    return text, flaw
+
+
+def _read_fields(message: Message, lines: list[str], flaw: Flaw | None) -> Flaw | None:
+    """Note each line in `message`; the first flaw."""
+    fields, index, canonical = message.fields, message.index, _CANONICAL
+    for line in lines:
         name, colon, value = line.partition(":")
         known = canonical.get(name)
         if known is None:
             name = name.rstrip(" \t")
-            known = canonical.get(name) or canonical.get(name.lower(), name)
+            known = canonical.get(name) or canonical.get(name.lower()) or name
             if not colon or not name or " " in name or "\t" in name:
                 flaw = flaw or Flaw(f"not a header field: {line[:30]!r}")
                 continue
         if len(line) > MAX_LINE:
             flaw = flaw or Flaw(f"header field {known[:30]} is too long", 513)
             continue
-        fields.append((known, value.strip(" \t")))
-    message.flaw = flaw or message.flaw
-    _read_length(message)
-    return message
+        value = value.strip(" \t")
+        fields.append((known, value))
+        key = known if known in canonical else known.lower()
+        if key in index:
+            index[key].append(value)
+        else:
+            index[key] = [value]
+    return flaw
 
 
 def _read_length(message: Message) -> None:

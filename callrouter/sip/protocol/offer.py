@@ -65,7 +65,6 @@ def _audio(line: MediaLine, codecs: tuple[str, ...]) -> NegotiatedAudio | None:
         payload_type=chosen.payload_type,
         dtmf_payload_type=None if events is None else events.payload_type,
         direction=direction,
-        ptime_ms=_ptime(line),
     )
 
 
@@ -83,15 +82,6 @@ def _rtcp(line: MediaLine) -> MediaAddress | None:
     if not 0 < port < 65536:
         return None
     return MediaAddress(words[3] if len(words) == 4 else line.host, port)
-
-
-def _ptime(line: MediaLine) -> int:
-    """We send 20 ms whatever is preferred, unless the far end can take no less than it says."""
-    try:
-        wanted = number(line.attribute("ptime") or "20", 1000)
-    except ValueError:
-        return 20
-    return wanted if wanted in (10, 20, 30, 40, 60) else 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def write(
 
 def _stamped(request: Request, hop: Hop) -> str:
     """The first Via line with `received` and `rport`; one that cannot be read goes back as it is."""
-    first = (request.all("Via") or [""])[0]
+    first = request.get("Via") or ""
     try:
         top = request.via_value
         stamped = stamp(top, request.via, hop.host, hop.port)

@@ -252,8 +252,11 @@ class Session(ClientUser):
 
     def on_ack(self, request: Request, now_ns: int) -> None:
         awaited = self._awaited
-        if awaited is None or request.cseq.number != awaited.sequence:
-            return
+        try:
+            if awaited is None or request.cseq.number != awaited.sequence:
+                return
+        except ValueError:
+            return  # nobody answers an ACK, not even one that cannot be read
         awaited.stop()
         self._awaited = None
         first = self.state is SessionState.ANSWERED

@@ -50,7 +50,8 @@ class Via:
     @property
     def has_cookie(self) -> bool:
         """The branch is one that matches transactions; without it RFC 2543's rules apply."""
-        return self.branch[:7].lower() == COOKIE.lower() and len(self.branch) > 7
+        branch = self.branch
+        return len(branch) > 7 and (branch.startswith(COOKIE) or branch[:7].lower() == COOKIE.lower())
 
     def get(self, name: str) -> str | None:
         return parameter(self.parameters, name)

@@ -64,6 +64,10 @@ class ClientTransaction:
         self._repeat: Timer | None = None
         self._until: Timer | None = None
 
+    @property
+    def is_unanswered(self) -> bool:
+        return self.state is _CALLING
+
     def start(self, now_ns: int) -> None:
         timers = self._layer.timers
         self._layer.out.append(Packet(self._data, self.hop, self))

@@ -1,0 +1,138 @@
+"""Offer and answer: what is agreed on, and how it is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from callrouter.ports import Direction, MediaAddress
+from callrouter.sip.protocol import sdp
+from callrouter.sip.protocol.offer import (
+    Agreement,
+    Description,
+    NothingFits,
+    agree,
+    write_answer,
+    write_offer,
+)
+
+HEAD = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
+OURS = Description(7, 3, MediaAddress("198.51.100.1", 4000))
+
+
+def agreed(*lines: str, head: str = HEAD) -> Agreement:
+    return agree(sdp.parse((head + "".join(f"{line}\r\n" for line in lines)).encode()))
+
+
+def test_the_callers_order_decides_among_our_codecs() -> None:
+    assert agreed("m=audio 6000 RTP/AVP 18 8 0").audio.codec == "PCMA"
+    assert agreed("m=audio 6000 RTP/AVP 0 8").audio.codec == "PCMU"
+
+
+def test_codecs_are_known_by_name_when_mapped_and_by_number_when_not() -> None:
+    mapped = agreed("m=audio 6000 RTP/AVP 96 97", "a=rtpmap:96 opus/48000/2", "a=rtpmap:97 pcma/8000").audio
+    assert (mapped.codec, mapped.payload_type) == ("PCMA", 97)
+    with pytest.raises(NothingFits):
+        agreed("m=audio 6000 RTP/AVP 0", "a=rtpmap:0 SPEEX/8000")
+
+
+def test_telephone_events_keep_the_callers_number_and_other_rates_do_not_count() -> None:
+    maps = ("a=rtpmap:100 telephone-event/48000", "a=rtpmap:101 TELEPHONE-EVENT/8000")
+    assert agreed("m=audio 6000 RTP/AVP 0 100 101", *maps).audio.dtmf_payload_type == 101
+    assert agreed("m=audio 6000 RTP/AVP 0 101").audio.dtmf_payload_type is None
+
+
+def test_the_address_of_the_stream_goes_before_that_of_the_session() -> None:
+    audio = agreed("m=audio 6000 RTP/AVP 0", "c=IN IP6 2001:db8::1").audio
+    assert audio.remote == MediaAddress("2001:db8::1", 6000)
+
+
+def test_rtcp_goes_where_it_is_told_or_next_door() -> None:
+    assert agreed("m=audio 6000 RTP/AVP 0").audio.remote_rtcp == MediaAddress("192.0.2.9", 6001)
+    named = agreed("m=audio 6000 RTP/AVP 0", "a=rtcp:7000").audio
+    assert named.remote_rtcp == MediaAddress("192.0.2.9", 7000)
+    moved = agreed("m=audio 6000 RTP/AVP 0", "a=rtcp:7000 IN IP4 192.0.2.10").audio
+    assert moved.remote_rtcp == MediaAddress("192.0.2.10", 7000)
+    assert agreed("m=audio 65535 RTP/AVP 0").audio.remote_rtcp is None
+    odd = agreed("m=audio 6000 RTP/AVP 0", "a=rtcp:x").audio
+    assert odd.remote_rtcp == MediaAddress("192.0.2.9", 6001)
+
+
+def test_the_first_usable_audio_line_is_taken_and_every_line_mirrored() -> None:
+    found = agreed(
+        "m=video 5000 RTP/AVP 31",
+        "m=audio 6000 RTP/SAVP 0",
+        "m=audio 6002 RTP/AVP 0",
+        "m=audio 6004 RTP/AVP 0",
+        "m=application 6006 UDP/BFCP *",
+    )
+    lines = [line for line in write_answer(OURS, found).decode().split("\r\n") if line.startswith("m=")]
+    assert lines == [
+        "m=video 0 RTP/AVP 31",
+        "m=audio 0 RTP/SAVP 0",
+        "m=audio 4000 RTP/AVP 0",
+        "m=audio 0 RTP/AVP 0",
+        "m=application 0 UDP/BFCP *",
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        ("m=audio 0 RTP/AVP 0",),
+        ("m=audio 6000 RTP/AVP 18",),
+        ("m=image 6000 udptl t38",),
+    ],
+)
+def test_nothing_fits(lines: tuple[str, ...]) -> None:
+    with pytest.raises(NothingFits):
+        agreed(*lines)
+
+
+def test_no_address_at_all_is_nothing_that_fits() -> None:
+    with pytest.raises(NothingFits):
+        agreed("m=audio 6000 RTP/AVP 0", head="v=0\r\no=- 1 1 IN IP4 x\r\ns=-\r\nt=0 0\r\n")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "v=1",
+        "v=0\nm=audio",
+        "v=0\nm=audio 99999999999 RTP/AVP 0",
+        "v=0\nc=IN IP4",
+        "v=0\nc=ATM NSAP x",
+        "v=0\no=-",
+        "v=0\n" + "a=x\n" * 600,
+        "v=0\n" + "m=audio 0 RTP/AVP 0\n" * 40,
+    ],
+)
+def test_malformed_descriptions_are_refused(body: str) -> None:
+    with pytest.raises(ValueError, match=r"SDP|line|number|many"):
+        sdp.parse(body.encode())
+
+
+def test_an_unspecified_address_may_be_received_from_but_not_sent_to() -> None:
+    assert agreed("m=audio 6000 RTP/AVP 0", "c=IN IP4 0.0.0.0").audio.direction is Direction.RECVONLY
+    assert agreed("m=audio 6000 RTP/AVP 0", "c=IN IP6 ::", "a=recvonly").audio.direction is Direction.INACTIVE
+
+
+def test_an_offer_of_ours_reads_back_as_what_was_meant() -> None:
+    body = write_offer(OURS, Direction.SENDONLY)
+    assert b"o=- 7 3 IN IP4 198.51.100.1\r\n" in body
+    back = agree(sdp.parse(body)).audio
+    assert (back.remote, back.codec, back.dtmf_payload_type) == (OURS.local, "PCMU", 101)
+    assert back.direction is Direction.RECVONLY
+
+
+def test_ipv6_is_written_as_ip6() -> None:
+    body = write_offer(Description(1, 1, MediaAddress("2001:db8::1", 4000)), Direction.SENDRECV)
+    assert b"c=IN IP6 2001:db8::1\r\n" in body
+
+
+@pytest.mark.parametrize(
+    ("line", "ms"), [("a=ptime:30", 30), ("a=ptime:25", 20), ("a=ptime:x", 20), ("", 20)]
+)
+def test_the_packet_time_is_taken_over_when_we_can(line: str, ms: int) -> None:
+    assert agreed("m=audio 6000 RTP/AVP 0", line).audio.ptime_ms == ms

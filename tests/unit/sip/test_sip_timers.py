@@ -1,0 +1,48 @@
+"""The appointment book of the core."""
+
+from __future__ import annotations
+
+from callrouter.sip.protocol.timers import Timers
+
+
+def test_timers_fire_in_order_and_once() -> None:
+    timers, fired = Timers(), []
+    for at in (30, 10, 20):
+        timers.start(at, lambda now, at=at: fired.append((at, now)))
+    assert timers.next_ns == 10
+    timers.run(25)
+    assert fired == [(10, 25), (20, 25)]
+    assert (timers.next_ns, len(timers)) == (30, 1)
+
+
+def test_a_cancelled_timer_neither_fires_nor_counts() -> None:
+    timers, fired = Timers(), []
+    timer = timers.start(10, fired.append)
+    timer.cancel()
+    timer.cancel()
+    assert (timers.next_ns, len(timers)) == (None, 0)
+    timers.run(20)
+    assert fired == []
+
+
+def test_a_timer_may_start_and_cancel_others() -> None:
+    timers, fired = Timers(), []
+    victim = timers.start(11, fired.append)
+
+    def first(now: int) -> None:
+        victim.cancel()
+        timers.start(now, lambda at: fired.append(("second", at)))
+
+    timers.start(10, first)
+    timers.run(15)
+    assert fired == [("second", 15)]
+    assert len(timers) == 0
+
+
+def test_many_cancelled_timers_leave_the_heap() -> None:
+    timers = Timers()
+    kept = [timers.start(10**9 + i, lambda now: None) for i in range(10)]
+    for i in range(50_000):
+        timers.start(10**6 + i, lambda now: None).cancel()
+    assert len(timers) == len(kept)
+    assert len(timers._heap) < 20_000
