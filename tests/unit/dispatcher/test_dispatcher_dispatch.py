@@ -1,18 +1,15 @@
-"""Every transfer of control: who is next, as whom, with what, and who takes over when refused."""
+"""Every transfer of control: who is next, as whom and with what."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callrouter.identity.accounts import Account, AccountStatus, Funds
+from callrouter.identity.accounts import AccountStatus
 from callrouter.identity.addresses import Address
-from dispatcher.dispatch import Dispatcher
-from dispatcher.flows import Application, Instance
 from dispatcher.grant import (
     BridgeGrant,
     Control,
@@ -20,113 +17,26 @@ from dispatcher.grant import (
     InlineGrant,
     NoOutlet,
     Refusal,
-    Request,
     ResumeGrant,
 )
-from dispatcher.policy.facts import Ban, Party
-from dispatcher.snapshot import Snapshot
 from metering.interval import Cause, Holder, Mode
-from modules.module import Layer, Module, Parameter, ParameterType
-from modules.subscriptions import Scope, Subscription
-
-AC = "AC" + "1" * 32
-OTHER = "AC" + "2" * 32
-AP = "AP" + "a" * 32
-FOREIGN_AP = "AP" + "b" * 32
-NUMBER = "+15550100"
-MENU_URL = "http://127.0.0.1:8081/menu"
-SURVEY_URL = "http://127.0.0.1:8082/survey"
-
-ACCOUNT = Account(AC, "demo", "Demo", token="account-token", billing_number=NUMBER, plan="own")
-MENU = Module(
-    "acme.menu",
-    "acme",
-    Layer.APPLICATION,
-    MENU_URL,
-    secret="menu-secret",
-    parameters=(Parameter("language", default="en"), Parameter("tries", ParameterType.INTEGER)),
-    plan="menu",
-)
-SURVEY = Module("beta.survey", "beta", Layer.SERVICE, SURVEY_URL, secret="survey-secret", plan="survey")
-PBX = Module("acme.pbx", "acme", Layer.SERVICE, "sip:pbx@10.0.0.1", is_open=True)
-APPLICATION = Application(
-    AP,
-    "demo",
+from tests.unit.dispatcher.world import (
     AC,
-    "menu",
-    instances={
-        "menu": Instance("menu", "acme.menu", (("greeting", "Hello"),)),
-        "bridge": Instance(
-            "bridge", "platform.bridge", (("target", "sip:agent@127.0.0.1:5082"), ("timeout", "20"))
-        ),
-        "survey": Instance("survey", "beta.survey"),
-        "own": Instance("own", "demo.self", inlet="https://demo.example/own"),
-    },
-    edges={("menu", "agent"): "bridge", ("menu", "score"): "survey", ("menu", "mine"): "own"},
-    events={("bridge", "ended"): "survey"},
+    ACCOUNT,
+    AP,
+    FOREIGN_AP,
+    MENU_URL,
+    NUMBER,
+    OTHER,
+    SURVEY_URL,
+    dispatcher,
+    documents,
+    in_bridge,
+    in_menu,
+    refused,
+    request,
+    world,
 )
-FOREIGN = replace(APPLICATION, sid=FOREIGN_AP, account_sid=OTHER)
-
-
-class Purse:
-    def __init__(self, available: int = 1_000_000) -> None:
-        self.left = available
-
-    async def available(self, account_sid: str) -> int:
-        return self.left
-
-
-def world(**changes: Any) -> Snapshot:
-    parts: dict[str, Any] = {
-        "accounts": (ACCOUNT, Account(OTHER, "other", "Other")),
-        "addresses": (Address(NUMBER, AC, NUMBER, f"app:{AP}"),),
-        "modules": (MENU, SURVEY, PBX),
-        "applications": (APPLICATION, FOREIGN),
-        "subscriptions": (
-            Subscription("acme.menu", Scope.ACCOUNT, AC),
-            Subscription("beta.survey", Scope.NUMBER, NUMBER, plan="survey-gold"),
-        ),
-    }
-    return Snapshot(**(parts | changes))
-
-
-def request(target: str, cause: Cause = Cause.VERB, **changes: Any) -> Request:
-    asked = Request(
-        target=target,
-        cause=cause,
-        call_sid="CA1",
-        session_sid="CA1",
-        account_sid=AC,
-        key_number=NUMBER,
-        caller="+15550111",
-        callee=NUMBER,
-        current=None,
-        now_ms=1_700_000_000_000,
-    )
-    return replace(asked, **changes)
-
-
-def dispatcher(funds: int = 1_000_000, **changes: Any) -> Dispatcher:
-    return Dispatcher(world(**changes), Purse(funds))
-
-
-async def documents(target: str, cause: Cause = Cause.VERB, **changes: Any) -> DocumentGrant:
-    answer = await dispatcher().dispatch(request(target, cause, **changes))
-    assert isinstance(answer, DocumentGrant), answer
-    return answer
-
-
-async def in_menu() -> Control:
-    return (await documents(f"app:{AP}", Cause.ARRIVAL)).control
-
-
-async def in_bridge() -> Control:
-    answer = await dispatcher().dispatch(request("sip:x@y", current=await in_menu()))
-    assert isinstance(answer, BridgeGrant)
-    return answer.control
-
-
-# ---------------------------------------------------------------------- targets
 
 
 async def test_a_number_is_mapped_in_any_spelling() -> None:
@@ -323,128 +233,6 @@ async def test_a_driven_call_stays_driven_until_somebody_else_gives_it_a_documen
     assert (await documents(MENU_URL + "/2", current=driven)).control.holder.driven_by == "CA0"
     freed = await documents("https://demo.example/", Cause.API, current=driven)
     assert freed.control.holder.driven_by == ""
-
-
-# ---------------------------------------------------------------------- policy and who takes over
-
-
-async def refused(made: Dispatcher, asked: Request) -> Refusal:
-    answer = await made.dispatch(asked)
-    assert isinstance(answer, Refusal), answer
-    return answer
-
-
-async def test_each_rule_refuses_through_dispatch() -> None:
-    menu = await in_menu()
-    score = request("outlet:score", current=menu)
-    cases: list[tuple[str, Dispatcher]] = [
-        ("number", dispatcher(addresses=(), accounts=(replace(ACCOUNT, billing_number=""),))),
-        ("number", dispatcher(addresses=(Address(NUMBER, AC, NUMBER, "x:", active=False),))),
-        ("banned", dispatcher(bans=(Ban(Party.OWNER, "beta"),))),
-        ("account", dispatcher(accounts=(replace(ACCOUNT, status=AccountStatus.SUSPENDED),))),
-        ("subscription", dispatcher(subscriptions=())),
-        ("prepaid", dispatcher(funds=0)),
-    ]
-    for rule, made in cases:
-        refusal = await refused(made, score)
-        assert refusal.rule == rule
-        assert refusal.holder is not None
-        assert refusal.holder.module == "beta.survey"
-        assert refusal.denied is None
-
-
-async def test_bans_see_every_spelling_of_caller_and_destination() -> None:
-    made = dispatcher(bans=(Ban(Party.CALLEE, "+1900*"), Ban(Party.CALLER, "+15550666")))
-    assert (await refused(made, request("tel:0019005551234"))).rule == "banned"
-    assert (await refused(made, request("sip:+19005551234@gateway.example"))).rule == "banned"
-    assert (await refused(made, request("https://x.example/", caller="sip:15550666@y"))).rule == "banned"
-
-
-async def test_bans_of_another_account_do_not_count() -> None:
-    made = dispatcher(bans=(Ban(Party.CALLEE, NUMBER, account_sid=OTHER),))
-    assert isinstance(await made.dispatch(request("https://x.example/")), DocumentGrant)
-
-
-async def test_a_postpaid_account_needs_no_funds() -> None:
-    made = dispatcher(funds=0, accounts=(replace(ACCOUNT, funds=Funds.POSTPAID),))
-    assert isinstance(await made.dispatch(request("https://x.example/")), DocumentGrant)
-
-
-async def test_emergency_numbers_can_be_dialled_without_funds_or_number() -> None:
-    made = dispatcher(funds=0, addresses=(), accounts=())
-    assert isinstance(await made.dispatch(request("tel:112")), BridgeGrant)
-    assert isinstance(await made.dispatch(request("sip:112@premium.example")), Refusal)
-
-
-async def test_a_call_to_an_emergency_number_is_carried_out_and_no_excuse_for_other_calls() -> None:
-    made = dispatcher(funds=0)
-    joined = await made.dispatch(request("sip:rescue@example.com", Cause.ARRIVAL, callee="112"))
-    assert isinstance(joined, BridgeGrant)
-    again = request("sip:rescue@example.com", callee="112", current=joined.control)
-    assert isinstance(await made.dispatch(again), BridgeGrant)
-    menu = await in_menu()
-    assert isinstance(await made.dispatch(request(MENU_URL, callee="112", current=menu)), DocumentGrant)
-    assert (await refused(made, request("tel:+19005551234", callee="112", current=menu))).rule == "prepaid"
-
-
-async def test_refused_control_takes_the_denied_outlet_of_whose_turn_it_was() -> None:
-    application = replace(
-        APPLICATION, edges={**APPLICATION.edges, ("survey", "denied"): "own", ("menu", "denied"): "bridge"}
-    )
-    made = dispatcher(subscriptions=(), applications=(application,))
-    refusal = await refused(made, request("outlet:score", current=await in_menu()))
-    assert isinstance(refusal.denied, DocumentGrant)
-    assert refusal.denied.control.holder.instance == "own"
-    assert dict(refusal.denied.parameters) == {"DeniedRule": "subscription", "DeniedModule": "beta.survey"}
-
-
-async def test_a_fallback_that_was_refused_itself_is_not_tried_again() -> None:
-    account = replace(ACCOUNT, fallback="module:beta.survey")
-    made = dispatcher(subscriptions=(), accounts=(account,))
-    assert (await refused(made, request("module:beta.survey"))).denied is None
-
-
-async def test_an_application_that_is_switched_off_or_lost_a_module_is_refused_by_rule_target() -> None:
-    off = await refused(dispatcher(applications=(replace(APPLICATION, active=False),)), request(f"app:{AP}"))
-    assert (off.rule, "is not active" in off.reason) == ("target", True)
-    lost = await refused(dispatcher(modules=()), request(f"app:{AP}"))
-    assert (lost.rule, "which does not exist" in lost.reason) == ("target", True)
-
-
-async def test_a_bridge_whose_module_is_gone_leaves_a_url_to_the_account() -> None:
-    bridge = await in_bridge()
-    answer = await dispatcher(modules=(SURVEY,)).dispatch(request("https://x.example/", current=bridge))
-    assert isinstance(answer, DocumentGrant)
-    assert answer.control.holder.module == "demo.self"
-
-
-async def test_else_the_denied_outlet_of_the_one_it_would_have_come_from() -> None:
-    application = replace(APPLICATION, edges={**APPLICATION.edges, ("menu", "denied"): "own"})
-    made = dispatcher(subscriptions=(), applications=(application,))
-    refusal = await refused(made, request("outlet:score", current=await in_menu()))
-    assert isinstance(refusal.denied, DocumentGrant)
-    assert refusal.denied.control.holder.instance == "own"
-
-
-async def test_else_the_accounts_fallback_which_is_judged_as_well() -> None:
-    account = replace(ACCOUNT, fallback="https://demo.example/denied")
-    refusal = await refused(
-        dispatcher(subscriptions=(), accounts=(account,)), request("outlet:score", current=await in_menu())
-    )
-    assert isinstance(refusal.denied, DocumentGrant)
-    assert refusal.denied.url == "https://demo.example/denied"
-    assert refusal.denied.control.holder.module == "demo.self"
-    penniless = await refused(dispatcher(funds=0, accounts=(account,)), request("https://x.example/"))
-    assert penniless.denied is None
-
-
-async def test_a_denied_outlet_that_is_refused_itself_gives_way_to_the_fallback() -> None:
-    account = replace(ACCOUNT, fallback="https://demo.example/denied")
-    application = replace(APPLICATION, edges={**APPLICATION.edges, ("survey", "denied"): "menu"})
-    made = dispatcher(subscriptions=(), accounts=(account,), applications=(application,))
-    refusal = await refused(made, request("outlet:score", current=await in_menu()))
-    assert isinstance(refusal.denied, DocumentGrant)
-    assert refusal.denied.url == "https://demo.example/denied"
 
 
 # ---------------------------------------------------------------------- events, snapshots, anything
