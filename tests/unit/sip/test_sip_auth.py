@@ -100,7 +100,7 @@ def test_the_strongest_challenge_is_answered_and_unknown_ones_passed_over() -> N
     ],
 )
 def test_challenges_that_cannot_be_answered(value: str) -> None:
-    with pytest.raises(ValueError, match="igest|qop|quoted"):
+    with pytest.raises(ValueError, match=r"igest|qop|quoted"):
         Challenge.parse(value)
 
 
