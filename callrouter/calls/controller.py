@@ -128,7 +128,7 @@ class Controller:
             case Hangup() | Shutdown():
                 return owed
             case Replace() | Transfer():
-                return steps.instructions_of(self, cause)
+                return owed or steps.instructions_of(self, cause)
 
     # ------------------------------------------------------------------ interrupts
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 INLINE = "inline:"
 """The dispatcher's target for a document that came with an API request."""
+RESUME = "resume:"
+"""The dispatcher's target for the document that waits behind its Dial."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 

@@ -1,13 +1,16 @@
 """The steps of a call's life.  They lead to each other, so they meet here:
 
-Arriving (incoming.py) ─┐                                   ┌─ Refused ── Apologizing
-Originating (control.py) ┼─ Dispatching ─┬─ Fetching ─ Running ─┤
-Placing ── Driven ───────┘               ├─ Inline ────┘       ├─ Bridging
-                                         ├─ Joining ───┘       └─ LastRequest
-                                         └─ Taking
+Arriving, Originating ──► Dispatching     a call begins (incoming.py, control.py)
+Placing ──► Driven                        a call is dialled, and waits for its parent
+Dispatching ──► Fetching, Joining, Taking, Refused
+Fetching, Inline, Joining ──► Running     a document is there
+Running ──► Running, Dispatching, Bridging, Apologizing
+Bridging ──► Dispatching, Resuming        a conversation is over
+Resuming ──► Running, Dispatching
+any ──► LastRequest                       what is owed after a hang-up
 """
 
-from callrouter.calls.steps.bridging import Bridging, Joining
+from callrouter.calls.steps.bridging import Bridging, Joining, Resuming
 from callrouter.calls.steps.context import Context
 from callrouter.calls.steps.dispatching import Dispatching, Taking, carry_out, instructions_of
 from callrouter.calls.steps.failing import Apologizing, Refused, failed
@@ -28,6 +31,7 @@ __all__ = [
     "LastRequest",
     "Placing",
     "Refused",
+    "Resuming",
     "Running",
     "Step",
     "Taking",

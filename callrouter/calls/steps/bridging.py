@@ -10,10 +10,24 @@ from callrouter.calls import recording, steps
 from callrouter.calls.child import Child
 from callrouter.calls.leg import DigitQueue
 from callrouter.calls.live import ScopedCall
+from callrouter.calls.question import RESUME, request_for
 from callrouter.calls.steps.context import Context, nothing
 from callrouter.calls.steps.step import Step
-from callrouter.ports import Bridged, CallStatus, Connect, GoTo, Hangup, Interrupt, Join, Part, Shutdown, Side
-from dispatcher.grant import BridgeGrant
+from callrouter.ports import (
+    Bridged,
+    CallStatus,
+    Connect,
+    GoTo,
+    Hangup,
+    Interrupt,
+    Join,
+    Outcome,
+    Part,
+    Shutdown,
+    Side,
+    Transfer,
+)
+from dispatcher.grant import BridgeGrant, Refusal, ResumeGrant
 from metering.interval import Cause
 from modules.library.bridge import document
 
@@ -47,19 +61,17 @@ class Bridging(Step):
         target = self._mapped(controller)
         if target:
             return steps.Dispatching(GoTo(target), Cause.EVENT)
-        await controller.take(self.resume.context.control, Cause.RESUME)
-        self.resume.context = (
-            replace(self.resume.context, granted=None, at_end=nothing)
-            if (self.resume.context.granted)
-            else self.resume.context
-        )
-        return self.resume.follow(controller, self.order.after(ended))
+        if self.resume.context.granted:
+            # The bridge's own document goes on: control has not left the bridge.
+            self.resume.context = replace(self.resume.context, granted=None, at_end=nothing)
+            return self.resume.follow(controller, self.order.after(ended))
+        return Resuming(self.resume, self.order.after(ended))
 
     def _mapped(self, controller: Controller) -> str:
         """Where the application's event mapping sends the call at the end of a bridge, if anywhere."""
         bridge = controller.control or self.child.grant.control
         target = controller.services.dispatcher.event(bridge, "ended") or ""
-        return "" if target == "resume:" else target
+        return "" if target == RESUME else target
 
     async def _converse(self, controller: Controller) -> Bridged:
         child, services = self.child, controller.services
@@ -115,15 +127,41 @@ class Bridging(Step):
 
     async def owed(self, controller: Controller, cause: Interrupt) -> Step | None:
         await self._end_child()
+        outcome = self.order.after(self.ended or Bridged(0, "caller"))
+        if isinstance(cause, Transfer) and cause.target == RESUME:
+            return Resuming(self.resume, outcome)
         if not isinstance(cause, Hangup | Shutdown):
             return None
-        outcome = self.order.after(self.ended or Bridged(0, "caller"))
         return steps.LastRequest(outcome, self.resume.context) if isinstance(outcome, GoTo) else None
 
 
 async def _star(digits: DigitQueue) -> None:
     while await digits.next() != "*":
         pass
+
+
+@dataclass(slots=True)
+class Resuming(Step):
+    """Ask for control to go back to the suspended document, then do what its Dial came to."""
+
+    document: Running
+    outcome: Outcome
+
+    async def perform(self, controller: Controller) -> Step | None:
+        answer = await controller.services.dispatcher.dispatch(
+            request_for(controller, RESUME, Cause.RESUME, suspended=True)
+        )
+        if isinstance(answer, Refusal):
+            return steps.Refused(answer)
+        if isinstance(answer, ResumeGrant):
+            await controller.take(answer.control, Cause.RESUME)
+            self.document.context = replace(self.document.context, control=answer.control)
+        return self.document.follow(controller, self.outcome)
+
+    async def owed(self, controller: Controller, cause: Interrupt) -> Step | None:
+        if isinstance(cause, Hangup | Shutdown) and isinstance(self.outcome, GoTo):
+            return steps.LastRequest(self.outcome, self.document.context)
+        return None
 
 
 @dataclass(slots=True)

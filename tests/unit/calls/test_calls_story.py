@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from callrouter.errors import FetchFailed
-from callrouter.ports import CallStatus, NewCall, Replace
+from callrouter.ports import CallStatus, NewCall, Replace, Transfer
 from callrouter.testing.world import Callee
 from dispatcher.flows import Application, Instance
 from modules.module import Layer, Module, module_sid
@@ -244,6 +244,20 @@ async def test_a_child_with_a_document_of_its_own_leaves_its_parent(house: Any) 
     assert h.meter.sessions == {child.call.sid: child.call.sid}
     assert child.call.split_from
     assert not h.meter.tracks[child.call.sid].rows[-1][1].driven_by
+
+
+async def test_a_transfer_to_resume_ends_the_bridge_and_the_document_goes_on(house: Any) -> None:
+    h = house(
+        "<Response><Dial><Sip>sip:agent@host</Sip></Dial><Say>Where were we</Say></Response>",
+        {"sip:agent@host": Callee(answers_after=1)},
+    )
+    await h.call()
+    await asyncio.sleep(5)
+    await h.orders.interrupt(h.root.call.sid, Transfer("resume:", "api"))
+    await h.idle()
+    assert h.speech.said == ["Where were we"]
+    root = next(iter(h.meter.tracks.values()))
+    assert root.rows[-1][2].value == "resume"
 
 
 async def test_a_call_by_api_is_placed_and_runs_its_document(house: Any) -> None:
