@@ -3,9 +3,7 @@ Content-Length octets."""
 
 from __future__ import annotations
 
-from callrouter.sip.protocol.message import Flaw, Request, Response, Unframeable, parse_head
-
-MAX_HEAD = 65536
+from callrouter.sip.protocol.message import MAX_HEAD, Flaw, Request, Response, Unframeable, parse_head
 
 
 class Framer:

@@ -21,6 +21,7 @@ from callrouter.sip.protocol.headers.cseq import CSeq
 from callrouter.sip.protocol.headers.via import Via
 
 MAX_BODY = 65536
+MAX_HEAD = 32768
 MAX_LINES = 256
 MAX_LINE = 8192
 VERSION = "SIP/2.0"
@@ -308,9 +309,12 @@ def parse(data: bytes) -> Request | Response:
 def parse_head(head: bytes) -> Request | Response:
     """Start line and header fields, without the blank line that ends them."""
     text, flaw = _decode(head)
-    lines = text.split("\r\n", MAX_LINES)
-    message = _start(lines[0])
-    flaw = _read_fields(message, lines[1 : MAX_LINES + 1], flaw)
+    start, _, rest = text.partition("\r\n")
+    message = _start(start)
+    if len(start) > MAX_LINE:
+        flaw = flaw or Flaw("the start line is too long", 513)
+    if rest:
+        flaw = _read_fields(message, rest[:MAX_HEAD].split("\r\n", MAX_LINES)[:MAX_LINES], flaw)
     message.flaw = flaw or message.flaw
     _read_length(message)
     return message
@@ -327,7 +331,7 @@ def _decode(head: bytes) -> tuple[str, Flaw | None]:
     elif len(head.translate(None, _CONTROLS)) != len(head) and _has_raw_control(text):
         flaw = Flaw("control character in the header block")
         text = _defuse(text)
-    if breaks > MAX_LINES:
+    if breaks > MAX_LINES or len(head) > MAX_HEAD:
         flaw = flaw or Flaw("too many header fields", 513, fatal=True)
     if "\r\n " in text or "\r\n\t" in text:
         text = _unfold(text)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from callrouter.ports import Direction
 from callrouter.sip.protocol.grammar import number
 
+MAX_OCTETS = 16384
 MAX_LINES = 500
 MAX_MEDIA = 32
 _DIRECTIONS = {d.value: d for d in Direction}
@@ -95,21 +96,13 @@ class _Section:
 
 def parse(body: bytes) -> SessionDescription:
     """Raises `ValueError`.  Lines may end in LF alone; line kinds we have no use for are skipped."""
-    text = body.decode("utf-8", "replace")
-    lines = text.replace("\r\n", "\n").split("\n", MAX_LINES)
-    if len(lines) > MAX_LINES:
-        raise ValueError("too many SDP lines")
-    if lines[0].rstrip() != "v=0":
-        raise ValueError("SDP does not start with v=0")
     origin = ("", 0)
     session = _Section()
     section = session
     sections: list[_Section] = []
-    for line in lines:
+    for line in _lines(body):
         kind, value = line[:2], line[2:].strip()
         if kind == "m=":
-            if len(sections) >= MAX_MEDIA:
-                raise ValueError("too many media lines")
             section = _Section(line=_media(value))
             sections.append(section)
         elif kind == "a=":
@@ -122,7 +115,20 @@ def parse(body: bytes) -> SessionDescription:
             section.host = _connection(value)
         elif kind == "o=":
             origin = _origin(value)
+    if len(sections) > MAX_MEDIA:
+        raise ValueError("too many media lines")
     return SessionDescription(tuple(_close(s, session) for s in sections), *origin)
+
+
+def _lines(body: bytes) -> list[str]:
+    if len(body) > MAX_OCTETS:
+        raise ValueError("the SDP is too large")
+    lines = body.decode("utf-8", "replace").replace("\r\n", "\n").split("\n", MAX_LINES)
+    if len(lines) > MAX_LINES:
+        raise ValueError("too many SDP lines")
+    if lines[0].rstrip() != "v=0":
+        raise ValueError("the SDP does not start with v=0")
+    return lines
 
 
 def _close(section: _Section, session: _Section) -> MediaLine:
