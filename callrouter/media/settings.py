@@ -7,8 +7,6 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-PORTS_PER_LEG = 2
-
 
 class Settings(BaseModel):
     """`media:` in config.yaml."""
@@ -61,7 +59,8 @@ class Settings(BaseModel):
     def _consistent(self) -> Self:
         if self.bind_v4 is None and self.bind_v6 is None:
             raise ValueError("media needs bind_v4, bind_v6 or both")
-        if self.last_port - self.first_port + 1 < PORTS_PER_LEG:
+        first_pair = self.first_port + self.first_port % 2
+        if first_pair + 1 > self.last_port:
             raise ValueError(
                 f"first_port {self.first_port} to last_port {self.last_port} holds no pair of ports: "
                 "make last_port larger"

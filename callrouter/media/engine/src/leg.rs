@@ -135,7 +135,9 @@ impl Leg {
     pub fn set_remote(&mut self, agreed: &Negotiated, now_ns: i64) {
         let source = match self.remote.take() {
             Some(mut before) => {
-                before.source.signal(agreed.remote);
+                if before.source.signal(agreed.remote) {
+                    self.ports.widen();
+                }
                 if !before.may_receive && agreed.may_receive {
                     self.heard_ns = now_ns;
                 }
@@ -204,9 +206,13 @@ impl Leg {
             self.counters.garbage += 1;
             return None;
         };
-        if remote.source.judge(from, packet.ssrc, packet.sequence) == Verdict::Stranger {
-            self.counters.strangers += 1;
-            return None;
+        match remote.source.judge(from, packet.ssrc, packet.sequence) {
+            Verdict::Accepted => {}
+            Verdict::Settled => self.ports.narrow(from),
+            Verdict::Stranger => {
+                self.counters.strangers += 1;
+                return None;
+            }
         }
         if !remote.may_receive {
             self.counters.unexpected += 1;
@@ -385,7 +391,7 @@ impl Leg {
         }
         if let Some(target) = remote.source.target().filter(|_| remote.may_send) {
             let bytes = self.out.audio_packet(remote.payload_type, timestamp);
-            transmit(&self.ports.rtp, target, bytes, &mut self.counters);
+            transmit(&self.ports, target, bytes, &mut self.counters);
             self.count_late(due_ns, now_ns);
         }
     }
@@ -402,7 +408,7 @@ impl Leg {
         };
         if let Some(target) = remote.source.target().filter(|_| remote.may_send) {
             let bytes = self.out.event_packet(event_type, self.key_timestamp, frame == 0, payload);
-            transmit(&self.ports.rtp, target, bytes, &mut self.counters);
+            transmit(&self.ports, target, bytes, &mut self.counters);
             self.count_late(due_ns, now_ns);
         }
     }
@@ -432,7 +438,7 @@ impl Leg {
             timeline.write(timestamp, samples_at(now_ns), remote.codec, &bytes[crate::rtp::HEADER..]);
         }
         if let Some(target) = target {
-            transmit(&self.ports.rtp, target, bytes, &mut self.counters);
+            transmit(&self.ports, target, bytes, &mut self.counters);
             self.counters.relayed += 1;
         }
     }
@@ -483,8 +489,8 @@ impl Leg {
     }
 }
 
-fn transmit(socket: &UdpSocket, target: SocketAddr, bytes: &[u8], counters: &mut Counters) {
-    match socket.send_to(bytes, target) {
+fn transmit(ports: &PortPair, target: SocketAddr, bytes: &[u8], counters: &mut Counters) {
+    match ports.send(bytes, target) {
         Ok(_) => {
             counters.packets_out += 1;
             counters.octets_out += (bytes.len() - crate::rtp::HEADER) as u64;

@@ -29,8 +29,8 @@ pub struct Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Accepted,
-    /// Accepted, and from now on this is where we send.
-    Latched,
+    /// Accepted, and from now on the only address we hear and send to.
+    Settled,
     Stranger,
 }
 
@@ -39,11 +39,13 @@ impl Source {
         Self { signalled, settled: None, candidate: None }
     }
 
-    /// Signalling gave an address (again).  Only a different one starts the search anew.
-    pub fn signal(&mut self, address: SocketAddr) {
-        if address != self.signalled {
+    /// Signalling gave an address (again).  Only a different one starts the search anew: true.
+    pub fn signal(&mut self, address: SocketAddr) -> bool {
+        let differs = address != self.signalled;
+        if differs {
             *self = Self::new(address);
         }
+        differs
     }
 
     /// Where to send now; None when the signalled address cannot be sent to (`0.0.0.0`, port 0).
@@ -59,7 +61,7 @@ impl Source {
         if from == self.signalled {
             self.settled = Some(from);
             self.candidate = None;
-            return Verdict::Accepted;
+            return Verdict::Settled;
         }
         let seen = match self.candidate {
             Some(c) if c.address == from && c.ssrc == ssrc && sequence == c.sequence.wrapping_add(1) => {
@@ -76,7 +78,7 @@ impl Source {
         if seen >= PROBATION {
             self.settled = Some(from);
             self.candidate = None;
-            return Verdict::Latched;
+            return Verdict::Settled;
         }
         self.candidate = Some(Candidate { address: from, ssrc, sequence, seen });
         Verdict::Stranger
@@ -104,7 +106,8 @@ mod tests {
     #[test]
     fn the_signalled_address_is_accepted_from_its_first_packet_and_then_alone() {
         let mut source = Source::new(at(4000));
-        assert_eq!(source.judge(at(4000), 1, 10), Verdict::Accepted);
+        assert_eq!(source.judge(at(4000), 1, 10), Verdict::Settled);
+        assert_eq!(source.judge(at(4000), 1, 11), Verdict::Accepted);
         for sequence in 0..100 {
             assert_eq!(source.judge(at(5000), 2, sequence), Verdict::Stranger);
         }
@@ -118,7 +121,7 @@ mod tests {
             assert_eq!(source.judge(at(5000), 2, sequence), Verdict::Stranger);
             assert_eq!(source.target(), Some(at(4000)), "nothing goes to a stranger");
         }
-        assert_eq!(source.judge(at(5000), 2, 5), Verdict::Latched);
+        assert_eq!(source.judge(at(5000), 2, 5), Verdict::Settled);
         assert_eq!(source.target(), Some(at(5000)));
         assert_eq!(source.judge(at(4000), 1, 1), Verdict::Stranger);
     }
@@ -143,7 +146,7 @@ mod tests {
         for sequence in 0..4 {
             source.judge(at(5000), 2, sequence);
         }
-        assert_eq!(source.judge(at(4000), 1, 0), Verdict::Accepted);
+        assert_eq!(source.judge(at(4000), 1, 0), Verdict::Settled);
         assert_eq!(source.judge(at(5000), 2, 4), Verdict::Stranger);
     }
 
@@ -153,14 +156,14 @@ mod tests {
         let mut verdict = Verdict::Stranger;
         for sequence in 0..20 {
             verdict = source.judge(at(5000), 2, sequence);
-            if verdict == Verdict::Latched {
+            if verdict == Verdict::Settled {
                 break;
             }
             if sequence % 3 == 2 {
                 source.judge(at(6000 + sequence), 3, 0);
             }
         }
-        assert_eq!(verdict, Verdict::Latched);
+        assert_eq!(verdict, Verdict::Settled);
     }
 
     #[test]
