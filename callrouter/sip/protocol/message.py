@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from callrouter.sip.protocol.grammar import number, split
 from callrouter.sip.protocol.headers.address import tag_of
 from callrouter.sip.protocol.headers.cseq import CSeq
+from callrouter.sip.protocol.headers.names import CANONICAL
 from callrouter.sip.protocol.headers.via import Via
 
 MAX_BODY = 65536
@@ -26,94 +27,6 @@ MAX_LINES = 256
 MAX_LINE = 8192
 VERSION = "SIP/2.0"
 
-_NAMES = [
-    "Accept",
-    "Accept-Contact",
-    "Accept-Encoding",
-    "Accept-Language",
-    "Alert-Info",
-    "Allow",
-    "Allow-Events",
-    "Authorization",
-    "Authentication-Info",
-    "Call-ID",
-    "Call-Info",
-    "Contact",
-    "Content-Disposition",
-    "Content-Encoding",
-    "Content-Language",
-    "Content-Length",
-    "Content-Type",
-    "CSeq",
-    "Date",
-    "Diversion",
-    "Error-Info",
-    "Event",
-    "Expires",
-    "From",
-    "History-Info",
-    "Identity",
-    "In-Reply-To",
-    "Info-Package",
-    "Max-Forwards",
-    "MIME-Version",
-    "Min-Expires",
-    "Min-SE",
-    "Organization",
-    "P-Asserted-Identity",
-    "P-Preferred-Identity",
-    "Path",
-    "Priority",
-    "Privacy",
-    "Proxy-Authenticate",
-    "Proxy-Authorization",
-    "Proxy-Require",
-    "RAck",
-    "Reason",
-    "Record-Route",
-    "Recv-Info",
-    "Refer-To",
-    "Referred-By",
-    "Remote-Party-ID",
-    "Replaces",
-    "Reply-To",
-    "Require",
-    "Retry-After",
-    "Route",
-    "RSeq",
-    "Server",
-    "Service-Route",
-    "Session-Expires",
-    "Subject",
-    "Subscription-State",
-    "Supported",
-    "Timestamp",
-    "To",
-    "Unsupported",
-    "User-Agent",
-    "Via",
-    "Warning",
-    "WWW-Authenticate",
-]
-_COMPACT = {
-    "a": "Accept-Contact",
-    "b": "Referred-By",
-    "c": "Content-Type",
-    "e": "Content-Encoding",
-    "f": "From",
-    "i": "Call-ID",
-    "k": "Supported",
-    "l": "Content-Length",
-    "m": "Contact",
-    "o": "Event",
-    "r": "Refer-To",
-    "s": "Subject",
-    "t": "To",
-    "u": "Allow-Events",
-    "v": "Via",
-    "x": "Session-Expires",
-}
-_CANONICAL = {name: name for name in _NAMES} | {name.lower(): name for name in _NAMES} | _COMPACT
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\r\n") + b"\x7f"
 
@@ -145,7 +58,7 @@ class Message:
         self.index: dict[str, list[str]] = {}
         """Canonical names, or lower case where there is none, to all their values."""
         for name, value in fields:
-            self._note(name if name in _CANONICAL else name.lower(), value)
+            self._note(name if name in CANONICAL else name.lower(), value)
         self._via: Via | None = None
         self._cseq: CSeq | None = None
         self._from_tag: str | None = None
@@ -161,14 +74,14 @@ class Message:
     def add(self, name: str, value: str) -> None:
         """Append a header field, its name spelled canonically if it is one this program knows."""
         self.fields.append((name, value))
-        self._note(name if name in _CANONICAL else name.lower(), value)
+        self._note(name if name in CANONICAL else name.lower(), value)
 
     def all(self, name: str) -> Sequence[str]:
         """Every value of the header `name` (canonical spelling), one per line of the message."""
         values = self.index.get(name)
         if values is not None:
             return values
-        return () if name in _CANONICAL else self.index.get(name.lower(), ())
+        return () if name in CANONICAL else self.index.get(name.lower(), ())
 
     def get(self, name: str) -> str | None:
         """The first value of the header `name`."""
@@ -340,7 +253,7 @@ def _decode(head: bytes) -> tuple[str, Flaw | None]:
 
 def _read_fields(message: Message, lines: list[str], flaw: Flaw | None) -> Flaw | None:
     """Note each line in `message`; the first flaw."""
-    fields, index, canonical = message.fields, message.index, _CANONICAL
+    fields, index, canonical = message.fields, message.index, CANONICAL
     for line in lines:
         name, colon, value = line.partition(":")
         known = canonical.get(name)

@@ -7,6 +7,7 @@ glare, and the wait for an ACK.  (RFC 3261 §12.2, §14, §15; RFC 3264 §8; RFC
 from __future__ import annotations
 
 import enum
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from callrouter.ports import (
@@ -107,7 +108,7 @@ class Session(ClientUser):
             return None
         audio = self.agreed.audio
         direction = self._own_direction(audio.direction)
-        return audio if direction is audio.direction else _with_direction(audio, direction)
+        return audio if direction is audio.direction else replace(audio, direction=direction)
 
     def _tell_media(self, now_ns: int) -> None:
         audio = self.audio
@@ -415,18 +416,6 @@ class Session(ClientUser):
             self._bye("", now_ns)
         elif transaction.request.method == "BYE":
             self.close()
-
-
-def _with_direction(audio: NegotiatedAudio, direction: Direction) -> NegotiatedAudio:
-    return NegotiatedAudio(
-        audio.remote,
-        audio.remote_rtcp,
-        audio.codec,
-        audio.payload_type,
-        audio.dtmf_payload_type,
-        direction,
-        audio.ptime_ms,
-    )
 
 
 _HANDLERS = {
