@@ -90,7 +90,7 @@ async def _ended(http: aiohttp.ClientSession, sid: str) -> dict[str, Any]:
     session: dict[str, Any] = {}
     with suppress(TimeoutError):
         async with asyncio.timeout(SETTLE_SECONDS):
-            while session.get("status") != "ended":
+            while session.get("status") != "ended" or timeline.problems(session):
                 session = await _json(http, f"/v1/sessions/{sid}")
                 await asyncio.sleep(0.1)
     return session

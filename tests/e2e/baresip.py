@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,9 +22,9 @@ CONFIG = """\
 poll_method epoll
 sip_listen 127.0.0.1:{sip}
 call_max_calls 4
-audio_player aufile,{folder}/heard.wav
+audio_player aubridge,nobody
 audio_source aufile,{folder}/voice.wav
-audio_alert aufile,{folder}/alert.wav
+audio_alert aubridge,nobody
 ausrc_srate 8000
 auplay_srate 8000
 ausrc_channels 1
@@ -35,6 +36,9 @@ net_interface 127.0.0.1
 module_path {modules}
 module g711.so
 module aufile.so
+module aubridge.so
+module sndfile.so
+snd_path {folder}
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
@@ -106,10 +110,18 @@ class Baresip:
             raise AssertionError(f"baresip saw no {kind}\n{self.words()}") from None
         return self._of(kind)[0]
 
+    def saw(self, kind: str) -> bool:
+        return bool(self._of(kind))
+
     def heard(self) -> tuple[Heard, ...]:
         """What its user heard, after the call."""
-        path = self.folder / "heard.wav"
-        return sounds_in(path) if path.exists() else ()
+        return tuple(sound for path in sorted(self.folder.glob("*-dec.wav")) for sound in sounds_in(path))
+
+    def silent_ms(self) -> int:
+        """How long it had been without an RTP packet when it last looked, once a second."""
+        assert self._program is not None
+        text = self._program.log.read_text("utf-8", "replace")
+        return int(re.findall(r'last "audio" RTP packet: (\d+) milliseconds', text)[-1])
 
     def words(self) -> str:
         return self._program.words() if self._program is not None else ""
