@@ -1,4 +1,4 @@
-"""Digest authentication, the client's side (RFC 3261 §22, RFC 7616, RFC 8760)."""
+"""Digest authentication: what both sides share, and the client's (RFC 3261 §22, RFC 7616, RFC 8760)."""
 
 from __future__ import annotations
 
@@ -92,6 +92,31 @@ def strongest(values: Iterable[str]) -> Challenge | None:
     return min(found, key=lambda c: _STRENGTH.index(c.algorithm), default=None)
 
 
+def response_of(
+    challenge: Challenge,
+    credentials: Credentials,
+    *,
+    method: str,
+    uri: str,
+    body: bytes,
+    cnonce: str,
+    nc: str,
+) -> str:
+    """The digest that proves the password; `nc` is the count as eight hex digits."""
+    digest = _HASHES[challenge.algorithm]
+
+    def h(text: str) -> str:
+        return digest(text.encode("utf-8", "surrogateescape"))
+
+    ha1 = h(f"{credentials.username}:{challenge.realm}:{credentials.password}")
+    if challenge.session:
+        ha1 = h(f"{ha1}:{challenge.nonce}:{cnonce}")
+    entity = f":{digest(body)}" if challenge.qop == "auth-int" else ""
+    ha2 = h(f"{method}:{uri}{entity}")
+    middle = f"{nc}:{cnonce}:{challenge.qop}:" if challenge.qop else ""
+    return h(f"{ha1}:{challenge.nonce}:{middle}{ha2}")
+
+
 def answer(
     challenge: Challenge,
     credentials: Credentials,
@@ -103,19 +128,8 @@ def answer(
     count: int,
 ) -> str:
     """The value of `Authorization` or `Proxy-Authorization`; `count` is 1 for a nonce's first use."""
-    digest = _HASHES[challenge.algorithm]
-
-    def h(text: str) -> str:
-        return digest(text.encode("utf-8", "surrogateescape"))
-
-    ha1 = h(f"{credentials.username}:{challenge.realm}:{credentials.password}")
-    if challenge.session:
-        ha1 = h(f"{ha1}:{challenge.nonce}:{cnonce}")
-    entity = f":{digest(body)}" if challenge.qop == "auth-int" else ""
-    ha2 = h(f"{method}:{uri}{entity}")
     nc = f"{count:08x}"
-    middle = f"{nc}:{cnonce}:{challenge.qop}:" if challenge.qop else ""
-    response = h(f"{ha1}:{challenge.nonce}:{middle}{ha2}")
+    response = response_of(challenge, credentials, method=method, uri=uri, body=body, cnonce=cnonce, nc=nc)
     parts = [
         f"username={quote(credentials.username)}",
         f"realm={quote(challenge.realm)}",
