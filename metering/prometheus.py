@@ -5,8 +5,9 @@ Labels are bounded: codes, classes, outcomes, module codes.  A telephone number 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -48,31 +49,49 @@ FIGURES: dict[str, Declared] = {
 }
 
 
+Figure = TypeVar("Figure", Counter, Gauge, Histogram)
+
+
+class _Series(Generic[Figure]):
+    """The figures of one kind by name, and what became of each set of labels that was asked for:
+    looking that up in the library costs more than the counting."""
+
+    def __init__(self) -> None:
+        self.figures: dict[str, Figure] = {}
+        self._found: dict[tuple[object, ...], Figure] = {}
+
+    def of(self, name: str, labels: Mapping[str, str]) -> Figure:
+        key = (name, *labels.items())
+        found = self._found.get(key)
+        if found is None:
+            figure = self.figures[name]
+            found = figure.labels(**labels) if labels or FIGURES[name].labels else figure
+            self._found[key] = found
+        return found
+
+
 class PrometheusMetrics:
     """Fits `ports.Metrics`, with a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._counters: dict[str, Counter] = {}
-        self._gauges: dict[str, Gauge] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._counters = _Series[Counter]()
+        self._gauges = _Series[Gauge]()
+        self._histograms = _Series[Histogram]()
         for name, declared in FIGURES.items():
             self._declare(name, declared)
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter.  Raises KeyError or ValueError for what is not declared."""
-        counter = self._counters[name]
-        (counter.labels(**labels) if labels or FIGURES[name].labels else counter).inc(amount)
+        self._counters.of(name, labels).inc(amount)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add a value to a histogram.  Raises KeyError or ValueError for what is not declared."""
-        histogram = self._histograms[name]
-        (histogram.labels(**labels) if labels or FIGURES[name].labels else histogram).observe(value)
+        self._histograms.of(name, labels).observe(value)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge.  Raises KeyError or ValueError for what is not declared."""
-        gauge = self._gauges[name]
-        (gauge.labels(**labels) if labels or FIGURES[name].labels else gauge).set(value)
+        self._gauges.of(name, labels).set(value)
 
     def render(self) -> bytes:
         """All figures in the Prometheus text format (`text/plain; version=0.0.4`)."""
@@ -81,15 +100,15 @@ class PrometheusMetrics:
     def _declare(self, name: str, declared: Declared) -> None:
         match declared.kind:
             case "counter":
-                self._counters[name] = Counter(
+                self._counters.figures[name] = Counter(
                     name, declared.help, declared.labels, namespace=PREFIX, registry=self.registry
                 )
             case "gauge":
-                self._gauges[name] = Gauge(
+                self._gauges.figures[name] = Gauge(
                     name, declared.help, declared.labels, namespace=PREFIX, registry=self.registry
                 )
             case "histogram":
-                self._histograms[name] = Histogram(
+                self._histograms.figures[name] = Histogram(
                     name,
                     declared.help,
                     declared.labels,

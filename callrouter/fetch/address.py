@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
@@ -70,8 +71,9 @@ def without_credentials(text: str) -> str:
     return _USERINFO.sub(r"\1", text).partition("#")[0]
 
 
+@lru_cache(maxsize=1024)
 def parse_address(text: str) -> Address:
-    """Take `text` apart.  Raises `BadUrl`."""
+    """Take `text` apart.  Raises `BadUrl`.  The same few URLs are asked for call after call."""
     text = text.strip()
     if len(text) > _MAX_LENGTH:
         raise BadUrl(f"the URL is longer than {_MAX_LENGTH} characters")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import aiohttp
 
@@ -15,7 +16,7 @@ from callrouter.fetch import failures
 from callrouter.fetch.address import Address, BadUrl, parse_address, without_credentials
 from callrouter.fetch.body import read_whole
 from callrouter.fetch.cookies import CallJar
-from callrouter.fetch.exchange import Exchange, Outgoing
+from callrouter.fetch.exchange import Exchange, Outgoing, note_new_connection
 from callrouter.fetch.guard import Guard, GuardedResolver
 from callrouter.fetch.media import MediaCache
 from callrouter.fetch.overrides import BadRetryPolicy, Limits, with_overrides
@@ -56,14 +57,13 @@ class HttpFetcher:
                 limit_per_host=self._settings.connections_per_host,
                 keepalive_timeout=self._settings.keepalive_seconds,
                 resolver=GuardedResolver(self._guard, self._settings.resolver_threads),
-                socket_factory=self._guard.open_socket,
+                socket_factory=self._open_socket,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": self._settings.user_agent},
             trust_env=False,
             max_line_size=_HEADER_BYTES,
             max_field_size=_HEADER_BYTES,
-            trace_configs=[_reuse_tracing()],
         )
         self._exchange = Exchange(self._session, self._guard, self._settings.redirects)
 
@@ -112,6 +112,10 @@ class HttpFetcher:
     async def media(self, url: str) -> AudioFile:
         """An audio file, from the cache where the server allows it."""
         return await self._cache.get(url)
+
+    def _open_socket(self, info: tuple[Any, ...]) -> socket.socket:
+        note_new_connection()
+        return self._guard.open_socket(info)
 
     def _prepare(self, order: FetchOrder) -> tuple[Outgoing, Limits]:
         address, limits = _parse(order.url, self._limits)
@@ -187,16 +191,3 @@ def _tls_context(settings: Settings) -> ssl.SSLContext | Literal[False]:
     if settings.ca_file is not None:
         context.load_verify_locations(settings.ca_file)
     return context
-
-
-def _reuse_tracing() -> aiohttp.TraceConfig:
-    """Notes in the request's trace context when it got a connection that had been used before."""
-    tracing = aiohttp.TraceConfig()
-
-    async def reused(_session: object, context: object, _params: object) -> None:
-        request_context = getattr(context, "trace_request_ctx", None)
-        if request_context is not None:
-            request_context.reused = True
-
-    tracing.on_connection_reuseconn.append(reused)
-    return tracing

@@ -19,19 +19,26 @@ class CallJar:
     (reference: twiml.md §3.2).  Create it on the event loop."""
 
     def __init__(self) -> None:
-        # unsafe: cookies of hosts that are IP addresses are wanted too.
-        self._jar = aiohttp.CookieJar(unsafe=True)
+        self._jar: aiohttp.CookieJar | None = None
+        """Made when the first cookie comes; most calls never get one."""
         self._logins: dict[tuple[str, str, int], str] = {}
 
     def header(self, address: Address) -> str:
         """Value of the Cookie header for a request to `address`, "" for none."""
+        if self._jar is None:
+            return ""
         morsels = self._jar.filter_cookies(address.url).values()
         return "; ".join(f"{morsel.key}={morsel.coded_value}" for morsel in morsels)
 
     def store(self, address: Address, set_cookie: Iterable[str]) -> None:
         """Take the Set-Cookie headers of an answer from `address`."""
         small = [value for value in set_cookie if len(value) <= _MAX_COOKIE_BYTES]
-        if small and len(self._jar) < _MAX_COOKIES:
+        if not small:
+            return
+        if self._jar is None:
+            # unsafe: cookies of hosts that are IP addresses are wanted too.
+            self._jar = aiohttp.CookieJar(unsafe=True)
+        if len(self._jar) < _MAX_COOKIES:
             self._jar.update_cookies_from_headers(small[:_MAX_COOKIES], address.url)
 
     def log_in(self, address: Address) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from urllib.parse import urlencode, urljoin
 
@@ -50,6 +51,24 @@ class Outgoing:
     """Sent to the first origin only: control tokens."""
     secret: str = ""
     """Signs each hop; "" = unsigned."""
+
+
+@dataclass(slots=True)
+class _Connection:
+    """What one request is sent over."""
+
+    is_reused: bool = True
+    """Until a socket is opened for it."""
+
+
+_connection: ContextVar[_Connection | None] = ContextVar("connection", default=None)
+
+
+def note_new_connection() -> None:
+    """To be called, in the request's context, where a socket is opened for it."""
+    connection = _connection.get()
+    if connection is not None:
+        connection.is_reused = False
 
 
 class Exchange:
@@ -126,21 +145,22 @@ class Exchange:
 
     async def _send(self, hop: Outgoing, jar: CallJar, limits: Limits) -> aiohttp.ClientResponse:
         for remaining in reversed(range(_STALE_CONNECTIONS)):
-            trace = SimpleNamespace(reused=False)
+            connection = _Connection()
+            _connection.set(connection)
             try:
-                return await self._send_once(hop, jar, limits, trace)
+                return await self._send_once(hop, jar, limits)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 # A kept connection that the server closed while it was idle says nothing about the
                 # server: use another one.  The idempotency token makes this safe.
-                if isinstance(error, aiohttp.ClientConnectorError) or not (trace.reused and remaining):
+                if isinstance(error, aiohttp.ClientConnectorError) or not (
+                    connection.is_reused and remaining
+                ):
                     raise _Unanswered(error, hop.address) from error
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 raise _Unanswered(error, hop.address) from error
         raise AssertionError("the last round returns or raises")
 
-    async def _send_once(
-        self, hop: Outgoing, jar: CallJar, limits: Limits, trace: SimpleNamespace
-    ) -> aiohttp.ClientResponse:
+    async def _send_once(self, hop: Outgoing, jar: CallJar, limits: Limits) -> aiohttp.ClientResponse:
         self._guard.check_host(hop.address.host, hop.address.port)
         response = await self._session.request(
             hop.method,
@@ -148,13 +168,15 @@ class Exchange:
             data=urlencode(hop.form).encode() if hop.method == "POST" else None,
             headers=_headers(hop, jar),
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=limits.connect_ms / 1000, sock_read=limits.read_ms / 1000
-            ),
-            trace_request_ctx=trace,
+            timeout=_timeout(limits.connect_ms, limits.read_ms),
         )
         jar.store(hop.address, response.headers.getall("Set-Cookie", ()))
         return response
+
+
+@lru_cache(maxsize=64)
+def _timeout(connect_ms: int, read_ms: int) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect_ms / 1000, sock_read=read_ms / 1000)
 
 
 class _Retry(Exception):

@@ -15,6 +15,7 @@ import socket
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 
@@ -212,6 +213,7 @@ def _look_up(host: str, port: int, family: int) -> list[tuple[int, int, str]]:
     return [(found, protocol, str(where[0])) for found, _, protocol, _, where in answers]
 
 
+@lru_cache(maxsize=1024)
 def _literal(host: str) -> IpAddress | None:
     try:
         return ip_address(host)

@@ -35,6 +35,8 @@ def with_overrides(limits: Limits, fragment: str) -> Limits:
     Numbers outside of their range are moved to its edge, unreadable ones and unknown keys (`sni`
     and `e` of other hosting among them) are ignored.
     """
+    if not fragment:
+        return limits
     for key, value in parse_qsl(fragment):
         match key:
             case "ct":
