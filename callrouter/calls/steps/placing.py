@@ -73,6 +73,8 @@ class Placing(Step):
             controller.fail()
             return False
         call.leg.on_lost = controller.on_audio_lost
+        if call.start_ms is None:
+            call.start_ms = services.clock.utc_ms()
         controller.enter(CallStatus.INITIATED)
         call.leg.sip = services.signalling.place(
             OutgoingCall(
