@@ -164,8 +164,9 @@ def _engine(url: URL, busy_seconds: int, *, write: bool) -> Engine:
             return create_engine(url, pool_pre_ping=not write)
         engine = create_engine(url, connect_args={"timeout": busy_seconds})
     except ModuleNotFoundError as error:
+        extra = "'callrouter[postgresql]'" if error.name == "psycopg" else error.name
         raise StartupError(
-            f"the database driver {error.name} is not installed: pip install {error.name}"
+            f"the database driver {error.name} is not installed: pip install {extra}"
         ) from error
     # The driver's own transaction handling starts deferred ones, whose upgrade to a write fails at
     # once with "database is locked" whatever the timeout is.
