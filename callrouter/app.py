@@ -101,7 +101,7 @@ async def serving(config: Config) -> AsyncIterator[Server]:
         guard = Guard(config.private_hosts())
         fetcher = HttpFetcher(config.fetch, guard, metrics)
         await _entered(stack, fetcher.start, fetcher.stop)
-        speech = OfflineSpeech(config.speech)
+        speech = OfflineSpeech(config.speech, metrics)
         await _entered(stack, speech.start, speech.stop)
         media = RtpMedia(config.media)
         await _entered(stack, media.start, media.stop)
@@ -129,7 +129,7 @@ async def serving(config: Config) -> AsyncIterator[Server]:
         )
         await _background(stack, lambda: _sample(services, media))
 
-        api = ApiServer(_context(config, services, snapshot, database, meter, plans, metrics))
+        api = ApiServer(_context(config, services, snapshot, database, meter, metrics))
         stack.push_async_callback(api.stop)
         host, port = await api.start()
         services.public_url = services.public_url or f"http://{host}:{port}"
@@ -244,7 +244,6 @@ def _context(
     snapshot: Snapshot,
     database: Database,
     meter: Meter,
-    plans: PlanBook,
     metrics: PrometheusMetrics,
 ) -> Context:
     def not_ready() -> list[str]:
@@ -256,10 +255,12 @@ def _context(
         accounts=snapshot.accounts,
         control=Orders(services),
         database=database,
-        prices=plans,
+        meter=meter,
         clock=services.clock,
+        figures=metrics,
         metrics=metrics.render,
         not_ready=not_ready,
+        degraded=meter.troubles,
         public_url=config.calls.public_url,
     )
 

@@ -892,4 +892,5 @@ class CallControl(Protocol):
         """End the call only if it has not been answered; False when it has, or is not live."""
 
     def live(self, sid: str) -> Mapping[str, Any] | None:
-        """Snapshot for `/v1/sessions` of a live call, None when it is not live here."""
+        """Snapshot for `/v1/sessions` of a live call, None when it is not live here; what the table
+        of calls has too is named as there."""

@@ -30,7 +30,14 @@ from metering.funds import Funds
 from metering.interval import CallFacts, Cause, Holder, Interval
 from metering.projector import Projector
 from metering.settings import Settings
-from metering.timeline import SESSION_INTERVALS, TimelineEntry, timeline, tracks_of_rows
+from metering.timeline import (
+    SESSION_INTERVALS,
+    CallTimeline,
+    TimelineEntry,
+    of_session,
+    totals,
+    tracks_of_rows,
+)
 from metering.tracks import Anchor, Changed, Ended, Track, Tracks
 
 log = structlog.get_logger(__name__)
@@ -53,6 +60,15 @@ class Recovery:
     closed_calls: tuple[ClosedCall, ...]
     orphan_dialogs: tuple[tuple[str, str], ...]
     """Call sid and dialog state: to be ended with a BYE, then `drop_dialog`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unposted:
+    """A call as far as it is known by now."""
+
+    intervals: tuple[Interval, ...]
+    until_ms: int
+    """This moment in the call's own time: the end of an interval that still runs."""
 
 
 class Meter:
@@ -80,7 +96,9 @@ class Meter:
         self._ended: dict[str, tuple[int, Track]] = {}
         """Ended but maybe not in the database, with the journal's sequence of the end."""
         self.funds = Funds(database, clock, self._unposted_cost)
-        self._projector = Projector(journal, database, plans, self.funds, self._settings, self._forget)
+        self._projector = Projector(
+            journal, database, plans, self.funds, self._settings, self._forget, metrics=metrics
+        )
         self._last = 0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -114,7 +132,7 @@ class Meter:
         """Begin heartbeats and projection; `stop` ends them."""
         self._tasks = [
             asyncio.create_task(self._beat(), name="meter-heartbeat"),
-            asyncio.create_task(self._project(), name="meter-projector"),
+            asyncio.create_task(self._projector.keep_running(), name="meter-projector"),
         ]
 
     async def stop(self) -> None:
@@ -135,6 +153,10 @@ class Meter:
     def writable(self) -> bool:
         """False while the journal cannot be written: no paid call may begin."""
         return self._journal.writable
+
+    def troubles(self) -> list[str]:
+        """Why the database is behind the journal or lacks some of it; calls go on all the same."""
+        return self._projector.troubles()
 
     # ---------------------------------------------------------------- control of a call
 
@@ -234,29 +256,43 @@ class Meter:
     def live_cost(self, session_sid: str, now_ns: int) -> dict[str, int]:
         """Micro-units by currency that a session costs by now, whoever pays.  Complete while it is
         live; of a finished one only what the database does not have yet: see `timeline`."""
-        total: dict[str, int] = {}
         live = (self._tracks.live[sid] for sid in self._tracks.members.get(session_sid, ()))
-        ended = (track for _, track in self._ended.values() if track.call.session_sid == session_sid)
-        for track in (*live, *ended):
-            now_ms = track.anchor.ms(now_ns)
-            for (_, currency), amount in costs(track.intervals, self._plans, now_ms).items():
-                total[currency] = total.get(currency, 0) + amount
-        return total
+        ended = (track for _, track in self._ended.values())
+        parts = (
+            of_session(track.intervals, session_sid, self._plans, track.anchor.ms(now_ns))
+            for track in (*live, *ended)
+            if any(interval.call.session_sid == session_sid for interval in track.intervals)
+        )
+        return totals(entry for part in parts if part for entry in part.entries)
 
     async def timeline(self, session_sid: str, now_ns: int | None = None) -> list[TimelineEntry]:
         """All intervals of a session with their cost, the root call's first; empty if unknown."""
+        return [entry for call in await self.session(session_sid, now_ns) for entry in call.entries]
+
+    async def session(self, session_sid: str, now_ns: int | None = None) -> list[CallTimeline]:
+        """The calls of a session, the root first, each as far as it belongs to it; empty if unknown."""
         now_ns = self._clock.monotonic_ns() if now_ns is None else now_ns
-        until_ms = {sid: track.anchor.ms(now_ns) for sid, track in self._tracks.live.items()}
+        now_ms = self._clock.utc_ms()
+        until_ms = {track.call.call_sid: track.anchor.ms(now_ns) for track in self._in_memory()}
         tracks = await self._tracks_of(session_sid)
         order = sorted(tracks, key=lambda sid: (sid != session_sid, tracks[sid][0].start_ms, sid))
-        entries: list[TimelineEntry] = []
-        for sid in order:
-            entries += [
-                entry
-                for entry in timeline(tracks[sid], self._plans, until_ms.get(sid, 0))
-                if entry.interval.call.session_sid == session_sid
-            ]
-        return entries
+        parts = (
+            of_session(tracks[sid], session_sid, self._plans, until_ms.get(sid, now_ms)) for sid in order
+        )
+        return [part for part in parts if part is not None]
+
+    @property
+    def prices(self) -> Prices:
+        """The plans that price the tracks."""
+        return self._plans
+
+    def unposted(self, now_ns: int) -> dict[str, Unposted]:
+        """Calls whose charges are not in the database, by sid: live ones and those just ended.  Ask
+        before reading the database, lest a call be missed on its way there."""
+        return {
+            track.call.call_sid: Unposted(tuple(track.intervals), track.anchor.ms(now_ns))
+            for track in self._unposted()
+        }
 
     def in_memory(self) -> dict[str, list[Interval]]:
         """Tracks that the database may not have as they are: live ones and those just ended.  Ask
@@ -336,10 +372,5 @@ class Meter:
         while True:
             await asyncio.sleep(self._settings.heartbeat_seconds)
             self.heartbeat()
-
-    async def _project(self) -> None:
-        try:
-            await self._projector.run()
-        except Exception:
-            # Calls go on and the journal keeps everything; a restart projects it.
-            log.exception("projector_failed", position=self._projector.position)
+            if self._metrics is not None:
+                self._metrics.gauge("journal_unprojected", self._projector.behind)

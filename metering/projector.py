@@ -15,11 +15,13 @@ from typing import Any
 
 import structlog
 from sqlalchemy import bindparam, select
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from callrouter.errors import StartupError
+from callrouter.ports import Metrics
 from callrouter.storage.database import Database, Write
 from callrouter.storage.journal import Journal
+from callrouter.storage.outage import is_outage
 from callrouter.storage.segment import Record
 from callrouter.storage.statements import insert_once, upsert
 from callrouter.storage.tables import positions
@@ -45,6 +47,9 @@ _POSITION = select(positions.c.sequence).where(
     positions.c.journal == bindparam("journal"), positions.c.reader == READER
 )
 _RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+_RESTART_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_REFUSALS = (IntegrityError, DataError)
+"""Errors that lie in the row itself."""
 
 
 @dataclass(slots=True)
@@ -80,6 +85,8 @@ class Projector:
         funds: Funds,
         settings: Settings,
         projected: Callable[[int], None],
+        *,
+        metrics: Metrics | None = None,
     ) -> None:
         self._journal = journal
         self._database = database
@@ -87,6 +94,11 @@ class Projector:
         self._funds = funds
         self._settings = settings
         self._projected = projected
+        self._metrics = metrics
+        self._outage = ""
+        self._failure = ""
+        self._failed_at = 0
+        self._refused = 0
         self._tracks = Tracks()
         self._moved = asyncio.Event()
         self.position = 0
@@ -103,12 +115,58 @@ class Projector:
                 f"with {last}: restore the journal from a backup, or move it away to begin a new one"
             )
 
+    @property
+    def behind(self) -> int:
+        """Records of the journal that are not in the database."""
+        return self._journal.position.sequence - self.position
+
+    def troubles(self) -> list[str]:
+        """What an operator has to see to, in words."""
+        found = []
+        if self._outage:
+            found.append(
+                f"the database cannot be written: {self._outage}; the journal keeps {self.behind} records"
+            )
+        if self._failure:
+            found.append(
+                f"the projection of the journal failed behind record {self.position} and is being tried "
+                f"again: {self._failure}"
+            )
+        if self._refused:
+            found.append(
+                f"the database refused {self._refused} journal records since the start: see "
+                "journal_record_refused in the log"
+            )
+        return found
+
+    async def keep_running(self) -> None:
+        """Follow the journal until it is closed.  A failure is a bug: it is logged and told, and the
+        projection starts again from what the database has, after a while that grows until one
+        gets further than the one before.  Calls go on meanwhile, and the journal keeps all."""
+        attempt = 0
+        while True:
+            before = self.position
+            try:
+                await self.run()
+                return
+            except Exception as error:
+                log.exception("projector_failed", position=self.position)
+                self._failure = repr(error)
+                self._failed_at = self._journal.position.sequence
+            attempt = 0 if self.position > before else attempt + 1
+            await asyncio.sleep(_RESTART_SECONDS[min(attempt, len(_RESTART_SECONDS) - 1)])
+            if self._metrics is not None:
+                self._metrics.count("projector_restarts")
+
     async def run(self) -> None:
-        """Follow the journal until it is closed."""
+        """Follow the journal, from its beginning, until it is closed."""
+        self._tracks = Tracks()
         cursor = self._journal.cursor()
         while records := await cursor.take():
             rows = [(record, self._rows(record)) for record in records]
             await self._store([(record, found) for record, found in rows if record.sequence > self.position])
+            if records[-1].sequence >= self._failed_at:
+                self._failure = ""
 
     async def settled(self, sequence: int) -> None:
         """Return when the database has everything up to `sequence`."""
@@ -153,18 +211,30 @@ class Projector:
             if writes := together.writes():
                 await self._write(writes, last)
             self._funds.posted(together.transactions)
-        except SQLAlchemyError as error:
-            if len(rows) == 1:
-                # One record the database will never take must not hold up all that follow.
-                log.error("journal_record_refused", sequence=last, kind=rows[0][0].kind, error=str(error))
-            else:
+        except _REFUSALS as error:
+            if len(rows) > 1:
                 for row in rows:
                     await self._store([row])
                 return
+            self._refuse(rows[0][0], error)
         self.position = last
         self._moved.set()
         self._projected(last)
         self._journal.release(last)
+
+    def _refuse(self, record: Record, error: DBAPIError) -> None:
+        """One record that the database will never take must not hold up all that follow; the log
+        keeps what it said."""
+        log.error(
+            "journal_record_refused",
+            sequence=record.sequence,
+            kind=record.kind,
+            record=dict(record.body),
+            error=str(error),
+        )
+        self._refused += 1
+        if self._metrics is not None:
+            self._metrics.count("journal_records_refused")
 
     async def _write(self, writes: Sequence[Write], sequence: int) -> None:
         """Write until the database takes or refuses it."""
@@ -173,22 +243,20 @@ class Projector:
         while True:
             try:
                 await self._database.write(*writes, (_PUT_POSITION, position))
-            except (OperationalError, InterfaceError) as error:
-                await self._pause(error, attempt)
             except DBAPIError as error:
-                if not error.connection_invalidated:
+                if not is_outage(error):
+                    self._outage = ""
                     raise
-                await self._pause(error, attempt)
+                if attempt == 0:
+                    log.error("database_unavailable", error=str(error), spooled_from=self.position + 1)
+                self._outage = str(error.orig)
+                await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
+                attempt += 1
             else:
                 if attempt:
                     log.info("database_caught_up", sequence=sequence)
+                self._outage = ""
                 return
-            attempt += 1
-
-    async def _pause(self, error: SQLAlchemyError, attempt: int) -> None:
-        if attempt == 0:
-            log.error("database_unavailable", error=str(error), spooled_from=self.position + 1)
-        await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
 
 
 def _interval_row(interval: Interval) -> dict[str, Any]:

@@ -45,6 +45,11 @@ FIGURES: dict[str, Declared] = {
     "document_errors": Declared("counter", "Documents that could not be run", ("code",)),
     "outbox_pending": Declared("gauge", "Callbacks and notifications not yet delivered"),
     "callbacks": Declared("counter", "Attempts to deliver callbacks and notifications", ("outcome",)),
+    "rest_requests": Declared("counter", "REST requests, by template of the path", ("route", "class")),
+    "speech_syntheses": Declared("counter", "Texts to speak: spoken, cached, failed", ("outcome",)),
+    "journal_unprojected": Declared("gauge", "Journal records that are not in the database yet"),
+    "journal_records_refused": Declared("counter", "Journal records the database would never take"),
+    "projector_restarts": Declared("counter", "Starts of the journal's projector after it failed"),
     "journal_sync_seconds": Declared("histogram", "Writing and syncing the journal", (), _FAST),
 }
 

@@ -39,6 +39,21 @@ class TimelineEntry:
         return self.interval.end_ms is None
 
 
+@dataclass(frozen=True, slots=True)
+class CallTimeline:
+    """What a call did within one session."""
+
+    call: CallFacts
+    """As they were in this session: a call that detached has another session now."""
+    entries: tuple[TimelineEntry, ...]
+    whole: bool
+    """Its track, of which `entries` may be a part, partitions the call."""
+
+    @property
+    def running(self) -> bool:
+        return self.entries[-1].running
+
+
 def timeline(track: Sequence[Interval], prices: Prices, now_ms: int) -> list[TimelineEntry]:
     """A call's intervals in order; `now_ms` stands for the end of a running one."""
     shares: dict[int, tuple[int, str, str]] = {}
@@ -58,6 +73,25 @@ def timeline(track: Sequence[Interval], prices: Prices, now_ms: int) -> list[Tim
         duration = max(end_ms - interval.start_ms, 0)
         entries.append(TimelineEntry(interval, duration, rate_text, cost, currency))
     return entries
+
+
+def of_session(
+    track: Sequence[Interval], session_sid: str, prices: Prices, now_ms: int
+) -> CallTimeline | None:
+    """The part of a track that lies in a session, None if nothing does."""
+    entries = tuple(
+        entry for entry in timeline(track, prices, now_ms) if entry.interval.call.session_sid == session_sid
+    )
+    return CallTimeline(entries[-1].interval.call, entries, partitions(track)) if entries else None
+
+
+def totals(entries: Iterable[TimelineEntry]) -> dict[str, int]:
+    """Micro-units by currency."""
+    total: dict[str, int] = {}
+    for entry in entries:
+        if entry.currency:
+            total[entry.currency] = total.get(entry.currency, 0) + entry.cost_micro
+    return total
 
 
 def partitions(track: Sequence[Interval]) -> bool:

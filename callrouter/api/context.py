@@ -10,9 +10,9 @@ from aiohttp import web
 
 from callrouter.api.settings import Settings
 from callrouter.identity.accounts import Account
-from callrouter.ports import CallControl, Clock
+from callrouter.ports import CallControl, Clock, Metrics
 from callrouter.storage.database import Database
-from metering.charges import Prices
+from metering.meter import Meter
 
 
 class Accounts(Protocol):
@@ -35,12 +35,16 @@ class Context:
     accounts: Accounts
     control: CallControl
     database: Database
-    prices: Prices
+    meter: Meter
     clock: Clock
+    figures: Metrics
+    """Where requests are counted."""
     metrics: Callable[[], bytes]
     """The exposition text of Prometheus."""
     not_ready: Callable[[], Sequence[str]]
     """Why the server should get no calls now; empty when it should."""
+    degraded: Callable[[], Sequence[str]]
+    """What does not work although calls may come; empty when all is well."""
     public_url: str = ""
     """Base of absolute URLs in answers; empty: as the client addressed us."""
 

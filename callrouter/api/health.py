@@ -22,10 +22,14 @@ class Health:
         return web.json_response({"status": "ok"})
 
     async def ready(self, _: web.Request) -> web.Response:
-        """200 when calls may come, otherwise 503 with the reasons."""
+        """200 when calls may come, otherwise 503; with the reasons for that, or for why calls may
+        come but something else does not work."""
         reasons = list(self._context.not_ready())
+        degraded = list(self._context.degraded())
         if reasons:
-            return web.json_response({"status": "not ready", "reasons": reasons}, status=503)
+            return web.json_response({"status": "not ready", "reasons": reasons + degraded}, status=503)
+        if degraded:
+            return web.json_response({"status": "degraded", "reasons": degraded})
         return web.json_response({"status": "ready"})
 
     async def metrics(self, _: web.Request) -> web.Response:

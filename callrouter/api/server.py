@@ -7,7 +7,7 @@ import errno
 import structlog
 from aiohttp import web
 
-from callrouter.api import failures
+from callrouter.api import counting, failures
 from callrouter.api.auth import Gate
 from callrouter.api.compat import routes as compat
 from callrouter.api.context import Context
@@ -23,10 +23,15 @@ _HEADER_BYTES = 8190
 
 def build(context: Context) -> web.Application:
     """The application, ready to be mounted or served."""
-    open_routes = {compat.RECORDING_AUDIO} if context.settings.open_recordings else set()
+    open_routes = {v1.DOCUMENT}
+    if context.settings.open_recordings:
+        open_routes.add(compat.RECORDING_AUDIO)
     gate = Gate(context, open_routes)
     app = web.Application(
-        middlewares=[failures.middleware(gate, context.settings.body_seconds)],
+        middlewares=[
+            counting.middleware(context.figures),
+            failures.middleware(gate, context.settings.body_seconds),
+        ],
         client_max_size=context.settings.body_bytes,
     )
     app.add_routes([*compat.routes(context), *v1.routes(context), *Health(context).routes()])

@@ -62,12 +62,17 @@ class Orders:
         controller = self._services.exchange.get(sid)
         if controller is None:
             return None
-        control = controller.control
+        control, call = controller.control, controller.call
         return {
             "call_sid": sid,
-            "session_sid": controller.call.facts.session_sid,
-            "account_sid": controller.call.facts.account_sid,
-            "status": controller.call.status.value,
+            "session_sid": call.facts.session_sid,
+            "account_sid": call.facts.account_sid,
+            "parent_sid": call.facts.parent_sid,
+            "split_from": call.split_from,
+            "direction": call.direction,
+            "from_": call.from_,
+            "to": call.to,
+            "status": call.status.value,
             "module": control.holder.module if control else "",
             "mode": control.holder.mode.value if control else "",
             "calls": [member.call.sid for member in self._services.exchange.session(sid)],

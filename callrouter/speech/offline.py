@@ -10,7 +10,7 @@ import structlog
 
 from callrouter.cachefolder import CacheFolder
 from callrouter.errors import SpeechFailed, StartupError
-from callrouter.ports import AudioFile
+from callrouter.ports import AudioFile, Metrics
 from callrouter.singleflight import SingleFlight
 from callrouter.speech.pool import WorkerPool
 from callrouter.speech.settings import Settings
@@ -24,8 +24,9 @@ _TOO_LONG = 13521
 class OfflineSpeech:
     """Fits `ports.Speech`.  Call `start` on the event loop before anything else, `stop` once."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._folder = CacheFolder(settings.cache_dir, ".wav", settings.cache_bytes)
         self._pool = WorkerPool(settings.workers, settings.order_seconds)
         self._flights: SingleFlight[Path] = SingleFlight()
@@ -50,6 +51,20 @@ class OfflineSpeech:
 
         Raises `SpeechFailed` 13520 for a text with nothing to say, 13521 for one that is too long.
         """
+        try:
+            path, spoken_now = await self._audio(text, voice, language)
+        except SpeechFailed:
+            self._count("failed")
+            raise
+        self._count("spoken" if spoken_now else "cached")
+        return AudioFile(path=path, content_type="audio/wav", key=path.stem)
+
+    def _count(self, outcome: str) -> None:
+        if self._metrics is not None:
+            self._metrics.count("speech_syntheses", outcome=outcome)
+
+    async def _audio(self, text: str, voice: str, language: str) -> tuple[Path, bool]:
+        """The audio of a text, and whether it had to be spoken first."""
         text = " ".join(text.encode("utf-8", "replace").decode().replace("\0", " ").split())
         if not text:
             raise SpeechFailed("There is no text to speak")
@@ -61,9 +76,9 @@ class OfflineSpeech:
             "\0".join((self._pool.engine, chosen, text)).encode("utf-8", "replace")
         ).hexdigest()
         path = self._folder.find(key)
-        if path is None:
-            path = await self._flights.do(key, lambda: self._speak(text, chosen, key))
-        return AudioFile(path=path, content_type="audio/wav", key=key)
+        if path is not None:
+            return path, False
+        return await self._flights.do(key, lambda: self._speak(text, chosen, key)), True
 
     async def _speak(self, text: str, voice: str, key: str) -> Path:
         try:

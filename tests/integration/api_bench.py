@@ -17,7 +17,11 @@ from callrouter.identity.accounts import Account, Accounts, AccountStatus, ApiKe
 from callrouter.identity.secrets import digest
 from callrouter.ports import Hangup, Interrupt, NewCall
 from callrouter.storage.database import Database
+from callrouter.storage.journal import Journal
+from callrouter.storage.workers import claim
+from metering.meter import Meter
 from metering.plan_book import PlanBook
+from metering.prometheus import PrometheusMetrics
 
 OWNER = "AC" + "a" * 32
 OTHER = "AC" + "b" * 32
@@ -178,12 +182,14 @@ def event_row(sid: str, call: str, account: str = OWNER, **fields: Any) -> dict[
 class Bench:
     """A running server."""
 
-    def __init__(self, database: Database, prices: PlanBook) -> None:
+    def __init__(self, database: Database, meter: Meter, clock: StillClock) -> None:
         self.database = database
         self.control = FakeControl(database)
-        self.clock = StillClock()
-        self.prices = prices
+        self.clock = clock
+        self.meter = meter
+        self.figures = PrometheusMetrics()
         self.reasons: list[str] = []
+        self.troubles: list[str] = []
         self.base = ""
 
     async def add_calls(self, *rows: dict[str, Any]) -> None:
@@ -201,17 +207,25 @@ class Bench:
             accounts=ACCOUNTS,
             control=self.control,
             database=self.database,
-            prices=self.prices,
+            meter=self.meter,
             clock=self.clock,
-            metrics=lambda: b"calls_total 1\n",
+            figures=self.figures,
+            metrics=self.figures.render,
             not_ready=lambda: self.reasons,
+            degraded=lambda: self.troubles,
         )
 
 
 @asynccontextmanager
 async def serving(folder: Path, prices: PlanBook | None = None, **settings: Any) -> AsyncIterator[Bench]:
     database = await Database.open(f"sqlite:///{folder}/api.db")
-    bench = Bench(database, prices or PlanBook())
+    journal = await Journal.open(folder / "journal")
+    clock = StillClock()
+    worker = await claim(database, "w1", clock, boot="b")
+    meter = Meter(journal, database, clock, prices or PlanBook(), worker)
+    await meter.recover()
+    meter.start()
+    bench = Bench(database, meter, clock)
     server = ApiServer(bench.context(**settings))
     try:
         host, port = await server.start()
@@ -219,6 +233,8 @@ async def serving(folder: Path, prices: PlanBook | None = None, **settings: Any)
         yield bench
     finally:
         await server.stop()
+        await meter.stop()
+        await journal.close()
         await database.close()
 
 

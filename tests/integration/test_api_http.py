@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -191,7 +192,8 @@ async def test_body_that_never_ends_is_answered_408(bench: Bench) -> None:
 
 async def test_metrics_and_health_need_no_credentials(bench: Bench, http: aiohttp.ClientSession) -> None:
     async with http.get("/metrics") as answer:
-        assert (await answer.text(), answer.content_type) == ("calls_total 1\n", "text/plain")
+        assert "callrouter_calls_live" in await answer.text()
+        assert answer.content_type == "text/plain"
     async with http.get("/readyz") as answer:
         assert answer.status == 200
     bench.reasons.append("draining")
@@ -324,3 +326,39 @@ async def test_busy_port_is_named_with_the_remedy(bench: Bench) -> None:
     context: Context = bench.context(port=port)
     with pytest.raises(StartupError, match=rf":{port}.*api\.port"):
         await ApiServer(context).start()
+
+
+async def test_what_does_not_work_is_told_while_calls_may_come(
+    bench: Bench, http: aiohttp.ClientSession
+) -> None:
+    bench.troubles = ["the projection of the journal failed"]
+    async with http.get("/readyz") as answer:
+        assert answer.status == 200
+        assert await answer.json() == {"status": "degraded", "reasons": bench.troubles}
+    bench.reasons = ["draining"]
+    async with http.get("/readyz") as answer:
+        assert answer.status == 503
+        assert (await answer.json())["reasons"] == ["draining", *bench.troubles]
+
+
+async def test_requests_are_counted_by_template_and_class_only(
+    bench: Bench, http: aiohttp.ClientSession
+) -> None:
+    headers = login(OWNER, "owner-token")
+    for sid in (call_sid(1), call_sid(2)):
+        async with http.get(f"/v1/sessions/{sid}", headers=headers) as answer:
+            assert answer.status == 404
+        async with http.get(f"/2010-04-01/Accounts/{OWNER}/Calls/{sid}.json", headers=headers) as answer:
+            assert answer.status == 404
+    for path in ("/v1/usage", "/nowhere/7", "/nowhere/8", "/healthz"):
+        async with http.get(path) as answer:
+            await answer.read()
+    figures = bench.figures.render().decode()
+    counted = dict(re.findall(r"callrouter_rest_requests_total{(.*?)} (\S+)", figures))
+    assert counted == {
+        'class="4xx",route="/v1/sessions/{sid}"': "2.0",
+        'class="4xx",route="/2010-04-01/Accounts/{account}/Calls/{sid}{format}"': "2.0",
+        'class="4xx",route="/v1/usage"': "1.0",
+        'class="4xx",route="none"': "2.0",
+        'class="2xx",route="/healthz"': "1.0",
+    }

@@ -300,7 +300,7 @@ async def test_usage_adds_up_by_number_module_and_mode_running_calls_included(tm
         ]
         part = await usage(server.database, meter, clock, from_ms=UTC_MS + 1500, to_ms=UTC_MS + 2500)
         assert [(use.module, use.duration_ms) for use in part] == [("acme.menu", 1000)]
-        assert await usage(server.database, meter, clock, **period, account_sid="AC2") == []
+        assert await usage(server.database, meter, clock, **period, accounts=["AC2"]) == []
         await meter.end("CA3", at_ns=clock.ns, cause=Cause.HANGUP)
 
 

@@ -1,27 +1,40 @@
-"""`GET /v1/sessions/{sid}`: what a session did, interval by interval, and what each cost."""
+"""`GET /v1/sessions/{sid}`: what a session did, interval by interval, and what each cost.
+
+Intervals and money come from the meter, to this very instant; the `calls` table, which follows the
+calls a commit behind, only adds who called whom.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import web
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, or_, select
 
 from callrouter.api.context import CALLER, Context
 from callrouter.api.money import amounts, decimal
 from callrouter.api.v1.problems import Problem
 from callrouter.api.v1.times import rfc3339
 from callrouter.calls.tables import calls
-from metering.interval import Interval
-from metering.timeline import SESSION_INTERVALS, TimelineEntry, partitions, timeline, tracks_of_rows
+from callrouter.ports import CallStatus
+from metering.timeline import CallTimeline, TimelineEntry, totals
 
-_SESSION_CALLS: Final = (
-    select(calls)
-    .where(calls.c.session_sid == bindparam("session_sid"))
-    .order_by(calls.c.created_ms, calls.c.sid)
+_CALLS: Final = select(calls).where(
+    or_(
+        calls.c.session_sid == bindparam("session_sid"),
+        calls.c.split_from == bindparam("session_sid"),
+    )
 )
+_FINAL: Final = frozenset(status.value for status in CallStatus if status.final)
+_UNKNOWN: Final[Mapping[str, Any]] = {
+    "parent_sid": "",
+    "split_from": "",
+    "direction": "",
+    "from_": "",
+    "to": "",
+    "status": "",
+}
 
 
 class Sessions:
@@ -31,56 +44,52 @@ class Sessions:
     async def fetch(self, request: web.Request) -> web.Response:
         """The session of a root call: its calls, the root first, each with its track and cost."""
         sid = request.match_info["sid"]
-        rows = await self._context.database.read(_SESSION_CALLS, {"session_sid": sid})
-        rows = [row for row in rows if self._visible(request, row["account_sid"])]
-        if not any(row["sid"] == sid for row in rows):
+        # The table first: then no call is shown as over whose last interval is not.
+        rows = {row["sid"]: row for row in await self._context.database.read(_CALLS, {"session_sid": sid})}
+        timelines = await self._context.meter.session(sid)
+        timelines = [one for one in timelines if self._visible(request, one.call.account_sid)]
+        if not timelines or timelines[0].call.call_sid != sid:
             raise Problem(404, f"There is no session {sid}; a session has the sid of its first call")
-        rows.sort(key=lambda row: row["sid"] != sid)
-        tracks = tracks_of_rows(await self._context.database.read(SESSION_INTERVALS, {"session_sid": sid}))
-        now_ms = self._context.clock.utc_ms()
-        shown = [self._call(row, tracks.get(row["sid"], []), now_ms) for row in rows]
-        total: Counter[str] = Counter()
-        for _, costs in shown:
-            total.update(costs)
-        root = rows[0]
-        ended = all(row["end_ms"] is not None for row in rows)
+        shown = [self._call(one, rows.get(one.call.call_sid, {})) for one in timelines]
+        # What is not known any more, or yet, of a call whose track has ended does not keep it alive.
+        over = all(one["status"] is None or one["status"] in _FINAL for one in shown)
+        ended = over and not any(one.running for one in timelines)
+        entries = [entry for one in timelines for entry in one.entries]
+        root = timelines[0]
         return web.json_response(
             {
                 "sid": sid,
-                "account_sid": root["account_sid"],
-                "key_number": root["key_number"],
+                "account_sid": root.call.account_sid,
+                "key_number": root.call.key_number,
                 "status": "ended" if ended else "running",
-                "started_at": rfc3339(root["created_ms"]),
-                "ended_at": rfc3339(max(row["end_ms"] for row in rows)) if ended else None,
-                "costs": amounts(total),
-                "calls": [{**call, "costs": amounts(costs)} for call, costs in shown],
+                "started_at": rfc3339(root.entries[0].interval.start_ms),
+                "ended_at": rfc3339(max(entry.interval.end_ms or 0 for entry in entries)) if ended else None,
+                "costs": amounts(totals(entries)),
+                "calls": shown,
             }
         )
 
     def _visible(self, request: web.Request, account_sid: str) -> bool:
         return self._context.accounts.may_act_for(request[CALLER], account_sid)
 
-    def _call(
-        self, row: Mapping[str, Any], track: Sequence[Interval], now_ms: int
-    ) -> tuple[dict[str, Any], Counter[str]]:
-        """A call's fields, and its costs in micro-units by currency."""
-        entries = timeline(track, self._context.prices, now_ms)
-        costs: Counter[str] = Counter()
-        for entry in entries:
-            if entry.currency:
-                costs[entry.currency] += entry.cost_micro
-        fields = {
-            "sid": row["sid"],
-            "parent_sid": row["parent_sid"] or None,
-            "split_from": row["split_from"] or None,
-            "direction": row["direction"],
-            "from": row["from_"],
-            "to": row["to"],
-            "status": row["status"],
-            "complete": partitions(track),
-            "intervals": [_interval(entry) for entry in entries],
+    def _call(self, timeline: CallTimeline, row: Mapping[str, Any]) -> dict[str, Any]:
+        call = timeline.call
+        facts = {**_UNKNOWN, **row, **(self._context.control.live(call.call_sid) or {})}
+        return {
+            "sid": call.call_sid,
+            "parent_sid": call.parent_sid or None,
+            "split_from": facts["split_from"] or None,
+            "driven_by": timeline.entries[-1].interval.holder.driven_by or None,
+            "account_sid": call.account_sid,
+            "key_number": call.key_number,
+            "direction": facts["direction"] or None,
+            "from": facts["from_"] or None,
+            "to": facts["to"] or None,
+            "status": facts["status"] or None,
+            "complete": timeline.whole,
+            "costs": amounts(totals(timeline.entries)),
+            "intervals": [_interval(entry) for entry in timeline.entries],
         }
-        return fields, costs
 
 
 def _interval(entry: TimelineEntry) -> dict[str, Any]:

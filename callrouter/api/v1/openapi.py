@@ -1,0 +1,255 @@
+"""The OpenAPI 3.1 description of the native API and of the paths for machines that watch the server.
+
+Tests hold it to the routes that exist and to the answers they give.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from callrouter import __version__
+from metering.interval import Cause, Mode
+
+Schema = dict[str, Any]
+
+_TIME: Final[Schema] = {
+    "type": "string",
+    "format": "date-time",
+    "description": "UTC with milliseconds",
+    "examples": ["2026-01-31T12:34:56.789Z"],
+}
+_MONEY: Final[Schema] = {
+    "type": "string",
+    "pattern": r"^-?\d+\.\d{3,6}$",
+    "description": "Exact decimal, never a float",
+    "examples": ["0.062"],
+}
+_CALL_SID: Final[Schema] = {"type": "string", "pattern": "^CA[0-9a-fA-F]{32}$"}
+_CURRENCY: Final[Schema] = {"type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217"}
+_MS: Final[Schema] = {"type": "integer", "minimum": 0, "description": "Milliseconds"}
+
+
+def description() -> Schema:
+    """The whole document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "callrouter",
+            "version": __version__,
+            "summary": "What calls did, interval by interval, and what that cost",
+            "description": "The native API. Calls are made and changed through the compatible API under "
+            "/2010-04-01. Money is decimal text with its currency, times are RFC 3339, errors are problem "
+            "details (RFC 9457).",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"account": []}],
+        "paths": {
+            "/v1/sessions/{sid}": {"get": _session()},
+            "/v1/usage": {"get": _usage()},
+            "/v1/openapi.json": {"get": _open("openapi", "This document", _json({"type": "object"}))},
+            "/healthz": {"get": _open("healthz", "Whether the server is alive", _json(_ref("Health")))},
+            "/readyz": {"get": _ready()},
+            "/metrics": {"get": _open("metrics", "Figures for Prometheus", _text())},
+        },
+        "components": {
+            "securitySchemes": {
+                "account": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "Sid and token of an account, or of one of its keys. An account sees what "
+                    "belongs to it and to the accounts below it.",
+                }
+            },
+            "responses": {
+                name: {
+                    "description": text,
+                    "content": {"application/problem+json": {"schema": _ref("Problem")}},
+                }
+                for name, text in _PROBLEMS.items()
+            },
+            "schemas": {
+                "Session": _object(_SESSION),
+                "Call": _object(_CALL),
+                "Interval": _object(_INTERVAL),
+                "Usage": _object(_USAGE),
+                "UsageRow": _object(_USAGE_ROW),
+                "Cost": _object({"amount": _MONEY, "currency": _CURRENCY}),
+                "Problem": _object(_PROBLEM),
+                "Health": _object(_HEALTH, optional={"reasons"}),
+            },
+        },
+    }
+
+
+_PROBLEMS: Final = {
+    "BadRequest": "A parameter is wrong; `detail` says which and what it should be",
+    "Unauthenticated": "No credentials, or wrong ones",
+    "NotFound": "There is none, or it belongs to an account that is not the caller's",
+    "TooManyAttempts": "Too many wrong passwords; `Retry-After` says when to come back",
+}
+
+
+def _session() -> Schema:
+    return {
+        "operationId": "session",
+        "summary": "What a session did, and what it costs to this instant",
+        "description": "The calls of a session, the root first. The intervals of a call partition its life "
+        "from INVITE to end, without gap or overlap; `complete` says whether they do. Their costs add up "
+        "to the call's, the calls' to the session's. A dialled call that got instructions of its own "
+        "is shown here as far as it belonged to this session, and has a session of its own (`split_from`).",
+        "parameters": [
+            {
+                "name": "sid",
+                "in": "path",
+                "required": True,
+                "description": "Of the session's first call",
+                "schema": _CALL_SID,
+            }
+        ],
+        "responses": {"200": _json(_ref("Session")), "404": _response("NotFound"), **_REFUSED},
+    }
+
+
+def _usage() -> Schema:
+    period = "RFC 3339 or a date; UTC where no offset is given. Default: "
+    return {
+        "operationId": "usage",
+        "summary": "Time and money by number, module and mode",
+        "description": "Time within the period counts, running calls included to this instant. Money is not "
+        "split: a charge, or what a running call costs by now, belongs to the period in which what it "
+        "is for began.",
+        "parameters": [
+            _query("number", "Only what was metered to this number", {"type": "string"}),
+            _query("from", f"{period}the first of the month", {"type": "string"}),
+            _query("to", f"{period}now", {"type": "string"}),
+        ],
+        "responses": {"200": _json(_ref("Usage")), "400": _response("BadRequest"), **_REFUSED},
+    }
+
+
+def _ready() -> Schema:
+    operation = _open("readyz", "Whether calls may come", _json(_ref("Health")))
+    operation["responses"]["503"] = _json(_ref("Health"), "They may not; the reasons say why")
+    return operation
+
+
+def _open(identity: str, summary: str, answer: Schema) -> Schema:
+    return {"operationId": identity, "summary": summary, "security": [], "responses": {"200": answer}}
+
+
+def _query(name: str, text: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "description": text, "schema": schema}
+
+
+def _json(schema: Schema, text: str = "OK") -> Schema:
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+def _text() -> Schema:
+    return {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _response(name: str) -> Schema:
+    return {"$ref": f"#/components/responses/{name}"}
+
+
+def _object(properties: Schema, optional: set[str] | None = None) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in (optional or ())],
+        "additionalProperties": False,
+    }
+
+
+def _list(name: str) -> Schema:
+    return {"type": "array", "items": _ref(name)}
+
+
+def _or_null(schema: Schema, text: str = "") -> Schema:
+    return {**schema, "type": [schema["type"], "null"], **({"description": text} if text else {})}
+
+
+def _said(text: str, **more: Any) -> Schema:
+    return {"type": "string", "description": text, **more}
+
+
+_REFUSED: Final[Schema] = {"401": _response("Unauthenticated"), "429": _response("TooManyAttempts")}
+
+_SESSION: Final[Schema] = {
+    "sid": _CALL_SID,
+    "account_sid": _said("Of the root call"),
+    "key_number": _said("What the root call is metered to"),
+    "status": {"enum": ["running", "ended"]},
+    "started_at": _TIME,
+    "ended_at": _or_null(_TIME),
+    "costs": _list("Cost"),
+    "calls": _list("Call"),
+}
+_CALL: Final[Schema] = {
+    "sid": _CALL_SID,
+    "parent_sid": _or_null(_CALL_SID, "The call that dialled this one"),
+    "split_from": _or_null(_CALL_SID, "The session it left when it got instructions of its own"),
+    "driven_by": _or_null(_CALL_SID, "The parent whose verb drives it; rated zero unless the plan says else"),
+    "account_sid": _said("Whose call it is"),
+    "key_number": _said("What it is metered to"),
+    "direction": _or_null(_said("inbound, outbound-api or outbound-dial")),
+    "from": _or_null(_said("Who called")),
+    "to": _or_null(_said("Who was called")),
+    "status": _or_null(_said("As in the compatible API")),
+    "complete": {"type": "boolean", "description": "Its track partitions the call: no gap, no overlap"},
+    "costs": _list("Cost"),
+    "intervals": _list("Interval"),
+}
+_INTERVAL: Final[Schema] = {
+    "sequence": {"type": "integer", "minimum": 0, "description": "Its place in the call's whole track"},
+    "module": _said("Identity code of who was in control, `owner.name`"),
+    "owner": _said("Who is paid for it"),
+    "mode": {"enum": [mode.value for mode in Mode]},
+    "instance": _or_null(_said("Instance within the container application")),
+    "application": _or_null(_said("Container application")),
+    "via": _or_null(_said("The module that dialled, where the bridge is in control")),
+    "on_behalf_of": _or_null(_said("The account that ordered the document, and pays for it")),
+    "driven_by": _or_null(_CALL_SID, "The parent whose verb drove the call then"),
+    "started_at": _TIME,
+    "ended_at": _or_null(_TIME),
+    "duration_ms": _MS,
+    "running": {"type": "boolean"},
+    "cause": {"enum": [cause.value for cause in Cause], "description": "Why it began"},
+    "end_cause": {"enum": [*(cause.value for cause in Cause), None], "description": "Why it ended"},
+    "estimated": {"type": "boolean", "description": "Closed at the last sign of life after a crash"},
+    "rate": _said("The price that applied, in words", examples=["0.06 USD/min", "free"]),
+    "cost": _MONEY,
+    "currency": _or_null(_CURRENCY, "null where nothing is priced"),
+}
+_USAGE: Final[Schema] = {
+    "from": _TIME,
+    "to": _TIME,
+    "number": _or_null(_said("The number asked for")),
+    "usage": _list("UsageRow"),
+}
+_USAGE_ROW: Final[Schema] = {
+    "number": _said("What it was metered to"),
+    "module": _said("Identity code, `owner.name`"),
+    "owner": _said("Who is paid for it"),
+    "mode": {"enum": [mode.value for mode in Mode]},
+    "calls": {"type": "integer", "minimum": 0},
+    "intervals": {"type": "integer", "minimum": 0},
+    "duration_ms": _MS,
+    "costs": _list("Cost"),
+}
+_PROBLEM: Final[Schema] = {
+    "type": _said("`about:blank`"),
+    "title": _said("The status in words"),
+    "status": {"type": "integer"},
+    "detail": _said("What was wrong, and what to do"),
+}
+_HEALTH: Final[Schema] = {
+    "status": {"enum": ["ok", "ready", "degraded", "not ready"]},
+    "reasons": {"type": "array", "items": {"type": "string"}},
+}
