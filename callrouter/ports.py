@@ -752,8 +752,8 @@ class ChildCall(Protocol):
     async def answered(self) -> bool:
         """Wait for the final answer; True when it was picked up, `result` tells the rest."""
 
-    async def ringing(self) -> None:
-        """Return when the far end rings (or the attempt is over)."""
+    async def early_audio(self) -> None:
+        """Return when the far end is heard before it answers (early media), or the attempt is over."""
 
     async def screen(self, url: str, method: Literal["GET", "POST"]) -> bool:
         """Run a whisper document on the callee; True if the callee is still there to be joined."""
@@ -831,6 +831,9 @@ class LiveCall(Protocol):
     @property
     def placed(self) -> Sequence[ChildCall]:
         """The children this verb placed, in order, over or not; still readable in `interrupted`."""
+
+    async def hear(self, child: ChildCall) -> None:
+        """Let the caller hear what `child` sends before it answers, until cancelled or over."""
 
     def parameters_of(self, child: ChildCall) -> Parameters:
         """DialCallSid and the SIP extras of twiml.md §1.4 for a child that is over."""

@@ -66,8 +66,8 @@ class Child:
         await _first(self.settled, self.controller.over)
         return self.controller.call.is_answered
 
-    async def ringing(self) -> None:
-        await _first(self.controller.ringing, self.controller.over)
+    async def early_audio(self) -> None:
+        await _first(self.controller.early, self.controller.over)
 
     async def screen(self, url: str, method: Literal["GET", "POST"]) -> bool:
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -101,7 +101,7 @@ class FailedChild:
     async def answered(self) -> bool:
         return False
 
-    async def ringing(self) -> None:
+    async def early_audio(self) -> None:
         return
 
     async def screen(self, url: str, method: Literal["GET", "POST"]) -> bool:

@@ -53,7 +53,8 @@ class Controller:
         """Set when the task has released everything."""
         self.answer: asyncio.Future[Answered | Failed] = asyncio.get_running_loop().create_future()
         """How an outgoing INVITE ended."""
-        self.ringing = asyncio.Event()
+        self.early = asyncio.Event()
+        """Set when the far end of an outgoing call is heard before it answers."""
         self._pending: deque[Interrupt] = deque()
         self._signal: asyncio.Future[None] | None = None
         self._documents: deque[int] = deque()
@@ -190,7 +191,6 @@ class Controller:
             case Ringing():
                 self._on_ringing(event)
             case Answered() | Failed():
-                self.ringing.set()
                 if not self.answer.done():
                     self.answer.set_result(event)
             case Confirmed() | MediaChanged():
@@ -202,9 +202,11 @@ class Controller:
                 self._on_ended(event)
 
     def _on_ringing(self, event: Ringing) -> None:
-        self.ringing.set()
         if self.call.status is CallStatus.INITIATED:
             self.enter(CallStatus.RINGING)
+        if event.early is not None and self.call.leg is not None:
+            self.call.leg.connect(event.early)
+            self.early.set()
 
     def _on_ended(self, event: Ended) -> None:
         cause = Hangup(Side.CALLER, event.detail or event.cause.value)
@@ -335,7 +337,6 @@ class Controller:
         call, services = self.call, self.services
         if not self.answer.done():
             self.answer.cancel()
-        self.ringing.set()
         if not self._metered:
             await self.start_track(Holder("platform.router", "platform", Mode.SETUP))
         # Where the conversation ended before the track had begun, the track is still open.

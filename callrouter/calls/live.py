@@ -17,7 +17,9 @@ from callrouter.ports import (
     ChildCall,
     DialTarget,
     Digits,
+    Join,
     Parameters,
+    Part,
     Played,
     PlayEnd,
     PlayItem,
@@ -155,6 +157,16 @@ class ScopedCall:
         self._children.append(child)
         child.start()
         return child
+
+    async def hear(self, child: ChildCall) -> None:
+        if not isinstance(child, Child) or child.controller.over.is_set():
+            return
+        media, leg, other = self._controller.services.media, self._controller.leg(), child.controller.leg()
+        media.submit(Join(leg.id, other.id))
+        try:
+            await child.controller.over.wait()
+        finally:
+            media.submit(Part(leg.id))
 
     def parameters_of(self, child: ChildCall) -> Parameters:
         rows = [("DialCallSid", child.sid)] if child.sid else []

@@ -186,6 +186,10 @@ class FakeCall:
         self.placed.append(child)
         return child
 
+    async def hear(self, child: ChildCall) -> None:
+        self._act(f"hear {child.sid}")
+        await child.answered()
+
     def parameters_of(self, child: ChildCall) -> Parameters:
         return (("DialCallSid", child.sid),)
 

@@ -24,7 +24,8 @@ class Callee:
     status: CallStatus = CallStatus.COMPLETED
     after: float = 3.0
     """When the final answer comes; later than the target's timeout it is `no-answer`."""
-    rings_after: float = 0.5
+    heard_after: float | None = None
+    """When early media begins, if at all."""
     screen_seconds: float = 1.0
     stays: bool = True
     """Whether the callee is still there when the screening document has run."""
@@ -41,13 +42,12 @@ class FakeChild:
         self.over = False
         self.screened: list[tuple[str, str]] = []
         loop = asyncio.get_running_loop()
-        self._rung: asyncio.Future[None] = loop.create_future()
+        self._heard: asyncio.Future[None] = loop.create_future()
         self._settled: asyncio.Future[None] = loop.create_future()
         final = min(callee.after, target.timeout_seconds)
-        self._timers = (
-            loop.call_later(min(callee.rings_after, final), self._ring),
-            loop.call_later(final, self._settle),
-        )
+        self._timers = [loop.call_later(final, self._settle)]
+        if callee.heard_after is not None and callee.heard_after < final:
+            self._timers.append(loop.call_later(callee.heard_after, self._be_heard))
 
     @property
     def result(self) -> DialResult:
@@ -58,8 +58,8 @@ class FakeChild:
         await asyncio.shield(self._settled)
         return self.status is CallStatus.COMPLETED
 
-    async def ringing(self) -> None:
-        await asyncio.shield(self._rung)
+    async def early_audio(self) -> None:
+        await asyncio.shield(self._heard)
 
     async def screen(self, url: str, method: Literal["GET", "POST"]) -> bool:
         self.screened.append((url, method))
@@ -74,9 +74,9 @@ class FakeChild:
         if self.status is None:
             self._finish(CallStatus.CANCELED)
 
-    def _ring(self) -> None:
-        if not self._rung.done():
-            self._rung.set_result(None)
+    def _be_heard(self) -> None:
+        if not self._heard.done():
+            self._heard.set_result(None)
 
     def _settle(self) -> None:
         late = self.callee.after > self.target.timeout_seconds
@@ -87,6 +87,6 @@ class FakeChild:
             timer.cancel()
         self.status = status
         self.over = self.over or status is not CallStatus.COMPLETED
-        self._ring()
+        self._be_heard()
         if not self._settled.done():
             self._settled.set_result(None)

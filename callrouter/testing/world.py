@@ -276,6 +276,8 @@ class Callee:
     """How a dialled address behaves; times are seconds after the INVITE, None = never."""
 
     rings_after: float | None = 0.1
+    early: bool = False
+    """Whether it is heard from then on: 183 with audio instead of 180."""
     answers_after: float | None = 1.0
     status: int = 0
     """A final refusal sent instead of an answer."""
@@ -307,7 +309,7 @@ class ScriptedSignalling:
         callee = self.callees[call.target]
         loop = asyncio.get_running_loop()
         if callee.rings_after is not None:
-            loop.call_later(callee.rings_after, self._unless_over, leg, lambda: Ringing(_now(), 180, None))
+            loop.call_later(callee.rings_after, self._unless_over, leg, lambda: _ringing(callee))
         if callee.answers_after is not None:
             loop.call_later(callee.answers_after, self._finally, leg, callee)
         return leg
@@ -399,6 +401,10 @@ class CountedMetrics:
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         self.counts[name, tuple(sorted(labels.items()))] = value
+
+
+def _ringing(callee: Callee) -> Ringing:
+    return Ringing(_now(), 183, AUDIO) if callee.early else Ringing(_now(), 180, None)
 
 
 def _now() -> int:

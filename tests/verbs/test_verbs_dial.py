@@ -351,3 +351,20 @@ async def test_a_caller_who_hangs_up_while_it_rings_still_costs_an_action() -> N
 async def test_otherwise_nothing_is_owed(attributes: str, cause: Hangup | Replace) -> None:
     (verb,) = compiled(f"<Dial {attributes}>+15551230000</Dial>").verbs
     assert await perform(verb, FakeCall(Script(callees=(SILENT,))), (2.0, cause)) is None
+
+
+async def test_a_single_callee_with_early_media_is_heard_instead_of_ringback() -> None:
+    outcome, call = await dial("", "+15551230000", Callee(after=5, heard_after=2))
+    assert connected(outcome).child is call.placed[0]
+    assert "0.0 play tone:ringback-us x0" in call.acts
+    assert any(act.startswith("2.0 hear ") for act in call.acts)
+
+
+async def test_early_media_is_not_mixed_up_when_several_ring() -> None:
+    _, call = await dial(
+        "",
+        "<Number>+15551230000</Number><Number>+15551230001</Number>",
+        Callee(after=5, heard_after=2),
+        SILENT,
+    )
+    assert not any("hear" in act for act in call.acts)

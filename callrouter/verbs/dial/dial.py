@@ -119,8 +119,21 @@ class Dial:
             await call.ring()
             return await look(call, attempts)
         await call.answer()
+        if len(attempts) == 1 and not attempts[0].screen_url:
+            return await self._reach_one(call, attempts[0])
         async with beside(self._ringback(call)):
             return await look(call, attempts)
+
+    async def _reach_one(self, call: LiveCall, attempt: Attempt) -> ChildCall | None:
+        """A single destination may be heard before it answers: announcements, its own ringing."""
+        child = await attempt.place(call)
+        async with beside(self._until_answer(call, child)):
+            return child if await attempt.accepted(child) else None
+
+    async def _until_answer(self, call: LiveCall, child: ChildCall) -> None:
+        async with beside(self._ringback(call)):
+            await child.early_audio()
+        await call.hear(child)
 
     async def _ringback(self, call: LiveCall) -> None:
         await call.play((PlayTone(f"ringback-{self.ring_tone}"),), loops=0)

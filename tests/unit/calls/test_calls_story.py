@@ -176,6 +176,19 @@ async def test_the_caller_leaving_a_bridge_ends_the_callee_and_requests_the_acti
     assert h.signalling.placed[0][1].actions == ["hangup"]
 
 
+async def test_the_caller_hears_what_the_callee_sends_before_it_answers(house: Any) -> None:
+    h = house(
+        "<Response><Dial><Sip>sip:agent@host</Sip></Dial></Response>",
+        {"sip:agent@host": Callee(rings_after=0.5, early=True, answers_after=4, hangs_up_after=2)},
+    )
+    await h.call()
+    await asyncio.sleep(2)
+    legs = list(h.media.legs.values())
+    assert [leg.partner for leg in legs] != [None, None]
+    assert not h.root.services.exchange.session(h.root.call.sid)[1].call.is_answered
+    await h.idle()
+
+
 async def test_star_hands_the_caller_back(house: Any) -> None:
     h = house(
         "<Response><Dial hangupOnStar='true'><Sip>sip:agent@host</Sip></Dial><Say>Back</Say></Response>",
