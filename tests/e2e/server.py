@@ -24,12 +24,22 @@ COMMAND = Path(sys.executable).with_name("callrouter")
 class Server:
     """`state` is the declared part of config.yaml; everything else is chosen here."""
 
-    def __init__(self, folder: Path, state: dict[str, Any], **settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        state: dict[str, Any],
+        *,
+        account: str = ACCOUNT,
+        token: str = TOKEN,
+        **settings: dict[str, Any],
+    ) -> None:
+        self.account = account
         self.folder = folder
         self.sip_port = free_port()
         self.api_port = free_port()
         self.program: Program | None = None
         self._rtp = (self.sip_port - 11_000) // 2 * 2
+        self._token = token
         self._state = state
         self._settings = settings
         self._http: aiohttp.ClientSession | None = None
@@ -44,7 +54,7 @@ class Server:
 
     async def __aenter__(self) -> Server:
         await asyncio.to_thread(self._write_config)
-        login = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
+        login = base64.b64encode(f"{self.account}:{self._token}".encode()).decode()
         self._http = aiohttp.ClientSession(self.api, headers={"Authorization": f"Basic {login}"})
         try:
             await self.start()
@@ -97,7 +107,9 @@ class Server:
 
     async def calls(self, **parameters: str) -> list[dict[str, Any]]:
         """The account's calls, newest first."""
-        page = await self.get(f"/2010-04-01/Accounts/{ACCOUNT}/Calls.json", PageSize="1000", **parameters)
+        page = await self.get(
+            f"/2010-04-01/Accounts/{self.account}/Calls.json", PageSize="1000", **parameters
+        )
         found: list[dict[str, Any]] = page["calls"]
         return found
 
