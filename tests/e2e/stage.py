@@ -15,6 +15,7 @@ from callrouter.caller.answering import Answering, Manner
 from callrouter.caller.line import Line, open_line
 from callrouter.caller.phone import Phone
 from callrouter.caller.story import Story
+from callrouter.declared.state import State
 from tests.e2e.addresses import free_port
 from tests.e2e.documents import Answer, Documents
 from tests.e2e.server import ACCOUNT, TOKEN, Server
@@ -129,7 +130,7 @@ async def open_stage(folder: Path, **sections: Any) -> AsyncIterator[Stage]:
         for name in ("accounts", "addresses"):
             state[name] |= sections.pop(name, {})
         fetch = {"allow_private": [f"127.0.0.1:{documents.port}"], **sections.pop("fetch", {})}
-        declared = {name: sections.pop(name) for name in ("plans", "modules", "credits") if name in sections}
+        declared = {name: sections.pop(name) for name in [*sections] if name in State.model_fields}
         server = await stack.enter_async_context(
             Server(folder / "server", {**state, **declared}, fetch=fetch, **sections)
         )

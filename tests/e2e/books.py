@@ -1,0 +1,82 @@
+"""The server's database as an auditor reads it: opened for reading only, whatever the server does."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+KEPT = ("intervals", "charges", "ledger_entries", "ledger_accounts", "recordings")
+
+
+class Books:
+    def __init__(self, data: Path) -> None:
+        (self._path,) = data.glob("*.db")
+
+    def rows(self, query: str, *values: object) -> list[Row]:
+        with self._open() as connection:
+            return [dict(row) for row in connection.execute(query, values)]
+
+    def everything(self) -> dict[str, list[Row]]:
+        """All that was counted and charged, and how every call ended."""
+        tables = {name: self.rows(f"SELECT * FROM {name} ORDER BY 1, 2") for name in KEPT}
+        return tables | {"calls": self.rows("SELECT sid, status, end_ms, end_detail FROM calls ORDER BY sid")}
+
+    def tracks(self) -> dict[str, list[Row]]:
+        """Intervals by call, in order."""
+        rows = self.rows("SELECT * FROM intervals ORDER BY call_sid, sequence")
+        return {sid: list(track) for sid, track in groupby(rows, lambda row: row["call_sid"])}
+
+    def assert_closed(self) -> None:
+        """Every track is closed, without gap or overlap; every call has ended when its track did."""
+        ends = {row["sid"]: row for row in self.rows("SELECT * FROM calls")}
+        tracks = self.tracks()
+        assert set(tracks) == set(ends)
+        for sid, track in tracks.items():
+            assert [row["sequence"] for row in track] == list(range(len(track))), sid
+            for earlier, later in pairwise(track):
+                assert earlier["end_ms"] == later["start_ms"], (earlier, later)
+            last = track[-1]
+            assert last["end_ms"] is not None, last
+            assert last["end_ms"] >= last["start_ms"], last
+            call = ends[sid]
+            assert call["status"] in {"completed", "failed", "busy", "no-answer", "canceled"}, call
+            assert abs(call["end_ms"] - last["end_ms"]) <= 1, (call, last)
+
+    def assert_balanced(self) -> None:
+        """Each transaction sums to zero, and each charge of something was posted once."""
+        sums: Counter[tuple[str, str]] = Counter()
+        for entry in self.rows("SELECT * FROM ledger_entries"):
+            sums[entry["transaction"], entry["currency"]] += entry["amount_micro"]
+        assert not any(sums.values()), sums
+        charged = {f"charge:{row['key']}" for row in self.rows("SELECT key FROM charges WHERE amount_micro")}
+        assert charged == {key for key, _ in sums if key.startswith("charge:")}
+
+    def assert_charged_as_metered(self) -> None:
+        """Charges cover exactly the time of the intervals, by call, module and mode."""
+        metered: Counter[tuple[str, str, str]] = Counter()
+        for track in self.tracks().values():
+            for row in track:
+                if not row["driven_by"]:
+                    key = (row["call_sid"], row["module"], row["mode"])
+                    metered[key] += row["end_ms"] - row["start_ms"]
+        charged: Counter[tuple[str, str, str]] = Counter()
+        for row in self.rows("SELECT * FROM charges"):
+            charged[row["call_sid"], row["module"], row["mode"]] += row["duration_ms"]
+        for key, ms in charged.items():
+            assert metered[key] == ms, (key, ms, metered[key])
+        assert {key for key in metered if key[2] != "setup"} <= set(charged), (metered, charged)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=10)
+        connection.row_factory = sqlite3.Row
+        try:
+            yield connection
+        finally:
+            connection.close()
