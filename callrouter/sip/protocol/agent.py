@@ -14,14 +14,16 @@ from dataclasses import dataclass
 
 from callrouter.ports import SignalEvent
 from callrouter.sip.protocol import responses
+from callrouter.sip.protocol.admission import PEER, Admission, Origin
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import write_host
 from callrouter.sip.protocol.hop import Hop, Listener, Packet
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.message import Message, Request, Response
-from callrouter.sip.protocol.methods import ACCEPTED, ALLOWED, DIALOG_ONLY, KNOWN
+from callrouter.sip.protocol.methods import ACCEPTED, ALLOWED, DIALOG_ONLY, KNOWN, SUPPORTED
 from callrouter.sip.protocol.offer import DEFAULT_CODECS
 from callrouter.sip.protocol.outgoing import NOBODY, Invitation, OutgoingSession
+from callrouter.sip.protocol.registrar import Registrar
 from callrouter.sip.protocol.session import Session
 from callrouter.sip.protocol.timers import Timers
 from callrouter.sip.protocol.transactions.client import ClientTransaction, ClientUser, InviteClientTransaction
@@ -31,17 +33,24 @@ from callrouter.sip.protocol.validate import (
     Refusal,
     check,
     check_extensions,
+    check_interval,
     check_invite_body,
     is_usable,
 )
 
 Fields = tuple[tuple[str, str], ...]
+_ORPHAN_LEAP = 100_000
+"""More requests than a dialog ever sends after its state was saved: a CSeq must not go back."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
     user_agent: str = "callrouter"
     codecs: tuple[str, ...] = DEFAULT_CODECS
+    session_seconds: int = 1800
+    """Session interval to ask for (RFC 4028); 0 leaves it to the peer."""
+    min_session_seconds: int = 90
+    """Shorter ones are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,9 @@ class Agent:
         self.sessions: dict[str, Session] = {}
         """By our tag, which is unique."""
         self.events: list[tuple[Session, SignalEvent | NewCall]] = []
+        self.admission: Admission | None = None
+        """None: whoever reaches us may call."""
+        self.registrar: Registrar | None = None
         self._name: Fields = (("User-Agent", settings.user_agent),)
 
     @property
@@ -99,7 +111,7 @@ class Agent:
             known.repeated("ACK", hop, now_ns)
             return
         session = self.sessions.get(request.to_tag)
-        if session is not None and request.flaw is None and session.belongs(request):
+        if session is not None and request.flaw is None and session.dialog_of(request) is not None:
             session.on_ack(request, now_ns)
 
     def _dispatch(self, key: Key, request: Request, hop: Hop, now_ns: int) -> None:
@@ -109,20 +121,23 @@ class Agent:
             return
         tag = request.to_tag
         session = self.sessions.get(tag) if tag else None
-        if tag and (session is None or not session.belongs(request)):
+        dialog = session.dialog_of(request) if session is not None else None
+        if tag and dialog is None:
             self._refuse_statelessly(request, hop, Refusal(481, ""))
             return
-        refusal = check_extensions(request)
-        if refusal is not None:
-            self._refuse_statelessly(request, hop, refusal)
+        origin = check_extensions(request) or self._origin_of(request, session, hop, now_ns)
+        if isinstance(origin, Refusal):
+            self._refuse_statelessly(request, hop, origin)
             return
         transaction = self.layer.server(key, request, hop)
-        if session is not None:
-            session.on_request(request, transaction, now_ns)
+        if session is not None and dialog is not None:
+            session.on_request(request, dialog, transaction, now_ns)
         elif method == "INVITE":
-            self._receive_invite(transaction, request, now_ns)
+            self._receive_invite(transaction, request, origin, now_ns)
         elif method == "OPTIONS":
             self.answer_options(transaction, now_ns)
+        elif method == "REGISTER" and self.registrar is not None:
+            self._receive_register(self.registrar, transaction, request, now_ns)
         elif method in DIALOG_ONLY:
             self.respond(transaction, 481, now_ns)
         else:
@@ -139,8 +154,27 @@ class Agent:
         if session is not None:
             session.cancel(request, now_ns)
 
-    def _receive_invite(self, transaction: ServerTransaction, request: Request, now_ns: int) -> None:
-        refusal = check_invite_body(request)
+    def _origin_of(
+        self, request: Request, session: Session | None, hop: Hop, now_ns: int
+    ) -> Origin | Refusal:
+        """Who wants to begin a call; whatever belongs to one has been let in with it."""
+        if request.method != "INVITE" or session is not None or self.admission is None:
+            return PEER
+        return self.admission.judge(request, hop, now_ns)
+
+    def _receive_register(
+        self, registrar: Registrar, transaction: ServerTransaction, request: Request, now_ns: int
+    ) -> None:
+        answer = registrar.receive(request, transaction.hop, now_ns)
+        if isinstance(answer, Refusal):
+            self._refuse(transaction, answer, now_ns)
+        else:
+            self.respond(transaction, 200, now_ns, fields=answer)
+
+    def _receive_invite(
+        self, transaction: ServerTransaction, request: Request, origin: Origin, now_ns: int
+    ) -> None:
+        refusal = check_invite_body(request) or check_interval(request, self.settings.min_session_seconds)
         if refusal is None and self.layer.is_merged(transaction, request):
             refusal = Refusal(482, "")
         if refusal is not None:
@@ -151,6 +185,7 @@ class Agent:
         except ValueError as error:
             self.respond(transaction, 488, now_ns, reason=str(error))
             return
+        session.origin = origin
         transaction.session = session
         self.sessions[session.local_tag] = session
         self.events.append((session, NewCall(session)))
@@ -189,7 +224,7 @@ class Agent:
 
     def answer_options(self, transaction: ServerTransaction, now_ns: int) -> None:
         fields = (("Allow", ALLOWED), ("Accept", ACCEPTED), ("Accept-Encoding", "identity"))
-        self.respond(transaction, 200, now_ns, fields=(*fields, ("Supported", "")))
+        self.respond(transaction, 200, now_ns, fields=(*fields, ("Supported", SUPPORTED)))
 
     def refuse_method(self, transaction: ServerTransaction, request: Request, now_ns: int) -> None:
         """405 for a method there is, 501 for one there is not (§21.4.6, §21.5.2)."""
@@ -225,6 +260,7 @@ class Agent:
     def end_orphan(self, dialog: Dialog, reason: str, now_ns: int) -> None:
         """BYE for a dialog that another process had."""
         fields = (("Reason", reason),) if reason else ()
+        dialog.local_sequence += _ORPHAN_LEAP
         self.send_in_dialog(dialog, "BYE", NOBODY, now_ns, fields=fields)
 
     def request(
@@ -289,7 +325,7 @@ class Agent:
 
     def invite_fields(self, hop: Hop, user: str) -> Fields:
         """What INVITEs and their 2xx say about us."""
-        return (self.contact(hop, user), ("Allow", ALLOWED))
+        return (self.contact(hop, user), ("Allow", ALLOWED), ("Supported", SUPPORTED))
 
     def listener_of(self, hop: Hop) -> Listener:
         """The address of ours to name to `hop`: the one it knows, else the first of its transport
@@ -314,6 +350,8 @@ class Agent:
     def connection_lost(self, hop: Hop, now_ns: int) -> None:
         """Requests that went out on this connection and had no sign of life yet will have none; a
         peer that has answered once may answer on another one."""
+        if self.registrar is not None:
+            self.registrar.bindings.connection_lost(hop)
         lost = [
             transaction
             for transaction in self.layer.clients.values()

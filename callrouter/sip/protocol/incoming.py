@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from callrouter.ports import Direction, EndCause, MediaAddress
-from callrouter.sip.protocol import offer
+from callrouter.ports import EndCause, MediaAddress
+from callrouter.sip.protocol.admission import PEER
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import displayable
 from callrouter.sip.protocol.message import Request
@@ -30,9 +30,11 @@ class IncomingSession(Session):
         super().__init__(agent, invite.call_id, agent.token(8))
         self.invite = invite
         self.received_ns = now_ns
+        self.origin = PEER
         self.dialog = Dialog.of_request(invite, self.local_tag, transaction.hop)
+        self.learn(invite)
         if invite.body:
-            self.agreed = self._agree(invite.body)
+            self.stream.agreed = self.stream.read(invite.body)
         self._transaction = transaction
         self._provisional: tuple[int, bytes] = (100, b"")
         self._timer: Timer | None = agent.layer.timers.start(now_ns + _TRYING_AFTER, self._remind)
@@ -46,27 +48,20 @@ class IncomingSession(Session):
         """Without an offer there is nothing to answer, and so no early media."""
         if self.state is not SessionState.EARLY or self.is_over:
             return
-        body = b""
-        if self.agreed is not None:
-            ours = self._ours if self._ours and self._ours.local == local else self.describe(local)
-            body = offer.write_answer(ours, self.agreed)
-        self._provide(183, body, now_ns)
+        self._provide(183, self.stream.first_answer(local), now_ns)
 
     def answer(self, local: MediaAddress, now_ns: int) -> None:
         if self.state is not SessionState.EARLY or self.is_over:
             return
         self._stop_reminder()
-        # The answer of a 183 is repeated as it was: it is one answer, given twice (RFC 3261 §13.2.1).
-        ours = self._ours if self._ours and self._ours.local == local else self.describe(local)
-        if self.agreed is not None:
-            body = offer.write_answer(ours, self.agreed)
-        else:
-            body = offer.write_offer(ours, Direction.SENDRECV, self.agent.settings.codecs)
+        stream = self.stream
+        has_offer = stream.agreed is not None
+        body = stream.first_answer(local) if has_offer else stream.first_offer(local)
         transaction, invite = self._transaction, self.invite
-        fields = (*self.agent.invite_fields(transaction.hop, self._contact_user()), *SDP)
+        fields = (*self.own_fields(transaction.hop), *self.timer.accept(invite, now_ns), *SDP)
         data = self.agent.respond(transaction, 200, now_ns, fields=fields, body=body, tag=self.local_tag)
         self.state = SessionState.ANSWERED
-        self.await_ack(data, invite, transaction.hop, wants_answer=self.agreed is None, now_ns=now_ns)
+        self.await_ack(data, invite, transaction.hop, wants_answer=not has_offer, now_ns=now_ns)
 
     def reject(self, status: int, reason: str, fields: tuple[tuple[str, str], ...], now_ns: int) -> None:
         if self.state is not SessionState.EARLY or self.is_over:

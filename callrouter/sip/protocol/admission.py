@@ -1,0 +1,138 @@
+"""Who may place a call with us: carriers by address or password, our users by password, and peers
+whose address the configuration names.
+
+Whoever claims to be one of our users has to prove it, from whatever address.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from callrouter.sip.protocol.digest_server import DigestServer, Judgement, Verdict
+from callrouter.sip.protocol.domains import Domains
+from callrouter.sip.protocol.headers.address import Address
+from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.message import Request
+from callrouter.sip.protocol.validate import Refusal
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class OriginKind(enum.Enum):
+    TRUNK = "trunk"
+    USER = "user"
+    PEER = "peer"
+    """An address that the configuration allows to call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who placed a call."""
+
+    kind: OriginKind
+    name: str = ""
+    """Of the trunk or user."""
+
+
+PEER = Origin(OriginKind.PEER)
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkAccess:
+    """How a carrier's calls are recognised."""
+
+    name: str
+    networks: tuple[Network, ...] = ()
+    username: str = ""
+    """"" = its address is proof enough."""
+    password: str = ""
+
+
+class Admission:
+    def __init__(
+        self,
+        trunks: Sequence[TrunkAccess],
+        users: Mapping[str, str],
+        peers: Sequence[Network],
+        digest: DigestServer,
+        domains: Domains,
+        *,
+        challenge_strangers: bool,
+    ) -> None:
+        self._trunks = {trunk.name: trunk for trunk in trunks}
+        self._by_username = {trunk.username: trunk for trunk in trunks if trunk.username}
+        self._users = users
+        self._peers = peers
+        self._digest = digest
+        self._domains = domains
+        self._challenges = challenge_strangers
+        self._learnt: dict[str, str] = {}
+
+    def learn(self, trunk: str, addresses: Iterable[str]) -> None:
+        """Addresses that the names of a trunk's gateways lead to now."""
+        kept = {address: name for address, name in self._learnt.items() if name != trunk}
+        self._learnt = kept | dict.fromkeys(addresses, trunk)
+
+    def judge(self, request: Request, source: Hop, now_ns: int) -> Origin | Refusal:
+        """Who sent this INVITE, or what to answer whoever did."""
+        judgement = self._digest.judge(request, self._password_of, now_ns)
+        if judgement.verdict is not Verdict.ABSENT:
+            return self._proved(judgement, now_ns)
+        if self._claims_a_user(request):
+            return self._asked(now_ns)
+        trunk = self._trunk_at(source.host)
+        if trunk is not None:
+            return self._asked(now_ns) if trunk.username else Origin(OriginKind.TRUNK, trunk.name)
+        if self._is_peer(source.host):
+            return PEER
+        return self._asked(now_ns) if self._challenges else Refusal(403, "")
+
+    def _proved(self, judgement: Judgement, now_ns: int) -> Origin | Refusal:
+        if judgement.verdict is Verdict.STALE:
+            return self._asked(now_ns, stale=True)
+        if judgement.verdict is Verdict.WRONG:
+            return Refusal(403, "")
+        trunk = self._by_username.get(judgement.username)
+        if trunk is not None:
+            return Origin(OriginKind.TRUNK, trunk.name)
+        return Origin(OriginKind.USER, judgement.username)
+
+    def _asked(self, now_ns: int, *, stale: bool = False) -> Refusal:
+        return Refusal(401, "", self._digest.challenge(now_ns, stale=stale))
+
+    def _password_of(self, username: str) -> str | None:
+        trunk = self._by_username.get(username)
+        return trunk.password if trunk is not None else self._users.get(username)
+
+    def _claims_a_user(self, request: Request) -> bool:
+        try:
+            uri = Address.parse(request.get("From") or "").uri
+        except ValueError:
+            return False
+        return uri.plain_user in self._users and self._domains.has_host(uri)
+
+    def _trunk_at(self, host: str) -> TrunkAccess | None:
+        name = self._learnt.get(host)
+        if name is not None:
+            return self._trunks[name]
+        address = _address(host)
+        for trunk in self._trunks.values():
+            if address is not None and any(address in network for network in trunk.networks):
+                return trunk
+        return None
+
+    def _is_peer(self, host: str) -> bool:
+        address = _address(host)
+        return address is not None and any(address in network for network in self._peers)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped if mapped is not None else address

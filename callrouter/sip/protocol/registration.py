@@ -1,0 +1,186 @@
+"""Where registered users are: the bindings of addresses to contacts (RFC 3261 §10.3).
+
+A binding remembers what was registered and where the registration came from, because behind a NAT
+only the latter can be reached.  Calls go to the contact itself only when it names the very host
+that registered it: an authenticated user must not make us send calls to third parties.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
+
+from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.timers import MS
+from callrouter.sip.protocol.uri import Uri
+
+SECOND = 1000 * MS
+TOP_Q = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    contact: Uri
+    q: int
+    """Preference in thousandths, 1000 first."""
+    until_ns: int
+    call_id: str
+    sequence: int
+    source: Hop
+    """Where the REGISTER came from, with the connection it came by."""
+    routes: tuple[str, ...] = ()
+    """`Path` of the registration: the `Route` of what is sent there (RFC 3327)."""
+
+    @property
+    def is_direct(self) -> bool:
+        """The contact names the host that registered it: no NAT, and no proxy."""
+        return not self.routes and _same_host(self.contact.host, self.source.host)
+
+    @property
+    def hop(self) -> Hop:
+        """Where a request to this contact goes."""
+        source = self.source
+        if not self.is_direct:
+            return source
+        transport = self.contact.transport if self.contact.has("transport") else source.transport
+        port = self.contact.port or (5061 if transport in ("tls", "wss") else 5060)
+        connection = source.connection if transport == source.transport else 0
+        return Hop(transport, source.host, port, source.listener, connection)
+
+    @property
+    def request_uri(self) -> str:
+        """The contact without what only belongs into a Contact header."""
+        return str(replace(self.contact, headers=""))
+
+    def seconds_left(self, now_ns: int) -> int:
+        return max(0, -(-(self.until_ns - now_ns) // SECOND))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One contact of a REGISTER."""
+
+    contact: Uri
+    seconds: int
+    """0 removes it."""
+    q: int = TOP_Q
+
+
+@dataclass(frozen=True, slots=True)
+class Registering:
+    """What the contacts of one REGISTER have in common."""
+
+    call_id: str
+    sequence: int
+    source: Hop
+    routes: tuple[str, ...] = ()
+
+
+class OutOfSequence(ValueError):
+    """An older REGISTER overtaken by a newer one: nothing was changed."""
+
+
+@dataclass(slots=True)
+class Bindings:
+    """All of them, by user.  Bounded by the users there are and `max_contacts` of each."""
+
+    max_contacts: int = 10
+    _users: dict[str, dict[tuple[str, ...], Binding]] = field(default_factory=dict)
+    """Contacts of each user, the one that registered longest ago first."""
+
+    def of(self, user: str, now_ns: int) -> list[Binding]:
+        """Those that still hold, by preference, of equals the latest first."""
+        kept = self._users.get(user)
+        if kept is None:
+            return []
+        for key in [k for k, binding in kept.items() if binding.until_ns <= now_ns]:
+            del kept[key]
+        if not kept:
+            del self._users[user]
+        return sorted(kept.values(), key=lambda b: (-b.q, -b.until_ns))
+
+    def groups(self, user: str, now_ns: int) -> list[list[Binding]]:
+        """Those of equal preference together: they ring at the same time."""
+        groups: list[list[Binding]] = []
+        for binding in self.of(user, now_ns):
+            if groups and groups[-1][0].q == binding.q:
+                groups[-1].append(binding)
+            else:
+                groups.append([binding])
+        return groups
+
+    def change(self, user: str, wanted: Iterable[Wanted], how: Registering, now_ns: int) -> None:
+        """All or nothing.  Raises `OutOfSequence`."""
+        self.of(user, now_ns)  # drops what has expired
+        kept = dict(self._users.get(user, {}))
+        for entry in wanted:
+            key = contact_key(entry.contact)
+            _check_sequence(kept.get(key), how)
+            kept.pop(key, None)
+            if entry.seconds:
+                kept[key] = Binding(
+                    entry.contact,
+                    entry.q,
+                    now_ns + entry.seconds * SECOND,
+                    how.call_id,
+                    how.sequence,
+                    how.source,
+                    how.routes,
+                )
+        self._store(user, kept)
+
+    def remove_all(self, user: str, how: Registering, now_ns: int) -> None:
+        """`Contact: *`.  Raises `OutOfSequence`."""
+        for binding in self.of(user, now_ns):
+            _check_sequence(binding, how)
+        self._users.pop(user, None)
+
+    def connection_lost(self, hop: Hop) -> None:
+        """What can only be reached by this connection can be reached no more (RFC 5626 §5.3)."""
+        if not hop.connection:
+            return
+        for user, kept in list(self._users.items()):
+            left = {
+                key: binding
+                for key, binding in kept.items()
+                if binding.source.connection != hop.connection or binding.is_direct
+            }
+            if len(left) < len(kept):
+                self._store(user, left)
+
+    def _store(self, user: str, kept: dict[tuple[str, ...], Binding]) -> None:
+        """A telephone that starts anew with another port each time leaves dead contacts behind: the
+        oldest ones give way."""
+        while len(kept) > self.max_contacts:
+            del kept[next(iter(kept))]
+        if kept:
+            self._users[user] = kept
+        else:
+            self._users.pop(user, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._users)
+
+    def __len__(self) -> int:
+        """Users with at least one contact, expired ones included until they are asked for."""
+        return len(self._users)
+
+
+def contact_key(uri: Uri) -> tuple[str, ...]:
+    """What two spellings of one contact share (§19.1.4); `%00` and `%00%00` are two users."""
+    port = "" if uri.port is None else str(uri.port)
+    return (uri.scheme, unquote(uri.user), uri.host.lower(), port, (uri.get("transport") or "").lower())
+
+
+def _check_sequence(binding: Binding | None, how: Registering) -> None:
+    if binding is not None and binding.call_id == how.call_id and how.sequence <= binding.sequence:
+        raise OutOfSequence(f"CSeq {how.sequence} is not above {binding.sequence}")
+
+
+def _same_host(named: str, seen: str) -> bool:
+    try:
+        return ipaddress.ip_address(named) == ipaddress.ip_address(seen)
+    except ValueError:
+        return False

@@ -1,0 +1,114 @@
+"""Who may place a call: carriers, users and peers; everybody else is challenged or refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from callrouter.sip.protocol.admission import Origin, OriginKind
+from callrouter.sip.protocol.message import Response
+from tests.protocol.registering import CARRIER, PEER, Office, with_credentials
+from tests.protocol.stranger import invite, text
+from tests.protocol.wire import SECOND
+
+STRANGER = "203.0.113.66"
+
+
+def from_alice(written: str) -> str:
+    return written.replace("From: <sip:peer@192.0.2.9>", "From: <sip:alice@192.0.2.2>")
+
+
+def origins(office: Office) -> list[Origin]:
+    return [session.origin for session in office.calls]
+
+
+def test_a_carrier_is_known_by_its_address() -> None:
+    office = Office().at(CARRIER)
+    office.send(invite())
+    assert origins(office) == [Origin(OriginKind.TRUNK, "carrier")]
+
+
+def test_an_address_that_a_carriers_name_leads_to_is_learnt_and_forgotten() -> None:
+    office = Office(challenge_strangers=False).at(STRANGER)
+    office.admission.learn("carrier", [STRANGER])
+    office.send(invite())
+    assert origins(office) == [Origin(OriginKind.TRUNK, "carrier")]
+    office.admission.learn("carrier", [])
+    assert office.one(invite(branch="z9hG4bK2", call_id="c2")).status == 403
+
+
+def test_a_peer_that_the_configuration_names_may_call() -> None:
+    office = Office().at(PEER)
+    office.send(invite())
+    assert origins(office) == [Origin(OriginKind.PEER)]
+
+
+@pytest.mark.parametrize(("challenges", "status"), [(True, 401), (False, 403)])
+def test_everybody_else_is_challenged_or_refused(challenges: bool, status: int) -> None:
+    office = Office(challenge_strangers=challenges).at(STRANGER)
+    response = office.one(invite())
+    assert response.status == status
+    assert bool(response.all("WWW-Authenticate")) is challenges
+    assert office.calls == []
+    assert office.agent.is_idle, "nothing is kept for strangers"
+
+
+@pytest.mark.parametrize("host", [STRANGER, PEER, CARRIER])
+def test_whoever_says_to_be_a_user_has_to_prove_it(host: str) -> None:
+    office = Office(challenge_strangers=False).at(host)
+    response = office.one(from_alice(invite()))
+    assert response.status == 401
+    proved = with_credentials(from_alice(invite(cseq="2 INVITE")), response, "alice", "wonderland")
+    assert office.send(proved) == []
+    assert origins(office) == [Origin(OriginKind.USER, "alice")]
+
+
+def test_the_password_says_who_it_is_whatever_from_says() -> None:
+    office = Office().at(STRANGER)
+    challenged = office.one(invite())
+    office.send(with_credentials(invite(cseq="2 INVITE"), challenged, "bob", "builder"))
+    assert origins(office) == [Origin(OriginKind.USER, "bob")]
+
+
+@pytest.mark.parametrize("user", ["alice", "nobody"])
+def test_a_wrong_password_is_refused_whoever_it_is_for(user: str) -> None:
+    office = Office().at(STRANGER)
+    challenged = office.one(invite())
+    response = office.one(with_credentials(invite(cseq="2 INVITE"), challenged, user, "guess"))
+    assert response.status == 403
+    assert office.calls == []
+
+
+def test_a_carrier_without_a_fixed_address_is_known_by_its_password() -> None:
+    office = Office().at(STRANGER)
+    challenged = office.one(invite())
+    office.send(with_credentials(invite(cseq="2 INVITE"), challenged, "trunk-user", "trunk-password"))
+    assert origins(office) == [Origin(OriginKind.TRUNK, "dynamic")]
+
+
+def test_an_ipv4_peer_on_an_ipv6_socket_is_the_same_peer() -> None:
+    office = Office().at(f"::ffff:{PEER}")
+    office.send(invite())
+    assert origins(office) == [Origin(OriginKind.PEER)]
+
+
+def test_what_belongs_to_a_call_is_never_challenged() -> None:
+    office = Office(challenge_strangers=False).at(CARRIER)
+    office.send(invite())
+    session = office.calls[0]
+    session.hangup("", office.now)
+    office.take()
+    office.send(text("ACK", to_tag=session.local_tag))
+    office.at(STRANGER)
+    assert office.status(text("BYE", to_tag="unknown", branch="z9hG4bK3", cseq="3 BYE")) == 481
+    assert [r.status for r in office.send(text("OPTIONS", branch="z9hG4bK4")) if isinstance(r, Response)] == [
+        200
+    ]
+
+
+def test_a_challenge_that_took_too_long_is_asked_again() -> None:
+    office = Office().at(STRANGER)
+    challenged = office.one(invite())
+    office.now += 301 * SECOND
+    again = office.one(with_credentials(invite(cseq="2 INVITE"), challenged, "bob", "builder"))
+    assert again.status == 401
+    assert all("stale=true" in value for value in again.all("WWW-Authenticate"))
