@@ -138,7 +138,7 @@ async def test_a_silent_or_absent_source_is_made_up_for_with_silence() -> None:
         assert max(gaps) < 0.2
         assert spoken(b.peer) == [b"\x20" * 160] * 10 + [b"\x30" * 160] * 10
         length = b.peer.heard[-1].at - b.peer.heard[0].at
-        assert abs(len(b.peer.heard) - 1 - length / 0.02) <= 5
+        assert abs(len(b.peer.heard) - 1 - length / 0.02) <= 8
         assert all(0 < (y.timestamp - x.timestamp) % 2**32 < 4000 for x, y in pairwise(b.peer.heard))
 
 

@@ -20,6 +20,7 @@ pub mod recording;
 pub mod relays;
 pub mod reports;
 pub mod resample;
+pub mod roster;
 pub mod rtcp;
 pub mod rtp;
 pub mod shard;

@@ -10,6 +10,11 @@ pub const MAX_PAYLOAD: usize = 960;
 const MAX_STEP: i16 = 1000;
 const MAX_LATE: i16 = 50;
 const MAX_LEAP: u32 = 10 * 8000;
+/// A relayed stream may come back this far from where our clock expects it, in samples.
+const MAX_SHIFT: u32 = 2400;
+/// Packets that come after silence has been sent in their place are dropped, so that delay does
+/// not pile up; a stream that is late for good is laid anew after so many.
+const MAX_DROPS: u8 = 10;
 
 pub struct Outgoing {
     pub ssrc: u32,
@@ -35,6 +40,10 @@ struct Relayed {
     timestamp_out: u32,
     /// How many sequence numbers of ours this stream has used: older packets have none.
     span: u16,
+    at_ns: i64,
+    /// Frames of our own have been sent since.
+    is_interrupted: bool,
+    drops: u8,
 }
 
 impl Outgoing {
@@ -65,7 +74,10 @@ impl Outgoing {
 
     /// Take a timestamp for a frame of our own due at `due_ns`.
     pub fn begin_frame(&mut self, due_ns: i64) -> u32 {
-        if self.relayed.take().is_some() {
+        if let Some(relayed) = self.relayed.as_mut().filter(|relayed| !relayed.is_interrupted) {
+            // Go on in the time that the far end has been hearing.
+            relayed.is_interrupted = true;
+            self.offset = relayed.timestamp_out.wrapping_sub(samples_at(relayed.at_ns) as u32);
             self.talkspurt = true;
         }
         let mut timestamp = self.timestamp_at(due_ns);
@@ -132,7 +144,7 @@ impl Outgoing {
         if length == 0 || length > MAX_PAYLOAD {
             return None;
         }
-        let fresh = self.relayed.is_none();
+        let fresh = self.relayed.is_none_or(|relayed| relayed.is_interrupted);
         let (sequence, timestamp) = self.place(packet, now_ns)?;
         let body = &mut self.buffer[HEADER..HEADER + length];
         match recode {
@@ -146,38 +158,77 @@ impl Outgoing {
     }
 
     fn place(&mut self, packet: &Packet<'_>, now_ns: i64) -> Option<(u16, u32)> {
-        if let Some(relayed) = &mut self.relayed {
-            let step = packet.sequence.wrapping_sub(relayed.sequence_in) as i16;
-            let leap = packet.timestamp.wrapping_sub(relayed.timestamp_in);
-            let near = (leap as i32).unsigned_abs() <= MAX_LEAP;
-            if relayed.ssrc == packet.ssrc && near && (-MAX_LATE..=MAX_STEP).contains(&step) {
-                let sequence = relayed.sequence_out.wrapping_add(step as u16);
-                let timestamp = relayed.timestamp_out.wrapping_add(leap);
-                if step <= 0 {
-                    return (step.unsigned_abs() < relayed.span).then_some((sequence, timestamp));
-                }
-                relayed.sequence_in = packet.sequence;
-                relayed.sequence_out = sequence;
-                relayed.timestamp_in = packet.timestamp;
-                relayed.timestamp_out = timestamp;
-                relayed.span = relayed.span.saturating_add(step as u16);
-                self.sequence = sequence.wrapping_add(1);
-                self.floor = timestamp.wrapping_add(FRAME as u32);
-                return Some((sequence, timestamp));
+        let Some(mut relayed) = self.relayed.filter(|relayed| relayed.is_followed_by(packet)) else {
+            return Some(self.lay_anew(packet, now_ns));
+        };
+        let step = packet.sequence.wrapping_sub(relayed.sequence_in) as i16;
+        let timestamp =
+            relayed.timestamp_out.wrapping_add(packet.timestamp.wrapping_sub(relayed.timestamp_in));
+        if relayed.is_interrupted {
+            let shift = timestamp.wrapping_sub(self.timestamp_at(now_ns)) as i32;
+            if shift.unsigned_abs() > MAX_SHIFT || relayed.drops >= MAX_DROPS {
+                return Some(self.lay_anew(packet, now_ns));
             }
+            if (timestamp.wrapping_sub(self.floor) as i32) < 0 {
+                relayed.drops += 1;
+                self.relayed = Some(relayed);
+                return None;
+            }
+            relayed.sequence_out = self.sequence.wrapping_sub(step as u16);
+            relayed.span = 0;
+        } else if step <= 0 {
+            let sequence = relayed.sequence_out.wrapping_add(step as u16);
+            return (step.unsigned_abs() < relayed.span).then_some((sequence, timestamp));
         }
-        let sequence = self.sequence;
+        relayed.span = relayed.span.saturating_add(step.max(1) as u16);
+        relayed.sequence_out = relayed.sequence_out.wrapping_add(step as u16);
+        relayed.is_interrupted = false;
+        relayed.drops = 0;
+        self.follow(relayed, packet, timestamp, now_ns)
+    }
+
+    fn lay_anew(&mut self, packet: &Packet<'_>, now_ns: i64) -> (u16, u32) {
         let timestamp = self.begin_frame(now_ns);
-        self.sequence = sequence.wrapping_add(1);
-        self.relayed = Some(Relayed {
+        let relayed = Relayed {
             ssrc: packet.ssrc,
             sequence_in: packet.sequence,
-            sequence_out: sequence,
+            sequence_out: self.sequence,
             timestamp_in: packet.timestamp,
             timestamp_out: timestamp,
             span: 1,
-        });
-        Some((sequence, timestamp))
+            at_ns: now_ns,
+            is_interrupted: false,
+            drops: 0,
+        };
+        self.follow(relayed, packet, timestamp, now_ns);
+        (relayed.sequence_out, timestamp)
+    }
+
+    /// `packet` is the newest of the relayed stream, and of ours.
+    fn follow(
+        &mut self,
+        mut relayed: Relayed,
+        packet: &Packet<'_>,
+        timestamp: u32,
+        now_ns: i64,
+    ) -> Option<(u16, u32)> {
+        relayed.sequence_in = packet.sequence;
+        relayed.timestamp_in = packet.timestamp;
+        relayed.timestamp_out = timestamp;
+        relayed.at_ns = now_ns;
+        self.sequence = relayed.sequence_out.wrapping_add(1);
+        self.floor = timestamp.wrapping_add(FRAME as u32);
+        self.relayed = Some(relayed);
+        Some((relayed.sequence_out, timestamp))
+    }
+}
+
+impl Relayed {
+    /// Whether a packet belongs to the same stream, near its newest.
+    fn is_followed_by(&self, packet: &Packet<'_>) -> bool {
+        let step = packet.sequence.wrapping_sub(self.sequence_in) as i16;
+        let leap = packet.timestamp.wrapping_sub(self.timestamp_in) as i32;
+        self.ssrc == packet.ssrc && leap.unsigned_abs() <= MAX_LEAP && (-MAX_LATE..=MAX_STEP).contains(&step)
     }
 }
 
@@ -242,6 +293,44 @@ mod tests {
         assert_eq!(timestamp, 1600);
         assert_eq!(numbers(out.audio_packet(0, timestamp)), (10, 1600));
         assert_eq!(out.begin_frame(6 * TICK), 1760);
+    }
+
+    #[test]
+    fn what_comes_after_silence_was_sent_for_it_is_dropped_and_delay_does_not_pile_up() {
+        let mut out = Outgoing::new(1, 0, 0);
+        for burst in 0..100i64 {
+            // Five packets in time, a pause of 100 ms filled with silence, then five at once.
+            let base = burst * 10;
+            let mut passed = 0;
+            for n in base..base + 10 {
+                let now = if n < base + 5 { n } else { base + 10 };
+                if n == base + 5 {
+                    for filled in base + 7..base + 10 {
+                        let timestamp = out.begin_frame(filled * TICK);
+                        out.audio_packet(0, timestamp);
+                    }
+                }
+                let packet = incoming(n as u16, (n * 160) as u32, &[1; 160]);
+                passed += usize::from(out.relay(&packet, 0, None, now * TICK).is_some());
+            }
+            assert!((5..=7).contains(&passed), "{passed}");
+            let ahead = out.floor.wrapping_sub(out.timestamp_at((base + 10) * TICK)) as i32;
+            assert!(ahead.abs() <= 640, "{ahead} samples off in burst {burst}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_late_for_good_is_let_in_again() {
+        let mut out = Outgoing::new(1, 0, 0);
+        out.relay(&incoming(0, 0, &[1; 160]), 0, None, 0);
+        let mut last = None;
+        for n in 1..40i64 {
+            let timestamp = out.begin_frame((n + 5) * TICK);
+            out.audio_packet(0, timestamp);
+            let packet = incoming(n as u16, (n * 160) as u32, &[1; 160]);
+            last = out.relay(&packet, 0, None, (n + 5) * TICK + 1).map(|(timestamp, _)| timestamp).or(last);
+        }
+        assert!(last.is_some_and(|timestamp| timestamp > 2000));
     }
 
     #[test]

@@ -31,8 +31,11 @@ pub struct PortPair {
     // Declared before the lease: closed before the port is given back.
     pub rtp: UdpSocket,
     pub rtcp: UdpSocket,
-    is_narrow: bool,
     may_narrow: bool,
+    /// The only address that is heard.
+    narrow: Option<SocketAddr>,
+    /// Nothing that came before the port was narrow is left in the socket.
+    is_clean: bool,
     _lease: Lease,
 }
 
@@ -41,19 +44,39 @@ impl PortPair {
     /// cannot push the peer's packets out of the socket's buffer.  Sending gets cheaper as well.
     pub fn narrow(&mut self, peer: SocketAddr) {
         // Bound to every address, the system would choose one for us to be reached at.
-        self.is_narrow = self.may_narrow && self.rtp.connect(peer).is_ok();
+        self.narrow = (self.may_narrow && self.rtp.connect(peer).is_ok()).then_some(peer);
+        self.is_clean = false;
     }
 
     /// Hear everybody again.
     pub fn widen(&mut self) {
-        if self.is_narrow {
-            self.is_narrow = connect_unspec(&self.rtp).is_err();
+        if self.narrow.is_some() && connect_unspec(&self.rtp).is_ok() {
+            self.narrow = None;
+        }
+    }
+
+    /// Take a datagram off the RTP port; None when there is none.
+    pub fn receive(&mut self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        loop {
+            let received = match self.narrow {
+                Some(peer) if self.is_clean => self.rtp.recv(buffer).map(|length| (length, peer)),
+                _ => self.rtp.recv_from(buffer),
+            };
+            match received {
+                Ok(received) => return Some(received),
+                // The fate of something we sent says nothing about what we receive.
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+                Err(error) => {
+                    self.is_clean |= error.kind() == ErrorKind::WouldBlock;
+                    return None;
+                }
+            }
         }
     }
 
     /// Send an RTP packet.
     pub fn send(&self, bytes: &[u8], target: SocketAddr) -> Result<usize, Error> {
-        if !self.is_narrow {
+        if self.narrow.is_none() {
             return self.rtp.send_to(bytes, target);
         }
         match self.rtp.send(bytes) {
@@ -131,7 +154,15 @@ impl Ports {
         let rtcp = bound(SocketAddr::new(self.address, port + 1))?;
         let returned = self.returned.clone();
         let may_narrow = !self.address.is_unspecified();
-        Ok(PortPair { port, rtp, rtcp, is_narrow: false, may_narrow, _lease: Lease { port, returned } })
+        Ok(PortPair {
+            port,
+            rtp,
+            rtcp,
+            may_narrow,
+            narrow: None,
+            is_clean: false,
+            _lease: Lease { port, returned },
+        })
     }
 }
 
@@ -190,15 +221,19 @@ mod tests {
         let mut pair = pool(46040..46042, 0).take().expect("a pair");
         let (peer, other) = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a socket")).into();
         let at = |socket: &UdpSocket| socket.local_addr().expect("is bound");
-        let hears = |pair: &PortPair, socket: &UdpSocket| {
+        let hears = |pair: &mut PortPair, socket: &UdpSocket| {
             let _ = socket.send_to(b"x", at(&pair.rtp));
-            pair.rtp.recv_from(&mut [0; 9]).is_ok()
+            pair.receive(&mut [0; 9])
         };
-        assert!(hears(&pair, &other));
+        assert!(hears(&mut pair, &other).is_some());
+        assert_eq!(other.send_to(b"early", at(&pair.rtp)).ok(), Some(5));
         pair.narrow(at(&peer));
-        assert!(hears(&pair, &peer) && !hears(&pair, &other));
+        assert_eq!(pair.receive(&mut [0; 9]), Some((5, at(&other))), "what came before says whom it is from");
+        assert_eq!(pair.receive(&mut [0; 9]), None);
+        assert_eq!(hears(&mut pair, &peer), Some((1, at(&peer))));
+        assert_eq!(hears(&mut pair, &other), None);
         pair.widen();
-        assert!(hears(&pair, &peer) && hears(&pair, &other));
+        assert!(hears(&mut pair, &peer).is_some() && hears(&mut pair, &other).is_some());
         assert_eq!(pair.rtp.local_addr().map(|a| a.port()).ok(), Some(46040));
     }
 

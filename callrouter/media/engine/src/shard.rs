@@ -5,31 +5,25 @@
 //! is read at its own slot, which saves a wake-up per packet; a relayed leg's whenever a slot
 //! finds it readable, which keeps the delay of a relay below a slot.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 
-use crate::clock::{MILLISECOND, SECOND, now_ns, sleep_until};
+use crate::clock::{SECOND, now_ns, sleep_until};
 use crate::command::{Action, Command};
 use crate::counters::{Counters, Totals};
 use crate::event::{Event, EventSender, LegId, PlayEnd, RecordingEnd, Told};
-use crate::leg::{Kind, Leg, Path, TICK};
+use crate::leg::{Leg, MAX_READ, Path};
 use crate::playback::Playback;
 use crate::recording::{Recording, RecordingPlan, Track};
 use crate::relays::Relays;
-use crate::rtp::Packet;
+use crate::roster::{Roster, SLOT, SLOTS};
 use crate::telephone_event::Press;
 use crate::writer::Writer;
 
-/// Slots of a tick: how finely legs are spread, how often a thread wakes (400 times a second),
-/// and the most a relayed packet or a command waits.
-pub const SLOTS: usize = 8;
-const SLOT: i64 = TICK / SLOTS as i64;
-/// Datagrams read from one leg at a time: a flood on one port delays the others by no more.
-const MAX_READ: usize = 32;
 /// The longest datagram that can be RTP to us.
 const MTU: usize = 2048;
 /// Scheduling priority of a media thread: a packet late by a few milliseconds is heard.
@@ -42,10 +36,10 @@ pub enum Order {
     /// Hand legs over to another thread.
     Give {
         legs: Vec<LegId>,
-        to: Sender<Vec<Box<Leg>>>,
+        to: Sender<Vec<Leg>>,
     },
     /// Wait for legs that another thread hands over, before any further order.
-    Take(Receiver<Vec<Box<Leg>>>),
+    Take(Receiver<Vec<Leg>>),
     Batch(Vec<Command>),
     Stop,
 }
@@ -53,8 +47,8 @@ pub enum Order {
 pub struct Shard {
     inbox: Receiver<Order>,
     waiting: VecDeque<Order>,
-    legs: HashMap<LegId, Box<Leg>>,
-    wheel: [Vec<LegId>; SLOTS],
+    legs: Roster,
+    buffer: Box<[u8; MTU]>,
     relays: Relays,
     events: EventSender,
     writer: Writer,
@@ -75,8 +69,8 @@ impl Shard {
         Ok(Self {
             inbox,
             waiting: VecDeque::new(),
-            legs: HashMap::new(),
-            wheel: Default::default(),
+            legs: Roster::default(),
+            buffer: Box::new([0; MTU]),
             relays: Relays::new()?,
             events,
             writer,
@@ -114,7 +108,7 @@ impl Shard {
         }
         self.published_ns = now;
         let mut sums = self.counted.clone();
-        self.legs.values().for_each(|leg| sums.add(&leg.counters));
+        self.legs.all().for_each(|leg| sums.add(&leg.counters));
         self.totals.publish(&sums, self.legs.len());
     }
 
@@ -132,7 +126,7 @@ impl Shard {
         self.waiting.extend(self.inbox.try_iter());
         while let Some(order) = self.waiting.pop_front() {
             match order {
-                Order::Adopt(leg) => self.adopt(leg),
+                Order::Adopt(leg) => self.adopt(*leg),
                 Order::Give { legs, to } => {
                     let given = legs.into_iter().filter_map(|id| self.remove(id)).collect();
                     // Gone: the taker stopped, and everything with it.
@@ -153,8 +147,8 @@ impl Shard {
         }
     }
 
-    fn adopt(&mut self, mut leg: Box<Leg>) {
-        let emptiest = (0..SLOTS).min_by_key(|&slot| self.wheel[slot].len()).unwrap_or(0);
+    fn adopt(&mut self, mut leg: Leg) {
+        let emptiest = self.legs.emptiest();
         let next = now_ns() / SLOT + 1;
         let wait = (emptiest as i64 - next).rem_euclid(SLOTS as i64);
         leg.phase = emptiest;
@@ -163,22 +157,20 @@ impl Shard {
     }
 
     /// A leg from another thread; what fell due on the way is sent now.
-    fn take(&mut self, mut leg: Box<Leg>) {
+    fn take(&mut self, mut leg: Leg) {
         leg.tick(now_ns(), &self.events);
         self.insert(leg);
     }
 
-    fn insert(&mut self, leg: Box<Leg>) {
-        self.wheel[leg.phase].push(leg.id);
+    fn insert(&mut self, leg: Leg) {
         if matches!(leg.path, Path::Relay { .. }) {
             self.relays.watch(leg.rtp(), leg.id);
         }
-        self.legs.insert(leg.id, leg);
+        self.legs.insert(leg);
     }
 
-    fn remove(&mut self, id: LegId) -> Option<Box<Leg>> {
-        let leg = self.legs.remove(&id)?;
-        self.wheel[leg.phase].retain(|other| *other != id);
+    fn remove(&mut self, id: LegId) -> Option<Leg> {
+        let leg = self.legs.remove(id)?;
         if matches!(leg.path, Path::Relay { .. }) {
             self.relays.forget(leg.rtp());
         }
@@ -189,17 +181,20 @@ impl Shard {
 
     fn serve(&mut self, slot: i64) {
         let phase = slot.rem_euclid(SLOTS as i64) as usize;
-        let due = std::mem::take(&mut self.wheel[phase]);
-        for &id in &due {
+        let mut position = 0;
+        while let Some(leg) = self.legs.at(phase, position) {
             let now = now_ns();
-            if !self.legs.get(&id).is_some_and(|leg| matches!(leg.path, Path::Relay { .. })) {
-                self.read(id, now);
+            // A relayed leg has been read when it had something to read.
+            if !matches!(leg.path, Path::Relay { .. }) {
+                leg.listen(&mut *self.buffer, now, &self.events);
             }
-            let Some(leg) = self.legs.get_mut(&id) else { continue };
             leg.tick(now, &self.events);
-            self.record(id, now);
+            if !leg.recordings.is_empty() {
+                let id = leg.id;
+                self.record(id, now);
+            }
+            position += 1;
         }
-        self.wheel[phase] = due;
     }
 
     fn relay(&mut self) {
@@ -210,28 +205,21 @@ impl Shard {
         self.relays.reuse(ready);
     }
 
+    /// Read a relayed leg and pass on what it says.
     fn read(&mut self, id: LegId, now: i64) {
-        let mut buffer = [0; MTU];
         for _ in 0..MAX_READ {
-            let Some(leg) = self.legs.get_mut(&id) else { return };
-            let Some(received) = leg.receive(&mut buffer, now, &self.events) else { return };
+            let Some(leg) = self.legs.get_mut(id) else { return };
+            let Some(received) = leg.receive(&mut *self.buffer, now, &self.events) else { return };
             let (Some((packet, kind)), Path::Relay { partner, .. }) = (received, &leg.path) else { continue };
             let partner = *partner;
-            self.pass_on(partner, &packet, kind, now);
-        }
-    }
-
-    fn pass_on(&mut self, to: LegId, packet: &Packet<'_>, kind: Kind, now: i64) {
-        if let Some(leg) = self.legs.get_mut(&to) {
-            leg.relay(packet, kind, now);
+            if let Some(other) = self.legs.get_mut(partner) {
+                other.relay(&packet, kind, now);
+            }
         }
     }
 
     fn record(&mut self, id: LegId, now: i64) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        if leg.recordings.is_empty() {
-            return;
-        }
+        let Some(leg) = self.legs.get_mut(id) else { return };
         let mut recordings = std::mem::take(&mut leg.recordings);
         let mut over = vec![];
         recordings.retain_mut(|recording| {
@@ -241,7 +229,7 @@ impl Shard {
             }
             !ended
         });
-        if let Some(leg) = self.legs.get_mut(&id) {
+        if let Some(leg) = self.legs.get_mut(id) {
             leg.recordings = recordings;
         }
         if !over.is_empty() {
@@ -252,7 +240,7 @@ impl Shard {
     fn mix(&self, track: Track, from: i64, mix: &mut [i32]) {
         let timeline = self
             .legs
-            .get(&track.leg)
+            .get(track.leg)
             .and_then(|leg| if track.sent { leg.sent.as_ref() } else { leg.received.as_ref() });
         if let Some(timeline) = timeline {
             timeline.mix_into(from, mix);
@@ -262,9 +250,9 @@ impl Shard {
     /// Free the timelines that no recording reads any more.
     fn drop_timelines(&mut self, tracks: &[Track]) {
         let wanted: Vec<Track> =
-            self.legs.values().flat_map(|leg| leg.recordings.iter().flat_map(Recording::tracks)).collect();
+            self.legs.all().flat_map(|leg| leg.recordings.iter().flat_map(Recording::tracks)).collect();
         for track in tracks.iter().filter(|track| !wanted.contains(track)) {
-            if let Some(leg) = self.legs.get_mut(&track.leg) {
+            if let Some(leg) = self.legs.get_mut(track.leg) {
                 let timeline = if track.sent { &mut leg.sent } else { &mut leg.received };
                 *timeline = None;
             }
@@ -283,7 +271,7 @@ impl Shard {
             Action::Play { .. } => self.part(id),
             _ => {}
         }
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(id) else { return };
         match command.action {
             Action::SetRemote(agreed) => leg.set_remote(&agreed, now),
             Action::Play { token, items, loops, stop_keys } => {
@@ -306,12 +294,12 @@ impl Shard {
     }
 
     fn join(&mut self, a: LegId, b: LegId, now: i64) {
-        if a == b || !self.legs.contains_key(&a) || !self.legs.contains_key(&b) {
+        if a == b || !self.legs.contains(a) || !self.legs.contains(b) {
             return;
         }
         for (id, partner) in [(a, b), (b, a)] {
             self.part(id);
-            if let Some(leg) = self.legs.get_mut(&id) {
+            if let Some(leg) = self.legs.get_mut(id) {
                 leg.end_play(PlayEnd::Replaced, None, now, &self.events);
                 // Nothing was relayed yet: silence goes on until something is.
                 leg.path = Path::Relay { partner, sent_ns: i64::MIN / 2 };
@@ -321,10 +309,10 @@ impl Shard {
     }
 
     fn part(&mut self, id: LegId) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(id) else { return };
         let Path::Relay { partner, .. } = leg.path else { return };
         for end in [id, partner] {
-            if let Some(leg) = self.legs.get_mut(&end) {
+            if let Some(leg) = self.legs.get_mut(end) {
                 leg.path = Path::Silence;
                 self.relays.forget(leg.rtp());
             }
@@ -332,17 +320,17 @@ impl Shard {
     }
 
     fn start_recording(&mut self, id: LegId, plan: RecordingPlan, now: i64) {
-        if !self.legs.contains_key(&id) {
+        if !self.legs.contains(id) {
             return;
         }
         for track in plan.channels.iter().flatten() {
-            if let Some(leg) = self.legs.get_mut(&track.leg) {
+            if let Some(leg) = self.legs.get_mut(track.leg) {
                 let timeline = if track.sent { &mut leg.sent } else { &mut leg.received };
                 timeline.get_or_insert_default();
             }
         }
         let sink = self.writer.open(plan.id, id, plan.token, plan.path.clone(), plan.channels.len() as u16);
-        if let Some(leg) = self.legs.get_mut(&id) {
+        if let Some(leg) = self.legs.get_mut(id) {
             leg.has_recorded = true;
             leg.recordings.push(Recording::start(plan, sink, now));
         }
@@ -351,14 +339,17 @@ impl Shard {
     fn close(&mut self, id: LegId, now: i64) {
         self.read(id, now);
         self.part(id);
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(id) else { return };
         leg.close(now, &self.events);
         self.record(id, now);
         let Some(leg) = self.remove(id) else { return };
         let counters = Box::new(leg.counters.clone());
-        self.counted.add(&leg.counters);
+        let has_recorded = leg.has_recorded;
+        self.counted.add(&counters);
+        // Whoever hears that the leg is closed may count on its ports.
+        drop(leg);
         let event = Event { leg: id, at_ns: now, told: Told::LegClosed { counters } };
-        if leg.has_recorded {
+        if has_recorded {
             self.writer.tell(event);
         } else {
             self.events.send(event.leg, event.at_ns, event.told);
@@ -367,10 +358,8 @@ impl Shard {
 
     fn stop(&mut self) {
         let now = now_ns();
-        let all: Vec<LegId> = self.legs.keys().copied().collect();
+        let all: Vec<LegId> = self.legs.all().map(|leg| leg.id).collect();
         all.into_iter().for_each(|id| self.close(id, now));
         self.is_stopping = true;
     }
 }
-
-const _: () = assert!(SLOT * SLOTS as i64 == TICK && SLOT >= MILLISECOND);
