@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from callrouter.api.context import Context
 from callrouter.api.server import ApiServer
@@ -29,6 +30,7 @@ from callrouter.clock import SystemClock
 from callrouter.config import Config
 from callrouter.declared.apply import apply, pending
 from callrouter.declared.difference import rendered
+from callrouter.errors import StartupError
 from callrouter.fetch.client import HttpFetcher
 from callrouter.fetch.guard import Guard
 from callrouter.identity.secrets import SecretBox, load_key
@@ -55,6 +57,9 @@ logger = structlog.get_logger(__name__)
 
 SAMPLE_SECONDS = 1.0
 """How often the gauges and the engine's counters are brought up to date."""
+
+RESTART_SECONDS = 5.0
+"""How long a background task that failed waits before it begins again."""
 
 
 class Available:
@@ -86,8 +91,7 @@ async def serving(config: Config) -> AsyncIterator[Server]:
     async with AsyncExitStack() as stack:
         clock, ids, metrics = SystemClock(), RandomIds(), PrometheusMetrics()
         storage = config.storage
-        storage.data_directory.mkdir(parents=True, exist_ok=True)
-        database = await Database.open(storage.url, busy_seconds=storage.busy_seconds)
+        database = await _database(config)
         stack.push_async_callback(database.close)
         snapshot = await _declared(config, database, clock)
         plans = await _plans(config, database, clock)
@@ -177,10 +181,18 @@ def _spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
+@asynccontextmanager
+async def _database_told() -> AsyncIterator[None]:
+    """Say in a sentence what the database refused to the start."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise StartupError(f"the database cannot be used: {error.orig}") from error
+
+
 async def apply_configuration(config: Config, *, only_show: bool) -> str:
     """Bring the database to the declared state, or only say what that would change; the changes."""
-    config.storage.data_directory.mkdir(parents=True, exist_ok=True)
-    database = await Database.open(config.storage.url, busy_seconds=config.storage.busy_seconds)
+    database = await _database(config)
     currency = config.metering.currency
     try:
         if only_show:
@@ -190,6 +202,17 @@ async def apply_configuration(config: Config, *, only_show: bool) -> str:
         return rendered(await apply(config, database, box, currency=currency, now_ms=now_ms))
     finally:
         await database.close()
+
+
+async def _database(config: Config) -> Database:
+    storage = config.storage
+    try:
+        storage.data_directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(
+            f"the data directory {storage.data_directory} cannot be made: {error.strerror}"
+        ) from error
+    return await Database.open(storage.url, busy_seconds=storage.busy_seconds)
 
 
 async def _declared(config: Config, database: Database, clock: SystemClock) -> Snapshot:
@@ -287,12 +310,19 @@ async def _entered(
 
 
 async def _background(stack: AsyncExitStack, work: Callable[[], Awaitable[None]]) -> None:
-    """A task that lives as long as the server."""
+    """A task that lives as long as the server: a bug ends one round of it, not the task."""
+
+    name = getattr(work, "__qualname__", "background")
 
     async def endless() -> None:
-        await work()
+        while True:
+            try:
+                await work()
+            except Exception:
+                logger.exception("background_failed", task=name, again_in_seconds=RESTART_SECONDS)
+            await asyncio.sleep(RESTART_SECONDS)
 
-    task = asyncio.create_task(endless(), name=getattr(work, "__qualname__", "background"))
+    task = asyncio.create_task(endless(), name=name)
 
     async def end() -> None:
         task.cancel()

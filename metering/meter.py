@@ -371,6 +371,10 @@ class Meter:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._settings.heartbeat_seconds)
-            self.heartbeat()
+            try:
+                self.heartbeat()
+            except Exception:
+                # Without heartbeats a crash would cost all that calls did since: try the next one.
+                log.exception("heartbeat_failed")
             if self._metrics is not None:
                 self._metrics.gauge("journal_unprojected", self._projector.behind)

@@ -99,6 +99,7 @@ class Projector:
         self._failure = ""
         self._failed_at = 0
         self._refused = 0
+        self._missing = ""
         self._tracks = Tracks()
         self._moved = asyncio.Event()
         self.position = 0
@@ -114,6 +115,11 @@ class Projector:
                 f"the database knows journal record {self.position} of {self._journal.directory}, which ends "
                 f"with {last}: restore the journal from a backup, or move it away to begin a new one"
             )
+        oldest = self._journal.segments[0]
+        if self.position < oldest - 1:
+            self._missing = f"{self.position + 1} to {oldest - 1}"
+            directory = str(self._journal.directory)
+            log.error("journal_records_missing", records=self._missing, directory=directory)
 
     @property
     def behind(self) -> int:
@@ -136,6 +142,11 @@ class Projector:
             found.append(
                 f"the database refused {self._refused} journal records since the start: see "
                 "journal_record_refused in the log"
+            )
+        if self._missing:
+            found.append(
+                f"the database lacks the journal records {self._missing}, whose files are gone: it is older "
+                "than the journal; restore a newer backup"
             )
         return found
 

@@ -87,10 +87,14 @@ def _create(path: Path) -> bytes:
         path.parent.mkdir(parents=True, exist_ok=True)
         # 0600 from its first instant, and never over an existing key: that would lose every secret.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(key.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(key.hex() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            path.unlink()  # half a key would be in the way of the next start
+            raise
     except FileExistsError:
         raise StartupError(f"another process has just made {path}; start again") from None
     except OSError as error:

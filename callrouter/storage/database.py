@@ -21,11 +21,14 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from callrouter.errors import ConfigurationError, StartupError
+from callrouter.storage.outage import is_locked
 from callrouter.storage.writer import Job, Parameters, Write, WriterThread
 
 __all__ = ["Database", "Parameters", "Write", "metadata"]
 
 log = structlog.get_logger(__name__)
+
+_CHECKED_BYTES = 256 * 1024 * 1024
 
 metadata = MetaData(
     naming_convention={
@@ -63,11 +66,12 @@ class Database:
         reading = _engine(parsed, busy_seconds, write=False)
         try:
             await asyncio.to_thread(_prepare, writing, migrate)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             writing.dispose()
             reason = getattr(error, "orig", None) or error
+            hint = "; another process holds its lock: stop it" if is_locked(error) else ""
             raise StartupError(
-                f"the database {parsed.render_as_string()} cannot be used: {reason}"
+                f"the database {parsed.render_as_string()} cannot be used: {reason}{hint}"
             ) from error
         return cls(writing, reading, readers)
 
@@ -86,7 +90,8 @@ class Database:
         return await future
 
     def post(self, *writes: Write) -> None:
-        """Queue `writes` as one transaction behind what is queued; a failure is only logged."""
+        """Queue `writes` as one transaction behind what is queued.  While the database cannot be
+        had they are kept in memory and tried again; any other failure is only logged."""
         self._submit(Job(writes, None))
 
     def watch(self, statement: Executable, callback: Callable[[], None]) -> None:
@@ -193,5 +198,21 @@ def _prepare(engine: Engine, migrate: bool) -> None:
 
     if engine.dialect.name == "sqlite" and engine.url.database:
         Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        _check(engine, Path(engine.url.database))
     if migrate:
         upgrade(engine)
+
+
+def _check(engine: Engine, file: Path) -> None:
+    """Look for damage, unless the file is so large that the start would have to wait for it."""
+    size = file.stat().st_size if file.exists() else 0
+    if size > _CHECKED_BYTES:
+        log.info("database_not_checked", file=str(file), bytes=size)
+        return
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+    if found != "ok":
+        raise StartupError(
+            f"the database {file} is damaged: {found}. Restore it from a backup; the journal then brings it "
+            "up to date as far as it reaches"
+        )

@@ -105,19 +105,23 @@ class Journal:
     ) -> Journal:
         """Check what is there, cut off a torn tail and continue behind it.
 
-        Raises `StartupError` if another process has it open or acknowledged records are damaged.
+        Raises `StartupError` if another process has it open, acknowledged records are damaged, or
+        the disk refuses.
         """
-        lock, identity, segments, position = await asyncio.to_thread(_prepare, directory)
-        return cls(
-            directory,
-            identity,
-            lock,
-            segments,
-            position,
-            segment_bytes=segment_bytes,
-            metrics=metrics,
-            sync=sync,
-        )
+        try:
+            lock, identity, segments, position = await asyncio.to_thread(_prepare, directory)
+            return cls(
+                directory,
+                identity,
+                lock,
+                segments,
+                position,
+                segment_bytes=segment_bytes,
+                metrics=metrics,
+                sync=sync,
+            )
+        except OSError as error:
+            raise StartupError(f"the journal in {directory} cannot be used: {error.strerror}") from error
 
     @property
     def writable(self) -> bool:

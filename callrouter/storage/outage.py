@@ -28,6 +28,12 @@ _SQLITE: Final = frozenset(
 """Locked, full, read-only, unreadable: the operator can do something about all of them."""
 
 
+def is_locked(error: Exception) -> bool:
+    """Whether another process had SQLite locked for longer than we wait."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return isinstance(cause, sqlite3.Error) and _code(cause) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
 def is_outage(error: Exception) -> bool:
     """Whether the same statement may work later."""
     if not isinstance(error, DBAPIError):
@@ -36,5 +42,10 @@ def is_outage(error: Exception) -> bool:
         return True
     cause = error.orig
     if isinstance(cause, sqlite3.Error):
-        return (getattr(cause, "sqlite_errorcode", 0) & _PRIMARY) in _SQLITE
+        return _code(cause) in _SQLITE
     return isinstance(error, OperationalError | InterfaceError | InternalError)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code, 0 if the driver itself complains."""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY

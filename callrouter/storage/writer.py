@@ -1,22 +1,34 @@
-"""The thread that writes to the database: what is queued together is committed together."""
+"""The thread that writes to the database: what is queued together is committed together.
+
+A database that is locked, full or gone fails those who wait for their write, who know what to do
+about it; what was only posted has nobody to do it, so it is kept in its order and tried again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Engine, Executable
-from sqlalchemy.exc import SQLAlchemyError
+
+from callrouter.storage.outage import is_locked, is_outage
 
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 Write = tuple[Executable, Parameters]
 """A statement and its parameters; a sequence of them executes it once for each."""
 
 _BATCH = 500
+_RETRY_SECONDS = 0.5
+_HELD = 50_000
+"""Posted jobs that are kept at most while the database is not to be had."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -25,6 +37,7 @@ class Job:
 
     writes: tuple[Write, ...]
     future: asyncio.Future[list[int]] | None
+    """Who waits; None for a job that was posted: it is tried until the database is there again."""
     counts: list[int] = field(default_factory=list)
     error: Exception | None = None
 
@@ -36,6 +49,7 @@ class WriterThread:
         self._engine = engine
         self._done = done
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._held: list[Job] = []
         self._thread = threading.Thread(target=self._run, name="database-write", daemon=True)
         self._thread.start()
 
@@ -52,27 +66,42 @@ class WriterThread:
             batch, closing = self._collect()
             if batch:
                 self._commit(batch)
-                self._done(batch)
+                self._done(batch if closing else self._hold(batch))
 
     def _collect(self) -> tuple[list[Job], bool]:
-        batch: list[Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            batch.append(job)
-            if len(batch) == _BATCH:
-                return batch, False
-            try:
+        """What is held and what is queued; waits for something to do, and with jobs held a while."""
+        batch, self._held = self._held, []
+        try:
+            job = self._jobs.get(timeout=_RETRY_SECONDS if batch else None)
+            while job is not None:
+                batch.append(job)
+                if len(batch) >= _BATCH:
+                    return batch, False
                 job = self._jobs.get_nowait()
-            except queue.Empty:
-                return batch, False
+        except queue.Empty:
+            return batch, False
         return batch, True
+
+    def _hold(self, batch: list[Job]) -> list[Job]:
+        """Keep what was posted and met an outage, for the next try; the jobs that are settled."""
+        held = [job for job in batch if job.future is None and job.error and is_outage(job.error)]
+        if not held:
+            return batch
+        log.warning("database_posts_held", posts=len(held), error=str(held[0].error))
+        lost = max(len(held) - _HELD, 0)
+        self._held = held[lost:]
+        for job in self._held:
+            job.error = None
+        kept = set(map(id, self._held))
+        return [job for job in batch if id(job) not in kept]
 
     def _commit(self, batch: list[Job]) -> None:
         try:
             self._together(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
-            if len(batch) == 1:
-                batch[0].error = error
+            if len(batch) == 1 or is_locked(error):
+                for job in batch:
+                    job.error = error
             else:
                 self._apart(batch)
 
@@ -88,7 +117,7 @@ class WriterThread:
             with self._engine.begin() as connection:
                 for job in batch:
                     _attempt(connection, job)
-        except SQLAlchemyError as error:
+        except Exception as error:  # noqa: BLE001 - the thread goes on; nothing of this was committed
             for job in batch:
                 job.error = job.error or error
 
@@ -98,9 +127,16 @@ def _attempt(connection: Connection, job: Job) -> None:
         with connection.begin_nested():
             job.counts = _execute(connection, job.writes)
     except Exception as error:
-        if connection.invalidated:
+        if connection.invalidated or _rolled_back(connection):
             raise
         job.error = error
+
+
+def _rolled_back(connection: Connection) -> bool:
+    """Whether SQLite undid the whole transaction on its own, as it may when the disk is full: a
+    commit would then do nothing and not say so."""
+    driver = connection.connection.dbapi_connection
+    return isinstance(driver, sqlite3.Connection) and not driver.in_transaction
 
 
 def _execute(connection: Connection, writes: tuple[Write, ...]) -> list[int]:

@@ -17,7 +17,7 @@ from callrouter.storage.database import Write
 from callrouter.storage.outage import is_outage
 from metering import projector
 from metering.projector import Projector
-from tests.integration.test_metering_meter import Server, a_call, entries, running
+from tests.integration.test_metering_meter import Clock, Server, a_call, entries, running
 
 Rows = Callable[[Projector, Any], Any]
 
@@ -171,3 +171,21 @@ def test_a_statement_that_is_wrong_is_no_outage() -> None:
     ]
     assert [error for error in wrong if is_outage(error)] == []
     assert is_outage(OperationalError("", {}, OSError("connection refused")))
+
+
+async def test_a_backup_older_than_the_journal_is_told(tmp_path: Path) -> None:
+    clock = Clock()
+    async with running(tmp_path, clock, segment_bytes=64 * 1024) as server:
+        await a_call(server, 1)
+        await server.meter.settled()
+        backup = "UPDATE positions SET sequence = 3"
+        for number in range(2, 160):
+            await a_call(server, number)
+        await server.meter.settled()
+        assert server.journal.segments[0] > 4
+        last = server.journal.segments[0] - 1
+        await server.meter.stop()
+        await server.database.write((text(backup), None))
+    async with running(tmp_path, clock) as server:
+        (trouble,) = server.meter.troubles()
+        assert f"lacks the journal records 4 to {last}" in trouble
