@@ -107,10 +107,12 @@ def heard(phone: Phone) -> Path:
 
 
 @asynccontextmanager
-async def open_stage(folder: Path, **sections: Any) -> AsyncIterator[Stage]:
+async def open_stage(
+    folder: Path, *, documents_port: int | None = None, **sections: Any
+) -> AsyncIterator[Stage]:
     """`sections` go into config.yaml: settings of rooms, or more of the declared state."""
     async with AsyncExitStack() as stack:
-        documents = await stack.enter_async_context(Documents())
+        documents = await stack.enter_async_context(Documents(documents_port))
         for path in ("/status", "/events"):
             documents.on(path, "")
         state: dict[str, Any] = {

@@ -78,10 +78,10 @@ def likeness(heard: array.array[int], wanted: array.array[int]) -> Likeness:
 
     Each note counts that is heard unharmed in its place; the place may slip by `SLIP` samples, as it does
     where a machine with other work lets a packet wait for longer than a listener waits for it."""
-    coarse, begin = _coarse(heard), _coarse(wanted[: RATE * WINDOW_MS // 1000])
-    if len(coarse) < len(begin):
+    coarse = _coarse(heard)
+    where = _anchor(coarse, wanted)
+    if where is None:
         return Likeness(0.0, 0)
-    where = _best(coarse, begin, range(len(coarse) - len(begin) + 1)) * COARSE
     size = RATE * NOTE_MS // 1000
     starts = range(0, len(wanted) - size + 1, size)
     found, at = 0, where
@@ -93,6 +93,23 @@ def likeness(heard: array.array[int], wanted: array.array[int]) -> Likeness:
             )
         found += _is_there(heard, note, at + start)
     return Likeness(found / len(starts), where * 1000 // RATE)
+
+
+def _anchor(coarse: list[float], wanted: array.array[int]) -> int | None:
+    """Where `wanted` seems to begin: found by its beginning, or by a later part if that is harmed."""
+    size = RATE * WINDOW_MS // 1000
+    found: list[tuple[float, int]] = []
+    for start in range(0, max(1, len(wanted) - size + 1), max(size, len(wanted) // 3)):
+        window = _coarse(wanted[start : start + size])
+        places = range(len(coarse) - len(window) + 1)
+        if not places:
+            continue
+        at = _best(coarse, window, places)
+        score = _correlation(coarse[at : at + len(window)], window)
+        found.append((score, at * COARSE - start))
+        if score > UNHARMED:
+            break
+    return max(found)[1] if found else None
 
 
 def _is_there(heard: array.array[int], note: array.array[int], at: int) -> bool:
