@@ -114,7 +114,7 @@ def _anchor(coarse: list[float], wanted: array.array[int]) -> int | None:
 
 def _is_there(heard: array.array[int], note: array.array[int], at: int) -> bool:
     nearly = range(max(0, at - 2 * COARSE), at + 2 * COARSE + 1)
-    return max(_correlation(heard[exact : exact + len(note)], note) for exact in nearly) > UNHARMED
+    return any(_correlation(heard[exact : exact + len(note)], note) > UNHARMED for exact in nearly)
 
 
 def _after_slip(coarse: list[float], following: array.array[int], expected: int) -> int:
