@@ -7,7 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from callrouter.sip.dialog_settings import Dialogs
+from callrouter.sip.limits import Limits
 from callrouter.sip.protocol.grammar import write_host
+from callrouter.sip.tls_settings import Tls
 
 CodecName = Literal["PCMU", "PCMA"]
 
@@ -19,7 +22,17 @@ class Listen(BaseModel):
 
     host: str = Field(default="127.0.0.1", description="IP address to bind; IPv6 without brackets.")
     port: int = Field(default=5060, ge=0, le=65535, description="Port to bind; 0 takes any free one.")
-    transport: Literal["udp", "tcp"] = Field(default="udp", description="Transport protocol.")
+    transport: Literal["udp", "tcp", "tls", "ws", "wss"] = Field(
+        default="udp",
+        description="Transport protocol; `ws` and `wss` are WebSockets, for phones in browsers.",
+    )
+    client_certificates: Literal["none", "optional", "required"] = Field(
+        default="none", description="Whether TLS clients have to show a certificate that is believed."
+    )
+    origins: tuple[str, ...] = Field(
+        default=(),
+        description="Web pages that may connect by WebSocket, as `https://phone.example.com`; empty = all.",
+    )
     advertise: str = Field(
         default="",
         description="Address or name that peers reach this listener by, when it is not `host`: behind NAT, "
@@ -85,12 +98,70 @@ class Settings(BaseModel):
     default_trunk: str = Field(
         default="", description="Trunk for calls that name none; empty = the first one."
     )
+    dialogs: Dialogs = Field(default=Dialogs(), description="How long calls and their parts may take.")
+    tls: Tls = Field(default=Tls(), description="Certificates for `tls` and `wss`.")
     head_timeout_seconds: float = Field(
-        default=10.0, gt=0, le=60, description="How long a stream may take to complete a message it began."
+        default=10.0,
+        gt=0,
+        le=60,
+        description="How long a connection may take to complete a message or a handshake it began.",
+    )
+    first_message_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=600,
+        description="How long a new connection may stay without its first message.",
+    )
+    idle_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        le=86400,
+        description="How long a connection may be quiet, unless a call came by it.",
+    )
+    ping_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=600,
+        description="How often a quiet WebSocket is pinged; one that did not answer the last ping is closed.",
+    )
+    connect_seconds: float = Field(
+        default=4.0, gt=0, le=30, description="How long a connection of ours may take to be accepted."
     )
     max_connections: int = Field(
-        default=1000, ge=1, le=100_000, description="Open TCP connections, incoming and outgoing together."
+        default=1000, ge=1, le=100_000, description="Open connections, incoming and outgoing together."
     )
+    max_connections_per_address: int = Field(
+        default=200, ge=1, le=100_000, description="Connections from one address, with those in a handshake."
+    )
+    max_unread_bytes: int = Field(
+        default=1 << 20,
+        ge=1 << 16,
+        le=1 << 26,
+        description="What may wait to be read by the other end of a connection before it is closed.",
+    )
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            total=self.max_connections,
+            per_address=self.max_connections_per_address,
+            head_seconds=self.head_timeout_seconds,
+            connect_seconds=self.connect_seconds,
+            first_seconds=self.first_message_seconds,
+            idle_seconds=self.idle_seconds,
+            ping_seconds=self.ping_seconds,
+            write_bytes=self.max_unread_bytes,
+        )
+
+    @model_validator(mode="after")
+    def _certificates_fit(self) -> Settings:
+        for listen in self.listen:
+            if listen.transport in ("tls", "wss") and not self.tls.certificates:
+                raise ValueError(
+                    f"{listen.transport} {write_host(listen.host)}:{listen.port} needs a certificate "
+                    "to show: set `tls.certificates`"
+                )
+        return self
 
     @model_validator(mode="after")
     def _names_fit(self) -> Settings:

@@ -57,7 +57,7 @@ class Signalling:
     def __init__(self, settings: Settings, clock: Clock, ids: Ids, metrics: Metrics) -> None:
         self._clock = clock
         self._ids = ids
-        self._agent = Agent(AgentSettings(settings.user_agent, settings.codecs), ids.token)
+        self._agent = Agent(_agent_settings(settings), ids.token)
         self._endpoint = Endpoint(settings, self._agent, clock, metrics, self._deliver)
         self._trunks = Trunks(settings)
         self._incoming: Callable[[SipLeg], None] | None = None
@@ -72,6 +72,10 @@ class Signalling:
         """Close everything.  Calls still up are not told: end them before."""
         self._endpoint.pump()
         await self._endpoint.close()
+
+    def reload(self) -> None:
+        """Read the certificates again.  Open connections, and calls, stay as they are."""
+        self._endpoint.reload()
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -128,7 +132,8 @@ class Signalling:
         return leg
 
     def _start(self, session: OutgoingSession, destination: Destination, address: str) -> None:
-        session.start(Hop(destination.transport, address, destination.port), self._clock.monotonic_ns())
+        hop = Hop(destination.transport, address, destination.port, name=destination.host)
+        session.start(hop, self._clock.monotonic_ns())
         self._endpoint.pump()
 
     async def _resolve_and_start(self, session: OutgoingSession, destination: Destination) -> None:
@@ -179,3 +184,14 @@ class Signalling:
         dialog = Dialog.from_json(dialog_state)
         self._agent.end_orphan(dialog, reason_header(reason), self._clock.monotonic_ns())
         self._endpoint.pump()
+
+
+def _agent_settings(settings: Settings) -> AgentSettings:
+    dialogs = settings.dialogs
+    return AgentSettings(
+        user_agent=settings.user_agent,
+        codecs=settings.codecs,
+        session_seconds=dialogs.session_seconds,
+        min_session_seconds=dialogs.min_session_seconds,
+        unanswered_seconds=dialogs.unanswered_seconds,
+    )

@@ -51,6 +51,8 @@ class AgentSettings:
     """Session interval to ask for (RFC 4028); 0 leaves it to the peer."""
     min_session_seconds: int = 90
     """Shorter ones are refused."""
+    unanswered_seconds: int = 660
+    """Timer C: an INVITE of ours that rings on and on is cancelled (RFC 3261 §16.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +270,11 @@ class Agent:
     ) -> Request:
         """A request with a Via of its own."""
         listener = self.listener_of(hop)
+        # Requests of the other end may come back by a TLS connection of ours (RFC 5923 §6).
+        alias = ";alias" if hop.transport == "tls" else ""
         via = (
             f"SIP/2.0/{hop.transport.upper()} {write_host(listener.host)}:{listener.port}"
-            f";branch={self.layer.new_branch()};rport"
+            f";branch={self.layer.new_branch()}{alias};rport"
         )
         return Request(method, uri, [("Via", via), *fields, *self._name], body)
 
@@ -359,6 +363,16 @@ class Agent:
         ]
         for transaction in lost:
             transaction.fail(503, now_ns)
+        if hop.connection:
+            for session in self.sessions.values():
+                dialog = session.dialog
+                if dialog is not None and dialog.hop.connection == hop.connection:
+                    dialog.hop = dialog.hop._replace(connection=0)  # the target may still be reached
+
+    def depends_on(self, hop: Hop) -> bool:
+        """A dialog came by the connection of `hop`."""
+        dialogs = (session.dialog for session in self.sessions.values())
+        return any(dialog is not None and dialog.hop.connection == hop.connection for dialog in dialogs)
 
     def forget(self, session: Session) -> None:
         self.sessions.pop(session.local_tag, None)

@@ -26,5 +26,7 @@ DIALOG_ONLY = frozenset({"BYE", "INFO", "UPDATE", "PRACK"})
 """Mean nothing outside of a dialog."""
 ACCEPTED = "application/sdp"
 """Body types an INVITE may carry; INFO has its own."""
-SUPPORTED_OPTIONS: frozenset[str] = frozenset()
-"""Option tags that a peer may `Require`."""
+SUPPORTED = "timer"
+"""Option tags, as headers list them."""
+SUPPORTED_OPTIONS = frozenset(SUPPORTED.split(", "))
+"""Those that a peer may `Require`."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from callrouter.ports import (
     Answered,
-    Direction,
     Failed,
     MediaAddress,
     NegotiatedAudio,
@@ -25,6 +24,7 @@ from callrouter.sip.protocol.message import Response
 from callrouter.sip.protocol.offer import Agreement
 from callrouter.sip.protocol.session import SDP, Session, SessionState
 from callrouter.sip.protocol.status import reason_of
+from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.client import (
     ClientTransaction,
     ClientUser,
@@ -84,6 +84,7 @@ class OutgoingSession(Session):
         self._cancel_reason = ""
         self._nonce: tuple[str, int] = ("", 0)
         self._realm = ""
+        self._timer_c: Timer | None = None
 
     # -- the INVITE
 
@@ -103,21 +104,24 @@ class OutgoingSession(Session):
         self._hop = hop
         invitation = self.invitation
         self._sequence += 1
-        ours = self._ours or self.describe(invitation.local)
-        body = offer.write_offer(ours, Direction.SENDRECV, self.agent.settings.codecs)
+        body = self.stream.first_offer(invitation.local)
         fields = [
             ("Max-Forwards", "70"),
             ("From", f"{invitation.caller};tag={self.local_tag}"),
             ("To", f"<{invitation.uri}>"),
             ("Call-ID", self.call_id),
             ("CSeq", f"{self._sequence} INVITE"),
-            *self.agent.invite_fields(hop, invitation.contact_user),
+            *self.own_fields(hop),
+            *self.timer.request_fields(),
             *credentials,
             *invitation.fields,
             *SDP,
         ]
         request = self.agent.request("INVITE", invitation.uri, hop, fields, body)
         self._invite = self.agent.layer.invite(request, hop, self, now_ns)
+
+    def _contact_user(self) -> str:
+        return self.invitation.contact_user
 
     # -- its answers
 
@@ -134,12 +138,16 @@ class OutgoingSession(Session):
     def _on_provisional(self, transaction: InviteClientTransaction, response: Response, now_ns: int) -> None:
         if self._cancelling is _Cancelling.WANTED:
             self._cancel(transaction, now_ns)
-        if response.status == 100 or self.state is not SessionState.EARLY:
+        if self.state is not SessionState.EARLY:
+            return
+        if response.status > 100 or self._timer_c is None:
+            self._start_timer_c(now_ns)
+        if response.status == 100:
             return
         early: NegotiatedAudio | None = None
         if response.body and response.content_type == "application/sdp":
             try:
-                self._early = self._agree(response.body)
+                self._early = self.stream.read(response.body)
                 early = self._early.audio
             except ValueError:
                 early = None  # the 2xx is judged, not this
@@ -150,6 +158,7 @@ class OutgoingSession(Session):
             if transaction.accepted_ack is not None:
                 self.agent.layer.out.append(transaction.accepted_ack)
             return
+        self._stop_timer_c()
         dialog = Dialog.of_response(transaction.request, response, transaction.hop)
         if self.dialog is not None or self.state is not SessionState.EARLY:
             self._decline_fork(transaction, dialog, now_ns)
@@ -161,16 +170,18 @@ class OutgoingSession(Session):
             self._bye("", now_ns)
             return
         try:
-            self.agreed = self._agree(response.body) if response.body else self._early
-            if self.agreed is None:
+            agreed = self.stream.read(response.body) if response.body else self._early
+            if agreed is None:
                 raise offer.NothingFits("the 2xx brought no SDP")
         except ValueError as error:
             self._fail(488, str(error), response, now_ns)
             self._bye("", now_ns)
             return
         self.answer_headers = {n: displayable(v) for n, v in response.mapping().items()}
-        self._known_audio = self.agreed.audio
-        self.tell(Answered(now_ns, self.agreed.audio, self.answer_headers))
+        self.stream.agreed = agreed
+        self.learn(response)
+        self.timer.conclude(response, now_ns)
+        self.tell(Answered(now_ns, self.stream.tell() or agreed.audio, self.answer_headers))
 
     def _decline_fork(self, transaction: InviteClientTransaction, dialog: Dialog, now_ns: int) -> None:
         """A second callee picked up."""
@@ -185,6 +196,9 @@ class OutgoingSession(Session):
             if again is not None:
                 self._send_invite(transaction.hop, (again,), now_ns)
                 return
+        if response.status == 422 and self._cancelling is _Cancelling.NO and self.timer.yield_to(response):
+            self._send_invite(transaction.hop, (), now_ns)
+            return
         self._fail(response.status, displayable(response.reason), response, now_ns)
         self.close()
 
@@ -212,12 +226,36 @@ class OutgoingSession(Session):
             return
         if self.is_over:
             return
-        self._fail(487, "cancelled", None, now_ns)
+        self._give_up(487, "cancelled", reason, now_ns)
+
+    def _give_up(self, status: int, text: str, reason: str, now_ns: int) -> None:
+        self._stop_timer_c()
+        self._fail(status, text, None, now_ns)
         self._cancelling = _Cancelling.WANTED
         self._cancel_reason = reason
         transaction = self._invite
         if transaction is not None and transaction.is_proceeding:
             self._cancel(transaction, now_ns)
+
+    def _start_timer_c(self, now_ns: int) -> None:
+        self._stop_timer_c()
+        if not self.is_over:
+            limit = now_ns + self.agent.settings.unanswered_seconds * 1000 * MS
+            self._timer_c = self.agent.timers.start(limit, self._rang_too_long)
+
+    def _stop_timer_c(self) -> None:
+        if self._timer_c is not None:
+            self._timer_c.cancel()
+            self._timer_c = None
+
+    def _rang_too_long(self, now_ns: int) -> None:
+        self._timer_c = None
+        if self.is_early and not self.is_over:
+            self._give_up(408, "no final answer", "", now_ns)
+
+    def close(self) -> None:
+        self._stop_timer_c()
+        super().close()
 
     def _cancel(self, transaction: InviteClientTransaction, now_ns: int) -> None:
         self._cancelling = _Cancelling.SENT

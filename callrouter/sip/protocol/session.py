@@ -1,34 +1,33 @@
-"""An answered call: what both kinds of session, incoming and outgoing, do from then on.
+"""A call as both kinds of session, incoming and outgoing, know it: its requests, its ACK, its end.
 
-BYE both ways, re-INVITE both ways (hold, resume, moved media, late offers), UPDATE, INFO digits,
-glare, and the wait for an ACK.  (RFC 3261 §12.2, §14, §15; RFC 3264 §8; RFC 3311.)
+BYE both ways, INFO digits, the wait for an ACK, the session timer.  (RFC 3261 §12.2, §15; RFC 4028.)
+What changes a call that is up is in `modification`.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import replace
+import functools
 from typing import TYPE_CHECKING
 
 from callrouter.ports import (
     Confirmed,
-    Direction,
     EndCause,
     Ended,
     InfoDigit,
-    MediaAddress,
     MediaChanged,
     NegotiatedAudio,
     SignalEvent,
 )
-from callrouter.sip.protocol import dtmf_info, offer, sdp
+from callrouter.sip.protocol import dtmf_info
 from callrouter.sip.protocol.awaited_ack import AwaitedAck
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import displayable
 from callrouter.sip.protocol.hop import Hop, Packet
-from callrouter.sip.protocol.message import Request, Response
-from callrouter.sip.protocol.offer import Agreement, Description
-from callrouter.sip.protocol.timers import MS, Timer
+from callrouter.sip.protocol.message import Message, Request, Response
+from callrouter.sip.protocol.modification import SDP, Modification
+from callrouter.sip.protocol.session_timer import EXPIRED, SessionTimer
+from callrouter.sip.protocol.stream import OutOfOrder, Stream
 from callrouter.sip.protocol.transactions.client import (
     ClientTransaction,
     ClientUser,
@@ -39,8 +38,7 @@ from callrouter.sip.protocol.transactions.server import ServerTransaction
 if TYPE_CHECKING:
     from callrouter.sip.protocol.agent import Agent
 
-SDP = (("Content-Type", "application/sdp"),)
-RETRY_LATER = (("Retry-After", "1"),)
+__all__ = ["SDP", "OutOfOrder", "Session", "SessionState"]
 
 
 class SessionState(enum.Enum):
@@ -54,8 +52,7 @@ class SessionState(enum.Enum):
     ENDED = "ended"
 
 
-class OutOfOrder(RuntimeError):
-    """A step of this program's own that its state does not allow: a mistake in here, not of a peer."""
+_OVER = (SessionState.ENDING, SessionState.ENDED)
 
 
 class Session(ClientUser):
@@ -68,19 +65,22 @@ class Session(ClientUser):
         self.local_tag = local_tag
         self.state = SessionState.EARLY
         self.dialog: Dialog | None = None
-        self.agreed: Agreement | None = None
+        self.stream = Stream(agent.settings.codecs, agent.token)
+        self.modification = Modification(self)
+        self.timer = SessionTimer(
+            agent.timers,
+            agent.settings.session_seconds,
+            agent.settings.min_session_seconds,
+            self.modification.refresh,
+            self._expired,
+        )
+        self.allowed: frozenset[str] = frozenset()
+        """Methods the far end says it takes."""
         self.owner: object = None
         """Whoever handles this session's events; the core never looks."""
         self.is_over = False
         """The last event has been told, or the owner hung up: nothing more is told."""
-        self._ours: Description | None = None
-        self._known_audio: NegotiatedAudio | None = None
-        """As the owner was told last."""
         self._awaited: AwaitedAck | None = None
-        self._reinvite: ClientTransaction | None = None
-        self._retry: Timer | None = None
-        self._hold_wanted = False
-        self._hold_offered = False
         self._bye_after_ack: str | None = None
 
     @property
@@ -89,92 +89,99 @@ class Session(ClientUser):
             raise OutOfOrder("there is no dialog yet")
         return self.dialog
 
+    @property
+    def is_early(self) -> bool:
+        return self.state is SessionState.EARLY
+
+    @property
+    def is_settling(self) -> bool:
+        """Nothing can be changed now, because the call is not up, or an ACK is still to come."""
+        return self._awaited is not None or self.state is not SessionState.CONFIRMED
+
     # -- events
 
     def tell(self, event: SignalEvent) -> None:
         if not self.is_over:
             self.agent.events.append((self, event))
 
+    def tell_media(self, now_ns: int) -> None:
+        """Tell what is new about the stream."""
+        audio = self.stream.news()
+        if audio is not None:
+            self.tell(MediaChanged(now_ns, audio))
+
     def _tell_end(self, cause: EndCause, detail: str, now_ns: int) -> None:
         self.tell(Ended(now_ns, cause, detail))
         self.is_over = True
 
-    # -- media
-
     @property
     def audio(self) -> NegotiatedAudio | None:
-        """What was agreed, as far as our own hold lets it go."""
-        if self.agreed is None:
+        return self.stream.audio
+
+    # -- who they are
+
+    def dialog_of(self, request: Request) -> Dialog | None:
+        """The dialog of this session that the request is of."""
+        dialog = self.dialog
+        if dialog is None or request.call_id != self.call_id or request.from_tag != dialog.remote_tag:
             return None
-        audio = self.agreed.audio
-        direction = self._own_direction(audio.direction)
-        return audio if direction is audio.direction else replace(audio, direction=direction)
+        return dialog
 
-    def _tell_media(self, now_ns: int) -> None:
-        audio = self.audio
-        if audio is not None and audio != self._known_audio:
-            self._known_audio = audio
-            self.tell(MediaChanged(now_ns, audio))
+    def stream_of(self, dialog: Dialog) -> Stream:
+        """What has been agreed within `dialog`."""
+        return self.stream
 
-    def _own_direction(self, direction: Direction) -> Direction:
-        if not self._hold_wanted:
-            return direction
-        receives = (Direction.SENDRECV, Direction.SENDONLY)
-        return Direction.SENDONLY if direction in receives else Direction.INACTIVE
+    def learn(self, message: Message) -> None:
+        """Note what the far end says it can do."""
+        allow = message.get("Allow")
+        if allow is not None:
+            self.allowed = _methods(", ".join(message.all("Allow")))
 
-    def describe(self, local: MediaAddress) -> Description:
-        """Our description, its version raised when there was one before."""
-        if self._ours is None:
-            session_id = int(self.agent.token(4), 16) & 0x7FFFFFFF
-            self._ours = Description(session_id, 1, local)
-        else:
-            self._ours = self._ours.next_version(local)
-        return self._ours
+    def own_fields(self, hop: Hop) -> tuple[tuple[str, str], ...]:
+        """What our INVITEs, UPDATEs and their 2xx say about us."""
+        return self.agent.invite_fields(hop, self._contact_user())
 
-    def _renew(self) -> Description:
-        if self._ours is None:
-            raise OutOfOrder("nothing has been described yet")
-        return self.describe(self._ours.local)
-
-    def _agree(self, body: bytes) -> Agreement:
-        """Raises `ValueError` (`NothingFits` among them)."""
-        return offer.agree(sdp.parse(body), self.agent.settings.codecs)
+    def _contact_user(self) -> str:
+        return ""
 
     # -- requests of the far end
 
-    def belongs(self, request: Request) -> bool:
-        """The request is of this session's dialog."""
-        dialog = self.dialog
-        return (
-            dialog is not None and request.call_id == self.call_id and request.from_tag == dialog.remote_tag
-        )
-
-    def on_request(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
-        dialog = self.established
+    def on_request(
+        self, request: Request, dialog: Dialog, transaction: ServerTransaction, now_ns: int
+    ) -> None:
         sequence = request.cseq.number
         if sequence < dialog.remote_sequence:
             self.agent.respond(transaction, 500, now_ns, reason="CSeq is out of order")
             return
         dialog.remote_sequence = sequence
-        handler = _HANDLERS.get(request.method)
         if request.method == "BYE":
             self._on_bye(request, transaction, now_ns)
-        elif handler is None:
-            self.agent.refuse_method(transaction, request, now_ns)
-        elif self.state in (SessionState.ENDING, SessionState.ENDED):
+        elif self.state in _OVER:
             self.agent.respond(transaction, 481, now_ns)
+        elif request.method in ("INVITE", "UPDATE"):
+            self.modification.receive(request, dialog, transaction, now_ns)
+        elif request.method == "INFO":
+            self._on_info(request, transaction, now_ns)
+        elif request.method == "OPTIONS":
+            self.agent.answer_options(transaction, now_ns)
         else:
-            handler(self, request, transaction, now_ns)
+            self.agent.refuse_method(transaction, request, now_ns)
+
+    def glare(self, dialog: Dialog, *, is_offer: bool) -> int:
+        """The status owed to an offer that comes at the wrong moment; 0 when it is welcome."""
+        if not is_offer:
+            return 0
+        if self.is_early:
+            return 500
+        pending = self.modification.request
+        return 491 if self._awaited is not None or (pending is not None and pending.request.body) else 0
 
     def _on_bye(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
         self.agent.respond(transaction, 200, now_ns)
-        if self.state in (SessionState.ENDING, SessionState.ENDED):
+        if self.state in _OVER:
             return
         self._tell_end(EndCause.BYE, displayable(request.get("Reason") or ""), now_ns)
         self.close()
-
-    def _on_options(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
-        self.agent.answer_options(transaction, now_ns)
 
     def _on_info(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
         if not request.body:
@@ -191,53 +198,6 @@ class Session(ClientUser):
             return
         self.agent.respond(transaction, 200, now_ns)
         self.tell(InfoDigit(now_ns, digit, duration_ms))
-
-    def _glare(self) -> int:
-        """The status owed to an offer that comes at the wrong moment; 0 when it is welcome."""
-        if self.state is SessionState.EARLY:
-            return 500
-        if self._reinvite is not None or self._awaited is not None:
-            return 491
-        return 0
-
-    def _on_offer(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
-        """A re-INVITE, or an UPDATE: the same but for the ACK, and that an UPDATE without offer
-        gets none."""
-        status = self._glare()
-        if status:
-            fields = RETRY_LATER if status == 500 else ()
-            self.agent.respond(transaction, status, now_ns, fields=fields)
-            return
-        is_invite = request.method == "INVITE"
-        body = b""
-        try:
-            if request.body:
-                self.agreed = self._agree(request.body)
-                direction = self._own_direction(self.agreed.audio.direction)
-                body = offer.write_answer(self._renew(), self.agreed, direction)
-            elif is_invite:
-                body = self._offer_again()
-        except ValueError as error:
-            self.agent.respond(transaction, 488, now_ns, reason=str(error))
-            return
-        self.established.refresh(request, transaction.hop)
-        fields = (self.agent.contact(transaction.hop, self._contact_user()), *(SDP if body else ()))
-        data = self.agent.respond(transaction, 200, now_ns, fields=fields, body=body)
-        if is_invite:
-            self.await_ack(data, request, transaction.hop, wants_answer=not request.body, now_ns=now_ns)
-        if request.body:
-            self._hold_offered = self._hold_wanted
-            self._tell_media(now_ns)
-
-    def _offer_again(self) -> bytes:
-        """Our offer for a re-INVITE that brought none."""
-        if self.agreed is None:
-            raise OutOfOrder("nothing has been agreed yet")
-        direction = Direction.SENDONLY if self._hold_wanted else Direction.SENDRECV
-        return offer.write_renewal(self._renew(), self.agreed, direction)
-
-    def _contact_user(self) -> str:
-        return ""
 
     # -- the ACK of our 2xx
 
@@ -262,96 +222,30 @@ class Session(ClientUser):
         self._awaited = None
         first = self.state is SessionState.ANSWERED
         self.state = SessionState.CONFIRMED
-        audio = None
         if awaited.wants_answer:
             try:
-                self.agreed = self._agree(request.body)
+                self.stream.agreed = self.stream.read(request.body)
             except ValueError as error:
-                self._tell_end(EndCause.NO_ACK, f"the ACK brought no usable answer: {error}", now_ns)
-                self._bye("", now_ns)
+                self.lose(EndCause.NO_ACK, f"the ACK brought no usable answer: {error}", now_ns)
                 return
-            audio = self.audio
         if first:
-            self._known_audio = self.audio
-            self.tell(Confirmed(now_ns, audio))
-        elif audio is not None:
-            self._tell_media(now_ns)
+            audio = self.stream.tell()
+            self.tell(Confirmed(now_ns, audio if awaited.wants_answer else None))
+        elif awaited.wants_answer:
+            self.tell_media(now_ns)
         if self._bye_after_ack is not None:
             self._bye(self._bye_after_ack, now_ns)
         else:
-            self._renegotiate(now_ns)
+            self.modification.pursue(now_ns)
 
     def _no_ack(self, now_ns: int) -> None:
         self._awaited = None
         self._tell_end(EndCause.NO_ACK, "no ACK within 64*T1", now_ns)
         self._bye(self._bye_after_ack or "", now_ns)
 
-    # -- hold
-
     def hold(self, on: bool, now_ns: int) -> None:
-        self._hold_wanted = on
-        self._renegotiate(now_ns)
-
-    def _renegotiate(self, now_ns: int) -> None:
-        """Offer what is wanted, unless that has been agreed, or something else is under way: then
-        this is called again when it is over."""
-        busy = self._reinvite is not None or self._retry is not None or self._awaited is not None
-        if self._hold_wanted == self._hold_offered or busy or self.state is not SessionState.CONFIRMED:
-            return
-        self._send_reinvite((), now_ns)
-
-    def _send_reinvite(self, credentials: tuple[tuple[str, str], ...], now_ns: int) -> None:
-        dialog = self.established
-        body = self._offer_again()
-        self._hold_offered = self._hold_wanted
-        fields = (*self.agent.invite_fields(dialog.next_hop(), self._contact_user()), *SDP)
-        self._reinvite = self.agent.send_in_dialog(
-            dialog, "INVITE", self, now_ns, fields=(*fields, *credentials), body=body
-        )
-
-    def _on_reinvite_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
-        status = response.status
-        if status < 200:
-            return
-        dialog = self.established
-        self._reinvite = None
-        if status < 300:
-            dialog.refresh(response, dialog.hop)
-            self.agent.acknowledge(transaction, dialog)
-            self._take_answer(response, now_ns)
-        elif status == 491:
-            self._hold_offered = not self._hold_offered
-            self._retry = self.agent.layer.timers.start(now_ns + self._glare_wait(), self._try_again)
-            return
-        elif status in (401, 407):
-            again = self.authorize(transaction, response)
-            if again is not None:
-                self._send_reinvite((again,), now_ns)
-                return
-        elif status in (408, 481):
-            self._tell_end(EndCause.TIMEOUT, f"re-INVITE was answered {status}", now_ns)
-            self._bye("", now_ns)
-            return
-        if status < 300:
-            self._renegotiate(now_ns)
-
-    def _take_answer(self, response: Response, now_ns: int) -> None:
-        try:
-            agreed = self._agree(response.body)
-        except ValueError:
-            return  # the offer was taken without a word: everything stays as it was
-        self.agreed = agreed
-        self._tell_media(now_ns)
-
-    def _glare_wait(self) -> int:
-        """2.1 to 4 s for the owner of the Call-ID, up to 2 s for the other (§14.1)."""
-        chance = int(self.agent.token(2), 16) / 0xFFFF
-        ms = 2100 + 1900 * chance if self.owns_call_id else 2000 * chance
-        return int(ms) // 10 * 10 * MS
-
-    def _try_again(self, now_ns: int) -> None:
-        self._retry = None
-        self._renegotiate(now_ns)
+        self.stream.hold_wanted = on
+        self.modification.pursue(now_ns)
 
     # -- the end
 
@@ -362,6 +256,15 @@ class Session(ClientUser):
             self._bye(reason, now_ns)
         elif self.state is SessionState.ANSWERED:
             self._bye_after_ack = reason  # a BYE must not overtake the 2xx (§15)
+
+    def lose(self, cause: EndCause, detail: str, now_ns: int, reason: str = "") -> None:
+        """The call cannot go on: tell, and say goodbye to whoever may still be there."""
+        self._tell_end(cause, detail, now_ns)
+        self._bye(reason, now_ns)
+
+    def _expired(self, now_ns: int) -> None:
+        if self.state not in _OVER:
+            self.lose(EndCause.TIMEOUT, "session timer expired", now_ns, EXPIRED)
 
     def _bye(self, reason: str, now_ns: int, credentials: tuple[tuple[str, str], ...] = ()) -> None:
         self._stop_timers()
@@ -375,7 +278,7 @@ class Session(ClientUser):
         if response.status in (401, 407):
             again = self.authorize(transaction, response)
             if again is not None:
-                self._bye("", now_ns, (again,))
+                self._bye(transaction.request.get("Reason") or "", now_ns, (again,))
                 return
         self.close()
 
@@ -391,36 +294,29 @@ class Session(ClientUser):
         self.agent.forget(self)
 
     def _stop_timers(self) -> None:
+        self.modification.stop()
+        self.timer.stop()
         if self._awaited is not None:
             self._awaited.stop()
             self._awaited = None
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
 
     # -- what came of our requests (ClientUser)
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
-        if transaction is self._reinvite:
-            self._on_reinvite_response(transaction, response, now_ns)
+        if transaction is self.modification.request:
+            self.modification.on_response(transaction, response, now_ns)
         elif transaction.request.method == "BYE":
             self._on_bye_response(transaction, response, now_ns)
         elif isinstance(transaction, InviteClientTransaction) and transaction.accepted_ack is not None:
             self.agent.layer.out.append(transaction.accepted_ack)
 
     def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
-        if transaction is self._reinvite:
-            self._reinvite = None
-            cause = EndCause.TIMEOUT if status == 408 else EndCause.TRANSPORT
-            self._tell_end(cause, "no answer to a re-INVITE", now_ns)
-            self._bye("", now_ns)
+        if transaction is self.modification.request:
+            self.modification.on_failure(transaction, status, now_ns)
         elif transaction.request.method == "BYE":
             self.close()
 
 
-_HANDLERS = {
-    "INVITE": Session._on_offer,
-    "UPDATE": Session._on_offer,
-    "INFO": Session._on_info,
-    "OPTIONS": Session._on_options,
-}
+@functools.lru_cache(maxsize=256)
+def _methods(allow: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in allow.split(","))

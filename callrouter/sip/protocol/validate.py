@@ -12,6 +12,7 @@ from callrouter.sip.protocol.grammar import number, split
 from callrouter.sip.protocol.headers.address import Address, parse_list
 from callrouter.sip.protocol.message import VERSION, Request, Response
 from callrouter.sip.protocol.methods import ACCEPTED, KNOWN, SUPPORTED_OPTIONS
+from callrouter.sip.protocol.session_timer import is_too_small
 from callrouter.sip.protocol.uri import Uri
 
 Fields = tuple[tuple[str, str], ...]
@@ -109,6 +110,13 @@ def check_invite_body(request: Request) -> Refusal | None:
         if not any(t in _ACCEPTABLE for t in types):
             return Refusal(406, "", (("Accept", ACCEPTED),))
     return None
+
+
+def check_interval(request: Request, least_seconds: int) -> Refusal | None:
+    """The session interval asked for is one we would keep to (RFC 4028 §9)."""
+    if not is_too_small(request, least_seconds):
+        return None
+    return Refusal(422, "", (("Min-SE", str(least_seconds)),))
 
 
 def is_usable(response: Response) -> bool:

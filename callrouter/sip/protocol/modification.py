@@ -1,0 +1,192 @@
+"""Changes to a call that is up: re-INVITE and UPDATE, both ways (RFC 3261 §14, RFC 3311).
+
+Hold, resume, moved media, late offers, session refreshes; and glare, when both ends want something
+at the same time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from callrouter.ports import EndCause
+from callrouter.sip.protocol.dialog import Dialog
+from callrouter.sip.protocol.message import Request, Response
+from callrouter.sip.protocol.session_timer import is_too_small
+from callrouter.sip.protocol.timers import MS, Timer
+from callrouter.sip.protocol.transactions.client import ClientTransaction
+from callrouter.sip.protocol.transactions.server import ServerTransaction
+
+if TYPE_CHECKING:
+    from callrouter.sip.protocol.session import Session
+
+SDP = (("Content-Type", "application/sdp"),)
+RETRY_LATER = (("Retry-After", "1"),)
+_REFRESH_AGAIN = 10_000 * MS
+"""After a refresh that was refused for reasons of the moment."""
+
+
+class Modification:
+    """Of one session.  At most one request of ours is under way."""
+
+    __slots__ = ("_retry", "_session", "_wants_refresh", "request")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.request: ClientTransaction | None = None
+        """Ours, waiting for its answer."""
+        self._retry: Timer | None = None
+        self._wants_refresh = False
+
+    def stop(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    # -- theirs
+
+    def receive(self, request: Request, dialog: Dialog, transaction: ServerTransaction, now_ns: int) -> None:
+        """A re-INVITE, or an UPDATE: the same but for the ACK, and that an UPDATE without offer
+        gets none."""
+        session, agent = self._session, self._session.agent
+        is_invite = request.method == "INVITE"
+        status = session.glare(dialog, is_offer=is_invite or bool(request.body))
+        if status:
+            agent.respond(transaction, status, now_ns, fields=RETRY_LATER if status == 500 else ())
+            return
+        if is_too_small(request, agent.settings.min_session_seconds):
+            least = (("Min-SE", str(agent.settings.min_session_seconds)),)
+            agent.respond(transaction, 422, now_ns, fields=least)
+            return
+        try:
+            body = self._answer_to(request, dialog)
+        except ValueError as error:
+            agent.respond(transaction, 488, now_ns, reason=str(error))
+            return
+        dialog.refresh(request, transaction.hop)
+        timing = () if session.is_early else session.timer.accept(request, now_ns)
+        fields = (*session.own_fields(transaction.hop), *timing, *(SDP if body else ()))
+        data = agent.respond(transaction, 200, now_ns, fields=fields, body=body)
+        if is_invite:
+            session.await_ack(data, request, transaction.hop, wants_answer=not request.body, now_ns=now_ns)
+        if request.body:
+            session.tell_media(now_ns)
+
+    def _answer_to(self, request: Request, dialog: Dialog) -> bytes:
+        stream = self._session.stream_of(dialog)
+        if request.body:
+            stream.agreed = stream.read(request.body)
+            return stream.next_answer()
+        return stream.next_offer() if request.method == "INVITE" else b""
+
+    # -- ours
+
+    def pursue(self, now_ns: int) -> None:
+        """Offer what is wanted, unless that has been agreed, or something else is under way: then
+        this is called again when it is over."""
+        session = self._session
+        if session.is_settling or self.request is not None or self._retry is not None:
+            return
+        if session.stream.hold_wanted != session.stream.hold_offered:
+            self._send_invite((), now_ns)
+        elif self._wants_refresh:
+            self._send_refresh((), now_ns)
+
+    def refresh(self, now_ns: int) -> None:
+        """Show that we are still there, and learn whether they are."""
+        self._wants_refresh = True
+        self.pursue(now_ns)
+
+    def _send_refresh(self, credentials: tuple[tuple[str, str], ...], now_ns: int) -> None:
+        if "UPDATE" not in self._session.allowed:
+            self._send_invite(credentials, now_ns)
+            return
+        self._send("UPDATE", credentials, b"", now_ns)
+
+    def _send_invite(self, credentials: tuple[tuple[str, str], ...], now_ns: int) -> None:
+        self._send("INVITE", credentials, self._session.stream.next_offer(), now_ns)
+
+    def _send(self, method: str, credentials: tuple[tuple[str, str], ...], body: bytes, now_ns: int) -> None:
+        session = self._session
+        dialog = session.established
+        own = session.own_fields(dialog.next_hop())
+        fields = (*own, *session.timer.request_fields(), *(SDP if body else ()), *credentials)
+        self.request = session.agent.send_in_dialog(dialog, method, session, now_ns, fields=fields, body=body)
+
+    # -- what came of it
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        if response.status < 200:
+            return
+        self.request = None
+        if response.status < 300:
+            self._succeeded(transaction, response, now_ns)
+        else:
+            self._refused(transaction, response, now_ns)
+
+    def _succeeded(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        session = self._session
+        dialog = session.established
+        dialog.refresh(response, dialog.hop)
+        self._wants_refresh = False
+        if transaction.request.method == "INVITE":
+            session.agent.acknowledge(transaction, dialog)
+            self._take_answer(response, now_ns)
+        session.timer.conclude(response, now_ns)
+        self.pursue(now_ns)
+
+    def _take_answer(self, response: Response, now_ns: int) -> None:
+        stream = self._session.stream
+        try:
+            stream.agreed = stream.read(response.body)
+        except ValueError:
+            return  # the offer was taken without a word: everything stays as it was
+        self._session.tell_media(now_ns)
+
+    def _refused(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        session, status = self._session, response.status
+        if status in (408, 481):
+            session.lose(EndCause.TIMEOUT, f"{transaction.request.method} was answered {status}", now_ns)
+        elif status == 491:
+            self._wait(transaction, now_ns)
+        elif status in (401, 407):
+            again = session.authorize(transaction, response)
+            if again is not None:
+                self._send(transaction.request.method, (again,), self._body_again(transaction), now_ns)
+            else:
+                self._give_up(now_ns)
+        elif status == 422 and session.timer.yield_to(response):
+            self._send(transaction.request.method, (), self._body_again(transaction), now_ns)
+        elif status in (405, 501) and transaction.request.method == "UPDATE":
+            session.allowed -= {"UPDATE"}
+            self.pursue(now_ns)
+        else:
+            self._give_up(now_ns)
+
+    def _body_again(self, transaction: ClientTransaction) -> bytes:
+        return self._session.stream.next_offer() if transaction.request.body else b""
+
+    def _wait(self, transaction: ClientTransaction, now_ns: int) -> None:
+        """2.1 to 4 s for the owner of the Call-ID, up to 2 s for the other, in steps of 10 ms
+        (RFC 3261 §14.1)."""
+        session = self._session
+        if transaction.request.body:
+            session.stream.hold_offered = not session.stream.hold_offered
+        chance = int(session.agent.token(2), 16) / 0xFFFF
+        ms = 2100 + 1900 * chance if session.owns_call_id else 2000 * chance
+        wait = int(ms) // 10 * 10 * MS
+        self._retry = session.agent.timers.start(now_ns + wait, self._try_again)
+
+    def _try_again(self, now_ns: int) -> None:
+        self._retry = None
+        self.pursue(now_ns)
+
+    def _give_up(self, now_ns: int) -> None:
+        """What was refused is not asked for again; a refresh is, as long as there is time."""
+        if self._wants_refresh:
+            self._wants_refresh = False
+            self._session.timer.retry(now_ns, _REFRESH_AGAIN)
+
+    def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
+        self.request = None
+        cause = EndCause.TIMEOUT if status == 408 else EndCause.TRANSPORT
+        self._session.lose(cause, f"no answer to {transaction.request.method}", now_ns)

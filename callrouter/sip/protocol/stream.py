@@ -1,0 +1,107 @@
+"""The one audio stream of a call: what we said, what they said, and what follows (RFC 3264)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from callrouter.ports import Direction, MediaAddress, NegotiatedAudio
+from callrouter.sip.protocol import offer, sdp
+from callrouter.sip.protocol.offer import Agreement, Description
+
+_RECEIVING = (Direction.SENDRECV, Direction.SENDONLY)
+
+
+class OutOfOrder(RuntimeError):
+    """A step of this program's own that its state does not allow: a mistake in here, not of a peer."""
+
+
+class Stream:
+    __slots__ = ("_codecs", "_known", "_ours", "_token", "agreed", "hold_offered", "hold_wanted")
+
+    def __init__(self, codecs: tuple[str, ...], token: Callable[[int], str]) -> None:
+        self._codecs = codecs
+        self._token = token
+        self.agreed: Agreement | None = None
+        self.hold_wanted = False
+        self.hold_offered = False
+        self._ours: Description | None = None
+        self._known: NegotiatedAudio | None = None
+        """As the owner was told last."""
+
+    # -- what holds
+
+    @property
+    def audio(self) -> NegotiatedAudio | None:
+        """What was agreed, as far as our own hold lets it go."""
+        if self.agreed is None:
+            return None
+        audio = self.agreed.audio
+        direction = self._own_direction(audio.direction)
+        return audio if direction is audio.direction else replace(audio, direction=direction)
+
+    def tell(self) -> NegotiatedAudio | None:
+        """The audio, which the owner is being told now."""
+        self._known = self.audio
+        return self._known
+
+    def news(self) -> NegotiatedAudio | None:
+        """The audio, if the owner does not know it yet."""
+        audio = self.audio
+        if audio is None or audio == self._known:
+            return None
+        self._known = audio
+        return audio
+
+    def _own_direction(self, direction: Direction) -> Direction:
+        if not self.hold_wanted:
+            return direction
+        return Direction.SENDONLY if direction in _RECEIVING else Direction.INACTIVE
+
+    # -- what they say
+
+    def read(self, body: bytes) -> Agreement:
+        """What a description of theirs leads to.  Raises `ValueError` (`NothingFits` among them)."""
+        return offer.agree(sdp.parse(body), self._codecs)
+
+    # -- what we say
+
+    def describe(self, local: MediaAddress) -> Description:
+        """Our description: the same again for the same address, for an answer given twice is one
+        answer (RFC 3261 §13.2.1)."""
+        if self._ours is None:
+            session_id = int(self._token(4), 16) & 0x7FFFFFFF
+            self._ours = Description(session_id, 1, local)
+        elif self._ours.local != local:
+            self._ours = self._ours.next_version(local)
+        return self._ours
+
+    def first_offer(self, local: MediaAddress) -> bytes:
+        return offer.write_offer(self.describe(local), Direction.SENDRECV, self._codecs)
+
+    def first_answer(self, local: MediaAddress) -> bytes:
+        """To the offer of their INVITE; b"" when it had none."""
+        return b"" if self.agreed is None else offer.write_answer(self.describe(local), self.agreed)
+
+    def next_offer(self) -> bytes:
+        """Our offer within the call, held or not as is wanted now."""
+        direction = Direction.SENDONLY if self.hold_wanted else Direction.SENDRECV
+        self.hold_offered = self.hold_wanted
+        return offer.write_renewal(self._renewed(), self._settled(), direction)
+
+    def next_answer(self) -> bytes:
+        """Our answer within the call, to what `agreed` was read from."""
+        agreed = self._settled()
+        self.hold_offered = self.hold_wanted
+        return offer.write_answer(self._renewed(), agreed, self._own_direction(agreed.audio.direction))
+
+    def _settled(self) -> Agreement:
+        if self.agreed is None:
+            raise OutOfOrder("nothing has been agreed yet")
+        return self.agreed
+
+    def _renewed(self) -> Description:
+        if self._ours is None:
+            raise OutOfOrder("nothing has been described yet")
+        self._ours = self._ours.next_version(self._ours.local)
+        return self._ours
