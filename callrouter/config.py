@@ -106,19 +106,24 @@ def _check_references(config: Config, source: Source) -> None:
 
 def _anchored(config: Config, folder: Path) -> Config:
     """`config` with each relative path of the rooms' settings taken from `folder`."""
-    changed: dict[str, BaseModel] = {}
+    changed: dict[str, Any] = {}
     for name in Config.model_fields:
         room = getattr(config, name)
-        if name in State.model_fields or not isinstance(room, BaseModel):
-            continue
-        paths: dict[str, Any] = {
-            key: folder / value
-            for key in type(room).model_fields
-            if isinstance(value := getattr(room, key), Path) and not value.is_absolute()
-        }
-        if paths:
-            changed[name] = room.model_copy(update=paths)
+        if name not in State.model_fields and isinstance(room, BaseModel):
+            changed[name] = _from(folder, room)
     return config.model_copy(update=changed)
+
+
+def _from(folder: Path, value: Any) -> Any:
+    """A setting, or whatever settings it consists of, with its relative paths taken from `folder`."""
+    if isinstance(value, Path):
+        return folder / value  # which leaves an absolute one as it is
+    if isinstance(value, tuple):
+        return tuple(_from(folder, one) for one in value)
+    if isinstance(value, BaseModel):
+        fields = {key: _from(folder, getattr(value, key)) for key in type(value).model_fields}
+        return value.model_copy(update=fields)
+    return value
 
 
 _INTRODUCTION = """\

@@ -10,17 +10,19 @@ import structlog
 
 from callrouter.errors import StartupError
 from callrouter.ports import Clock, Metrics, SignalEvent
+from callrouter.sip.certificates import Certificates
+from callrouter.sip.connections import Connections
 from callrouter.sip.protocol.agent import Agent, NewCall, family_of
-from callrouter.sip.protocol.hop import Hop, Listener, Packet
+from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Listener, Packet
 from callrouter.sip.protocol.message import Message, Request, Response, Unframeable, parse
 from callrouter.sip.protocol.methods import KNOWN
 from callrouter.sip.protocol.session import Session
 from callrouter.sip.resolver import Resolver, Unresolvable
 from callrouter.sip.settings import Listen, Settings
-from callrouter.sip.transport_tcp import TcpConnection
 from callrouter.sip.transport_udp import UdpTransport
 
 log = structlog.get_logger(__name__)
+_STREAMS = frozenset({"tcp", "tls", "ws", "wss"})
 Deliver = Callable[[Session, SignalEvent | NewCall], None]
 
 
@@ -36,14 +38,10 @@ class Endpoint:
         self._metrics = metrics
         self._deliver = deliver
         self.resolver = Resolver(clock)
-        self.head_timeout_seconds = settings.head_timeout_seconds
+        self._certificates = Certificates(settings.tls)
+        self._connections = Connections(settings.limits, self._certificates, clock, metrics, self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._udp: dict[int, UdpTransport] = {}
-        self._servers: list[asyncio.Server] = []
-        self._connections: dict[int, TcpConnection] = {}
-        self._by_address: dict[tuple[str, int], TcpConnection] = {}
-        self._connecting: dict[tuple[str, int], list[Packet]] = {}
-        self._last_connection = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
@@ -52,8 +50,9 @@ class Endpoint:
     # -- opening and closing
 
     async def open(self) -> None:
-        """Bind everything.  Raises `StartupError` naming the address that cannot be had."""
+        """Bind everything.  Raises `StartupError` naming the address or file that cannot be had."""
         self._loop = asyncio.get_running_loop()
+        self._certificates.load()
         for index, listen in enumerate(self._settings.listen):
             try:
                 port = await self._bind(index, listen, self._loop)
@@ -75,34 +74,29 @@ class Endpoint:
             )
 
     async def _bind(self, index: int, listen: Listen, loop: asyncio.AbstractEventLoop) -> int:
-        address = (listen.host, listen.port)
-        if listen.transport == "udp":
-            transport, protocol = await loop.create_datagram_endpoint(
-                lambda: UdpTransport(index, self.datagram), local_addr=address
-            )
-            self._udp[index] = protocol
-            return int(transport.get_extra_info("sockname")[1])
-        server = await loop.create_server(lambda: TcpConnection(self, index, is_ours=False), *address)
-        self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
+        if listen.transport != "udp":
+            return self._connections.listen(index, listen)
+        transport, protocol = await loop.create_datagram_endpoint(
+            lambda: UdpTransport(index, self.datagram), local_addr=(listen.host, listen.port)
+        )
+        self._udp[index] = protocol
+        return int(transport.get_extra_info("sockname")[1])
 
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for server in self._servers:
-            server.close()
-        for connection in list(self._connections.values()):
-            connection.close()
+        await self._connections.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for socket in self._udp.values():
             socket.close()
-        for server in self._servers:
-            await server.wait_closed()
         self._udp.clear()
-        self._servers.clear()
+
+    def reload(self) -> None:
+        """Read the certificates again; open connections keep what they have."""
+        self._certificates.reload()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in the background; `close` cancels what is left of it."""
@@ -195,28 +189,28 @@ class Endpoint:
 
     def _send(self, packet: Packet) -> None:
         hop = packet.hop
-        address = self.resolver.remembered(hop.host)
+        is_settled = self._connections.has(hop) or hop.transport in WEB_SOCKETS
+        address = hop.host if is_settled else self.resolver.remembered(hop.host)
         if address is None:
             self.spawn(self._resolve_and_send(packet))
             return
         try:
             if hop.transport == "udp":
                 self._udp_for(hop, address).send(packet.data, address, hop.port)
-            elif hop.transport == "tcp":
-                self._send_tcp(packet, address)
+                self.sent(packet)
+            elif hop.transport in _STREAMS:
+                self._connections.send(packet, address)
             else:
-                raise OSError(f"nothing listens on {hop.transport}")
+                raise OSError(f"nothing is known of the transport {hop.transport}")
         except (OSError, ValueError, OverflowError) as error:
-            self._undeliverable(packet, str(error))
-            return
-        self._count_out(packet.data, hop.transport)
+            self.undeliverable(packet, str(error))
 
     async def _resolve_and_send(self, packet: Packet) -> None:
         families = frozenset(listener.family for listener in self._agent.listeners)
         try:
             await self.resolver.resolve(packet.hop.host, families)
         except Unresolvable as error:
-            self._undeliverable(packet, str(error))
+            self.undeliverable(packet, str(error))
         else:
             self._send(packet)
         self.pump()
@@ -233,60 +227,23 @@ class Endpoint:
                 return socket
         raise OSError(f"no UDP listener of IPv{family}")
 
-    def _send_tcp(self, packet: Packet, address: str) -> None:
-        hop = packet.hop
-        key = (address, hop.port)
-        connection = self._connections.get(hop.connection) or self._by_address.get(key)
-        if connection is not None and connection.is_open:
-            connection.send(packet.data)
-        elif key in self._connecting:
-            self._connecting[key].append(packet)
-        else:
-            self._connecting[key] = [packet]
-            self.spawn(self._connect(key, hop.listener))
-
-    async def _connect(self, key: tuple[str, int], listener: int) -> None:
-        loop = asyncio.get_running_loop()
-        connection = TcpConnection(self, listener, is_ours=True)
-        error = ""
-        try:
-            async with asyncio.timeout(self.head_timeout_seconds):
-                await loop.create_connection(lambda: connection, *key)
-        except (OSError, TimeoutError) as failure:
-            error = str(failure) or "time-out"
-        for packet in self._connecting.pop(key, []):
-            try:
-                if error:
-                    raise OSError(error)
-                connection.send(packet.data)
-                self._count_out(packet.data, "tcp")
-            except OSError as failure:
-                self._undeliverable(packet, str(failure))
-        self.pump()
-
-    def _undeliverable(self, packet: Packet, error: str) -> None:
+    def undeliverable(self, packet: Packet, error: str) -> None:
         self._metrics.count("sip_errors", kind="send")
         log.warning("sip_send_failed", host=packet.hop.host, port=packet.hop.port, error=error)
         self._agent.undeliverable(packet, self._clock.monotonic_ns())
 
-    # -- connections (ConnectionOwner)
+    def sent(self, packet: Packet) -> None:
+        """The packet has been handed to its socket."""
+        self._count_out(packet.data, packet.hop.transport)
 
-    def opened(self, connection: TcpConnection, host: str, port: int, *, is_ours: bool) -> int:
-        if len(self._connections) >= self._settings.max_connections:
-            self._metrics.count("sip_errors", kind="too_many_connections")
-            return 0
-        self._last_connection += 1
-        self._connections[self._last_connection] = connection
-        self._by_address[host, port] = connection
-        return self._last_connection
+    # -- connections (Shell)
 
-    def closed(self, connection: TcpConnection) -> None:
-        hop = connection.hop
-        self._connections.pop(hop.connection, None)
+    def lost(self, hop: Hop) -> None:
         self._agent.connection_lost(hop, self._clock.monotonic_ns())
-        if self._by_address.get((hop.host, hop.port)) is connection:
-            del self._by_address[hop.host, hop.port]
         self.pump()
+
+    def depends_on(self, hop: Hop) -> bool:
+        return self._agent.depends_on(hop)
 
     # -- figures
 

@@ -8,6 +8,7 @@ from urllib.parse import quote as percent_encode
 from callrouter.errors import Unroutable
 from callrouter.sip.protocol.auth import Credentials
 from callrouter.sip.protocol.grammar import write_host
+from callrouter.sip.protocol.hop import default_port
 from callrouter.sip.protocol.uri import Uri
 from callrouter.sip.settings import Settings, Trunk
 
@@ -52,7 +53,8 @@ class Trunks:
             raise Unroutable(
                 f"{target!r} needs {transport.upper()}, and nothing listens there: add it to `sip.listen`"
             )
-        return Destination(str(uri), transport, uri.get("maddr") or uri.host, uri.port or 5060)
+        port = uri.port or default_port(transport)
+        return Destination(str(uri), transport, uri.get("maddr") or uri.host, port)
 
     def _trunk(self, target: str, name: str) -> Trunk:
         trunk = self._trunks.get(name or self._default)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from callrouter.sip.protocol.grammar import split
 from callrouter.sip.protocol.headers.address import Address
-from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.hop import Hop, default_port
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.uri import Uri
 
@@ -78,8 +78,12 @@ class Dialog:
             return self.hop
         if not self.routes and _is_behind_nat(uri.host, self.hop.host):
             return self.hop
-        transport = uri.transport if uri.has("transport") else self.hop.transport
-        return Hop(transport, uri.get("maddr") or uri.host, uri.port or 5060, self.hop.listener)
+        is_named = uri.has("transport") or uri.scheme == "sips"
+        transport = uri.transport if is_named else self.hop.transport
+        host = uri.get("maddr") or uri.host
+        # An address without a name has to prove the name that the dialog began with.
+        name = self.hop.name if _is_address(host) else host
+        return Hop(transport, host, uri.port or default_port(transport), self.hop.listener, 0, name)
 
     def start_and_routes(self) -> tuple[str, tuple[str, ...]]:
         """Request-URI and Route values; a first route without `lr` takes the Request-URI's place
@@ -111,6 +115,7 @@ class Dialog:
                 "transport": self.hop.transport,
                 "host": self.hop.host,
                 "port": self.hop.port,
+                "name": self.hop.name,
             }
         )
 
@@ -128,11 +133,24 @@ class Dialog:
                 remote_tag=Address.parse(remote).tag,
                 target=str(state["target"]),
                 routes=tuple(str(r) for r in state["routes"]),
-                hop=Hop(str(state["transport"]), str(state["host"]), int(state["port"])),
+                hop=Hop(
+                    str(state["transport"]),
+                    str(state["host"]),
+                    int(state["port"]),
+                    name=str(state.get("name", "")),
+                ),
                 local_sequence=int(state["sequence"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a dialog state: {error}") from error
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_behind_nat(named: str, seen: str) -> bool:

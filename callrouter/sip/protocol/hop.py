@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+_SECURE = frozenset({"tls", "wss"})
+WEB_SOCKETS = frozenset({"ws", "wss"})
+"""Transports that only the other end can open (RFC 7118)."""
+
+
+def default_port(transport: str) -> int:
+    """Where a transport is found when nobody names a port (RFC 3261 §19.1.2)."""
+    return 5061 if transport in _SECURE else 5060
+
 
 class Hop(NamedTuple):
     """The other end of one step of the way, and our end of it.  A named tuple, because one is made
@@ -18,6 +27,8 @@ class Hop(NamedTuple):
     """Which of our addresses it used, or should use."""
     connection: int = 0
     """Connection it came by, to be preferred as long as it is open; 0 = none, or a datagram."""
+    name: str = ""
+    """Whose certificate a TLS connection has to show; "" = that of `host`."""
 
     @property
     def is_reliable(self) -> bool:

@@ -1,0 +1,304 @@
+"""The connections of all stream transports: who may have one, which one a message takes.
+
+A message goes by the connection its hop names as long as that is open, else by one to the same
+place, else by a new one.  A request never takes a TLS connection whose other end has not proved the
+name that was called (RFC 5922); one that somebody else opened is only taken for more than its own
+dialogs when its certificate says whose it is and its owner asked for that (`alias`, RFC 5923).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from callrouter.ports import Clock, Metrics
+from callrouter.sip.acceptor import Acceptor
+from callrouter.sip.certificates import Certificates
+from callrouter.sip.connection import Connection
+from callrouter.sip.limits import Limits
+from callrouter.sip.protocol.headers.via import Via
+from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Packet, default_port
+from callrouter.sip.protocol.message import Request, Response, Unframeable
+from callrouter.sip.settings import Listen
+from callrouter.sip.transport_stream import Stream
+from callrouter.sip.transport_websocket import WebSocket
+
+log = structlog.get_logger(__name__)
+
+_SHUTDOWN_SECONDS = 1.0
+"""For the last octets of connections that are being closed."""
+_SECURE = frozenset({"tls", "wss"})
+
+
+class Shell(Protocol):
+    """Whom connections serve."""
+
+    def received(self, message: Request | Response, hop: Hop) -> None: ...
+    def malformed(self, error: Unframeable, hop: Hop) -> None: ...
+    def sent(self, packet: Packet) -> None: ...
+    def undeliverable(self, packet: Packet, error: str) -> None: ...
+    def lost(self, hop: Hop) -> None: ...
+    def depends_on(self, hop: Hop) -> bool:
+        """A call would lose its far end without this connection."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None: ...
+    def pump(self) -> None: ...
+
+
+class _Way(NamedTuple):
+    """Where a connection leads."""
+
+    transport: str
+    address: str
+    port: int
+    name: str
+    """That the other end has proved; "" without TLS."""
+
+
+class Connections:
+    def __init__(
+        self, limits: Limits, certificates: Certificates, clock: Clock, metrics: Metrics, shell: Shell
+    ) -> None:
+        self.limits = limits
+        self._certificates = certificates
+        self._clock = clock
+        self._metrics = metrics
+        self._shell = shell
+        self._acceptors: list[Acceptor] = []
+        self._open: dict[int, Connection] = {}
+        self._by_way: dict[_Way, Connection] = {}
+        self._connecting: dict[_Way, list[Packet]] = {}
+        self._seats: Counter[str] = Counter()
+        self._numbers = 0
+        self._by_transport: Counter[str] = Counter()
+        self._all_closed = asyncio.Event()
+
+    def listen(self, index: int, listen: Listen) -> int:
+        """Accept connections; the port bound.  Raises `OSError`."""
+
+        def take(accepted: socket.socket, peer: tuple[Any, ...]) -> None:
+            self._take(accepted, str(peer[0]), index, listen)
+
+        acceptor = Acceptor(listen.host, listen.port, take)
+        self._acceptors.append(acceptor)
+        return acceptor.port
+
+    async def close(self) -> None:
+        """Say good-bye on every connection, and wait a moment for that to arrive."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        for connection in list(self._open.values()):
+            connection.close()
+        try:
+            async with asyncio.timeout(_SHUTDOWN_SECONDS):
+                while self._open:
+                    self._all_closed.clear()
+                    await self._all_closed.wait()
+        except TimeoutError:
+            for connection in list(self._open.values()):
+                connection.abort()
+
+    # -- connections that come in
+
+    def _take(self, accepted: socket.socket, host: str, index: int, listen: Listen) -> None:
+        reason = self._full(host)
+        if reason:
+            self._refuse(reason, listen.transport, host)
+            accepted.close()
+            return
+        hop = Hop(listen.transport, host, 0, index)
+        connection: Connection = (
+            WebSocket(self, hop, listen.origins)
+            if listen.transport in WEB_SOCKETS
+            else Stream(self, hop, is_ours=False)
+        )
+        connection.seat = host
+        self._seats[host] += 1
+        self._shell.spawn(self._serve(connection, accepted, listen))
+
+    def _full(self, host: str) -> str:
+        """Why an address gets no further connection; "" when it does."""
+        if self._seats.total() + sum(c.is_ours for c in self._open.values()) >= self.limits.total:
+            return "too_many"
+        return "too_many_from_address" if self._seats[host] >= self.limits.per_address else ""
+
+    async def _serve(self, connection: Connection, accepted: socket.socket, listen: Listen) -> None:
+        loop = asyncio.get_running_loop()
+        is_secure = listen.transport in _SECURE
+        seconds = self.limits.head_seconds
+        try:
+            if is_secure:
+                self._certificates.renew(self._clock.monotonic_ns())
+                await loop.connect_accepted_socket(
+                    lambda: connection,
+                    accepted,
+                    ssl=self._certificates.server(listen.client_certificates),
+                    ssl_handshake_timeout=seconds,
+                    ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
+                )
+            else:
+                await loop.connect_accepted_socket(lambda: connection, accepted)
+        except (OSError, TimeoutError) as error:
+            if not connection.was_made:
+                self._refuse("handshake", listen.transport, connection.hop.host, str(error))
+        finally:
+            if not connection.was_made:
+                self._leave(connection)
+
+    def _leave(self, connection: Connection) -> None:
+        if connection.seat:
+            self._seats[connection.seat] -= 1
+            if not self._seats[connection.seat]:
+                del self._seats[connection.seat]
+            connection.seat = ""
+
+    def _refuse(self, reason: str, transport: str, host: str, detail: str = "") -> None:
+        self._metrics.count("sip_connections_refused", transport=transport, reason=reason)
+        log.debug("sip_connection_refused", reason=reason, transport=transport, source=host, detail=detail)
+
+    # -- what connections tell (ConnectionOwner)
+
+    def opened(self, connection: Connection) -> int:
+        self._numbers += 1
+        self._open[self._numbers] = connection
+        hop = connection.hop
+        if connection.is_ours or hop.transport == "tcp":
+            self._by_way[_Way(hop.transport, hop.host, hop.port, hop.name)] = connection
+        self._tally(hop.transport, 1)
+        return self._numbers
+
+    def _tally(self, transport: str, change: int) -> None:
+        self._by_transport[transport] += change
+        self._metrics.gauge("sip_connections", self._by_transport[transport], transport=transport)
+
+    def received(self, message: Request | Response, connection: Connection) -> None:
+        if connection.identities and not connection.is_ours and isinstance(message, Request):
+            self._note_alias(message, connection)
+        self._shell.received(message, connection.hop)
+
+    def _note_alias(self, request: Request, connection: Connection) -> None:
+        """`alias` asks for requests to the sender's own port to come back this way; only the names
+        in its certificate get that (RFC 5923 §7)."""
+        try:
+            via = request.via
+        except ValueError:
+            return
+        if via.get("alias") is None:
+            return
+        hop = connection.hop
+        for name in connection.identities:
+            way = _Way(hop.transport, hop.host, via.port or default_port(hop.transport), name)
+            known = self._by_way.get(way)
+            if known is None or not known.is_open:
+                self._by_way[way] = connection
+
+    def malformed(self, error: Unframeable, connection: Connection) -> None:
+        self._shell.malformed(error, connection.hop)
+
+    def dropped(self, connection: Connection, reason: str) -> None:
+        self._refuse(reason, connection.hop.transport, connection.hop.host)
+
+    def in_use(self, connection: Connection) -> bool:
+        return self._shell.depends_on(connection.hop)
+
+    def closed(self, connection: Connection) -> None:
+        self._leave(connection)
+        hop = connection.hop
+        if self._open.pop(hop.connection, None) is None:
+            return
+        for way in [way for way, known in self._by_way.items() if known is connection]:
+            del self._by_way[way]
+        self._tally(hop.transport, -1)
+        self._all_closed.set()
+        self._shell.lost(hop)
+
+    # -- sending
+
+    def has(self, hop: Hop) -> bool:
+        """The connection that the hop names is open."""
+        connection = self._open.get(hop.connection)
+        return connection is not None and connection.is_open
+
+    def send(self, packet: Packet, address: str) -> None:
+        """`address`: the IP literal of the packet's host.  Raises `OSError` when it cannot even be
+        tried; what fails later is told to the shell."""
+        hop = packet.hop
+        connection = self._open.get(hop.connection)
+        if connection is None or not connection.is_open:
+            if hop.transport in WEB_SOCKETS:
+                raise OSError("the WebSocket is closed, and only the browser can open another one")
+            way = _way_of(packet, address)
+            if way in self._connecting:
+                self._connecting[way].append(packet)
+                return
+            connection = self._by_way.get(way)
+            if connection is None or not connection.is_open:
+                self._connecting[way] = [packet]
+                self._shell.spawn(self._connect(way, hop.listener))
+                return
+        connection.send(packet.data)
+        self._shell.sent(packet)
+
+    async def _connect(self, way: _Way, listener: int) -> None:
+        error = ""
+        connection = Stream(
+            self, Hop(way.transport, way.address, way.port, listener, 0, way.name), is_ours=True
+        )
+        try:
+            if len(self._open) >= self.limits.total:
+                raise OSError("there are too many connections (`sip.max_connections`)")
+            await self._dial(way, lambda: connection)
+        except (OSError, TimeoutError) as failure:
+            error = str(failure) or "nobody answered in time"
+        for packet in self._connecting.pop(way, []):
+            try:
+                if error:
+                    raise OSError(error)
+                connection.send(packet.data)
+                self._shell.sent(packet)
+            except OSError as failure:
+                self._shell.undeliverable(packet, str(failure))
+        self._shell.pump()
+
+    async def _dial(self, way: _Way, factory: Callable[[], Connection]) -> None:
+        loop = asyncio.get_running_loop()
+        if way.transport not in _SECURE:
+            async with asyncio.timeout(self.limits.connect_seconds):
+                await loop.create_connection(factory, way.address, way.port)
+            return
+        self._certificates.renew(self._clock.monotonic_ns())
+        async with asyncio.timeout(self.limits.connect_seconds + self.limits.head_seconds):
+            await loop.create_connection(
+                factory,
+                way.address,
+                way.port,
+                ssl=self._certificates.client(),
+                server_hostname=way.name,
+                ssl_handshake_timeout=self.limits.head_seconds,
+                ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
+            )
+
+
+def _way_of(packet: Packet, address: str) -> _Way:
+    hop = packet.hop
+    port, name = hop.port, hop.name or hop.host
+    if packet.data.startswith(b"SIP/2.0 "):
+        port, name = _return_port(packet)
+    return _Way(hop.transport, address, port, name if hop.transport in _SECURE else "")
+
+
+def _return_port(packet: Packet) -> tuple[int, str]:
+    """Where the sender of a request can be reached when the connection it came by is gone: at the
+    address it was seen at, but on the port it listens on (RFC 3261 §18.2.2); and its name."""
+    start = packet.data.find(b"\r\nVia: ") + 7
+    line = packet.data[start : packet.data.find(b"\r\n", start)].decode("utf-8", "surrogateescape")
+    try:
+        via = Via.parse(line.partition(",")[0])
+    except ValueError as error:
+        raise OSError("the connection is closed, and Via does not say where else to go") from error
+    return via.port or default_port(packet.hop.transport), via.host

@@ -1,0 +1,64 @@
+"""SIP over TCP and TLS: connections that frame their own messages."""
+
+from __future__ import annotations
+
+import asyncio
+
+from callrouter.sip.connection import Connection, ConnectionOwner
+from callrouter.sip.protocol.framer import Framer
+from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.message import Unframeable
+
+_PONG = b"\r\n"
+
+
+class Stream(Connection):
+    def __init__(self, owner: ConnectionOwner, hop: Hop, *, is_ours: bool) -> None:
+        super().__init__(owner, hop, is_ours=is_ours)
+        self._framer = Framer()
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def feed(self, data: bytes) -> None:
+        framer = self._framer
+        try:
+            messages = framer.feed(data)
+        except Unframeable as error:
+            self._owner.malformed(error, self)
+            self.close()
+            return
+        if framer.pings:
+            self._answer_pings()
+        for message in messages:
+            self.deliver(message)
+        if framer.broken:
+            self.close()
+        else:
+            self._watch()
+
+    def _answer_pings(self) -> None:
+        """One pong does for all that came together (RFC 5626 §3.5.1)."""
+        self._framer.pings = 0
+        self.is_proven = True
+        try:
+            self.send(_PONG)
+        except OSError:
+            return  # closed meanwhile, which its owner is told anyway
+
+    def _watch(self) -> None:
+        """A message that was begun has to be completed in time, however slowly it drips."""
+        if not self._framer.is_partial:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+        elif self._deadline is None:
+            self._deadline = self._loop.call_later(self._owner.limits.head_seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._owner.malformed(Unframeable("a message was not completed in time"), self)
+        self.drop("slow_writer")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        super().connection_lost(exc)
