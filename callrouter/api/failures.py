@@ -23,6 +23,7 @@ from callrouter.api.health import PATHS
 from callrouter.api.v1 import problems
 from callrouter.api.v1.problems import Problem
 from callrouter.errors import CallError
+from callrouter.storage.outage import is_outage
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,7 @@ _CODES: Final = {
     500: codes.INTERNAL,
     503: codes.UNAVAILABLE,
 }
+_LATER: Final = {"Retry-After": "5"}
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="callrouter", charset="UTF-8"'}
 
 
@@ -62,6 +64,9 @@ def middleware(gate: Gate, body_seconds: float) -> Middleware:
             status = 503 if error.retryable else 400
             return _respond(request, RestError(status, error.code or _CODES[status], str(error)))
         except Exception as error:
+            if is_outage(error):
+                log.error("api_database_unavailable", path=request.path, error=str(error))
+                return _plain(request, 503, "The database cannot be used now; try again", _LATER)
             log.exception("api_request_failed", method=request.method, path=request.path, error=repr(error))
             return _plain(request, 500, "An internal error occurred; the server's log has the details")
 

@@ -13,6 +13,7 @@ from callrouter.calls.services import Services
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, DocumentError
 from callrouter.ports import CallStatus, DialTarget, GoTo, Hangup, Interrupt, NewCall, Side
+from callrouter.storage.journal import JournalUnwritable
 from dispatcher.grant import InlineGrant, NoOutlet, Refusal, ResumeGrant
 from metering.interval import CallFacts, Cause
 
@@ -35,6 +36,8 @@ class Orders:
         services = self._services
         if services.exchange.draining:
             raise ServerDraining("the server is shutting down")
+        if not services.meter.writable:
+            raise JournalUnwritable("calls cannot be metered now: the journal cannot be written")
         call = await self._call(order)
         await services.log.queued(call)
         controller = Controller(call, services)

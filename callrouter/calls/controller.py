@@ -337,10 +337,7 @@ class Controller:
         call, services = self.call, self.services
         if not self.answer.done():
             self.answer.cancel()
-        if not self._metered:
-            await self.start_track(Holder("platform.router", "platform", Mode.SETUP))
-        # Where the conversation ended before the track had begun, the track is still open.
-        await self.services.meter.end(self.call.sid, at_ns=self._over_ns, cause=Cause.HANGUP)
+        await self._end_track()
         if call.leg is not None:
             call.leg.close()
         if call.is_answered:
@@ -350,6 +347,17 @@ class Controller:
         self._log.info(
             "call_ended", status=call.status.value, detail=call.end_detail, seconds=call.duration_seconds
         )
+
+    async def _end_track(self) -> None:
+        """Have the whole track on disk, which may refuse: the call is over all the same, and the
+        journal writes its end as soon as it can."""
+        try:
+            if not self._metered:
+                await self.start_track(Holder("platform.router", "platform", Mode.SETUP))
+            # Where the conversation ended before the track had begun, the track is still open.
+            await self.services.meter.end(self.call.sid, at_ns=self._over_ns, cause=Cause.HANGUP)
+        except CallError as error:
+            self._log.error("call_end_not_on_disk", error=str(error))
 
 
 def _result_or(work: asyncio.Future[Step | None], step: Step) -> Step | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from lxml import etree
+from sqlalchemy.exc import OperationalError
 from twilio.rest import Client
 
 from callrouter.api.context import Context
@@ -362,3 +363,16 @@ async def test_requests_are_counted_by_template_and_class_only(
         'class="4xx",route="none"': "2.0",
         'class="2xx",route="/healthz"': "1.0",
     }
+
+
+async def test_a_database_that_cannot_be_had_is_a_503_and_no_fault(
+    bench: Bench, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: object) -> list[dict[str, object]]:
+        raise OperationalError("", {}, OSError("connection refused"))
+
+    monkeypatch.setattr(bench.database, "read", gone)
+    for path in (f"{CALLS}.json", "/v1/usage"):
+        async with http.get(path, headers=LOGIN) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert "database" in await answer.text()
