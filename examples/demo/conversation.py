@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,19 +41,28 @@ class Outcome:
     agent: Taken
 
 
+@asynccontextmanager
+async def at_the_desk(scene: Scene) -> AsyncIterator[Answering]:
+    """The agent, taking every call that comes."""
+    async with open_line(scene.agent_host, scene.agent_port) as desk:
+        manner = Manner(scene.agent_voice, ring_seconds=0.5)
+        agent = Answering(desk.signalling, desk.media, desk.clock, scene.folder, manner)
+        try:
+            yield agent
+        finally:
+            await agent.close()
+
+
 async def play(scene: Scene, tell: Callable[[Moment], None]) -> Outcome:
     """Raises `Fault` where the call leaves the script."""
     host = scene.server.rpartition(":")[0].strip("[]")
-    async with open_line(scene.agent_host, scene.agent_port) as desk, open_line(host) as line:
-        manner = Manner(scene.agent_voice, ring_seconds=0.5)
-        agent = Answering(desk.signalling, desk.media, desk.clock, scene.folder, manner)
+    async with at_the_desk(scene) as agent, open_line(host) as line:
         story = Story(scene.number, scene.server, tell)
         phone = Phone(line.signalling, line.media, line.clock, scene.folder, story)
         try:
             taken = await _converse(scene, phone, agent)
         finally:
             await phone.hangup()
-            await agent.close()
     if story.ended_by is not EndedBy.CALLEE:
         raise Fault(f"the survey did not end the call: it was ended by {story.ended_by.value}")
     return Outcome(story, taken)

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import aiohttp
 import structlog
 import timeline
-from conversation import Outcome, Scene, play
+from conversation import Outcome, Scene, at_the_desk, play
 from house import HERE, Fault, Program, open_house, until_one_ends
 
 from callrouter.caller.hearing import sounds_in
@@ -41,12 +41,12 @@ TOLERANCE_MS = 500
 """Between the length of the call as the caller saw it and as it was metered."""
 
 
-async def demonstrate(config: Config, folder: Path) -> list[str]:
-    """One call from end to end; what was wrong with it."""
+async def scene_of(config: Config, folder: Path) -> Scene:
+    """Where the call goes and what is said on it, by the configuration."""
     agent = Uri.parse(config.applications["helpline"].instances["desk"].parameters["target"])
     listen = config.sip.listen[0]
     spoken = await _speak(config, AGENT_SAYS, COMMENT)
-    scene = Scene(
+    return Scene(
         number=NUMBER,
         server=f"{listen.host}:{listen.port}",
         agent_host=agent.host,
@@ -55,6 +55,11 @@ async def demonstrate(config: Config, folder: Path) -> list[str]:
         comment=spoken[1],
         folder=folder,
     )
+
+
+async def demonstrate(config: Config, scene: Scene) -> list[str]:
+    """One call from end to end; what was wrong with it."""
+    folder = scene.folder
     outcome = await play(scene, print)
     account = config.accounts[ACCOUNT]
     login = f"{account.sid}:{account.token.get_secret_value()}"
@@ -131,15 +136,16 @@ def _faults(session: dict[str, Any], outcome: Outcome) -> list[str]:
     return found
 
 
-async def serve(programs: list[Program]) -> int:
-    """Stay until Ctrl-C, or until a program ends by itself."""
+async def serve(programs: list[Program], scene: Scene) -> int:
+    """Stay, with the agent at the desk, until Ctrl-C or until a program ends by itself."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     print(f"Serving. Call {NUMBER}:  callrouter call {NUMBER} --press 2,v     (Ctrl-C ends it)", flush=True)
-    ended = asyncio.create_task(until_one_ends(programs))
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    async with at_the_desk(scene):
+        ended = asyncio.create_task(until_one_ends(programs))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
     for task in (ended, stopped):
         task.cancel()
     if stop.is_set():
@@ -153,7 +159,8 @@ async def run(path: Path, config: Config, once: bool) -> int:
     folder = config.storage.data_directory / "demo"
     async with open_house(path, config, folder) as programs:
         try:
-            found = await demonstrate(config, folder)
+            scene = await scene_of(config, folder)
+            found = await demonstrate(config, scene)
         except (CallrouterError, aiohttp.ClientError) as error:
             found = [f"{type(error).__name__}: {error}"]
         except Fault as fault:
@@ -163,7 +170,7 @@ async def run(path: Path, config: Config, once: bool) -> int:
             print(f"Logs are in {folder}", file=sys.stderr)
             return 1
         print("Everything was as it should be.", flush=True)
-        return 0 if once else await serve(programs)
+        return 0 if once else await serve(programs, scene)
 
 
 def main() -> int:
