@@ -149,7 +149,8 @@ async def serving(config: Config) -> AsyncIterator[Server]:
 
 
 async def run(config: Config) -> None:
-    """Serve until SIGINT or SIGTERM; a second signal does not wait for calls to end."""
+    """Serve until SIGINT or SIGTERM; a second signal does not wait for calls to end.  SIGHUP reads
+    the certificates again."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     force = asyncio.Event()
@@ -161,6 +162,7 @@ async def run(config: Config) -> None:
         loop.add_signal_handler(number, signalled)
     async with serving(config) as server:
         _spare_the_collector()
+        loop.add_signal_handler(signal.SIGHUP, server.signalling.reload)
         await stop.wait()
         logger.info("draining", calls=len(server.services.exchange))
         draining = asyncio.create_task(server.drain())
