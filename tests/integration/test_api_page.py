@@ -26,6 +26,7 @@ EXAMPLES = [
     if line.startswith("curl ")
 ]
 CALL = call_sid(1)
+AFTER_THE_EXAMPLES_MS = 1_790_000_000_000
 
 
 @dataclass
@@ -93,6 +94,7 @@ async def test_the_examples_of_the_page_work(tmp_path: Path, command: str) -> No
 
 
 async def live_call(bench: Bench) -> None:
+    bench.clock.now_ms = AFTER_THE_EXAMPLES_MS
     await bench.add_calls(call_row(CALL, status="in-progress"))
     bench.control.lives[CALL] = "in-progress"
     menu = Holder("acme.menu", "acme", Mode.APPLICATION)
