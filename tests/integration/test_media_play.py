@@ -209,6 +209,19 @@ async def test_digits_sent_over_a_play_are_told_of_and_the_play_goes_on() -> Non
         assert_steady(station.peer)
 
 
+async def test_a_far_end_without_telephone_events_hears_the_keys() -> None:
+    async with room() as here:
+        station = here.station()
+        here.media.submit(
+            station.remote(events=None), Play(station.leg, here.media.token(), (PlayDigits("5"),))
+        )
+        await station.told(PlayEnded)
+        heard = [mulaw(word) for word in station.peer.audio()[:800]]
+        assert tone_level(heard, 770) > 4000
+        assert tone_level(heard, 1336) > 4000
+        assert tone_level(heard, 941) < 500
+
+
 async def test_the_ringing_tone_is_the_countrys() -> None:
     async with room() as here:
         station = here.station()

@@ -5,9 +5,11 @@
 use std::f64::consts::PI;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use crate::g711::Codec;
 use crate::playback::Item;
 use crate::prompt::Prompt;
 use crate::resample::RATE;
+use crate::rtp::FRAME;
 
 /// Each component at -13 dBm0 or so: clearly heard, two of them far from clipping.
 const AMPLITUDE: f64 = 5000.0;
@@ -132,6 +134,45 @@ pub fn named(name: &str) -> Option<Item> {
     Some(if ringing.country.is_empty() { Item::Prompt(prompt) } else { Item::Endless(prompt) })
 }
 
+/// Rows and columns of the telephone's keys, in hertz (ITU-T Q.23).
+const LOW: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
+const HIGH: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
+/// Row and column of each event code of RFC 4733 §3.2.
+const KEYS: [(usize, usize); 16] = [
+    (3, 1),
+    (0, 0),
+    (0, 1),
+    (0, 2),
+    (1, 0),
+    (1, 1),
+    (1, 2),
+    (2, 0),
+    (2, 1),
+    (2, 2),
+    (3, 0),
+    (3, 2),
+    (0, 3),
+    (1, 3),
+    (2, 3),
+    (3, 3),
+];
+/// Frames of 20 ms that a key sounds.
+const KEY_FRAMES: u16 = 5;
+const KEY_AMPLITUDE: f32 = 5000.0;
+
+/// Frame number `frame` of a key that is sent as sound.
+pub fn key(code: u8, frame: u16, out: &mut [u8; FRAME], codec: Codec) {
+    let Some(&(row, column)) = KEYS.get(usize::from(code)).filter(|_| frame < KEY_FRAMES) else {
+        return out.fill(codec.silence());
+    };
+    let turn = std::f32::consts::TAU / RATE as f32;
+    for (n, word) in out.iter_mut().enumerate() {
+        let t = (usize::from(frame) * FRAME + n) as f32 * turn;
+        let sound = (LOW[row] * t).sin() + (HIGH[column] * t).sin();
+        *word = codec.encode((sound * KEY_AMPLITUDE) as i16);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +210,29 @@ mod tests {
         };
         assert!((power(440.0) - AMPLITUDE).abs() < 100.0 && (power(480.0) - AMPLITUDE).abs() < 100.0);
         assert!(power(460.0) < 50.0);
+    }
+
+    #[test]
+    fn every_key_sounds_as_its_two_frequencies_and_no_other() {
+        for code in 0..16u8 {
+            let mut sound = vec![];
+            for frame in 0..7 {
+                let mut words = [0; FRAME];
+                key(code, frame, &mut words, Codec::Pcmu);
+                sound.extend(words.map(|word| f64::from(Codec::Pcmu.decode(word))));
+            }
+            assert!(sound[800..].iter().all(|&sample| sample == 0.0));
+            let level = |hertz: f32| {
+                let turn = 2.0 * PI * f64::from(hertz) / f64::from(RATE);
+                let part = |wave: fn(f64) -> f64| {
+                    sound[..800].iter().enumerate().map(|(n, s)| s * wave(turn * n as f64)).sum::<f64>()
+                };
+                part(f64::sin).hypot(part(f64::cos)) / 400.0
+            };
+            let heard = |all: [f32; 4]| (0..4).filter(|&n| level(all[n]) > 4000.0).collect::<Vec<_>>();
+            let (row, column) = KEYS[usize::from(code)];
+            assert_eq!((heard(LOW), heard(HIGH)), (vec![row], vec![column]), "event {code}");
+        }
     }
 
     #[test]

@@ -1,0 +1,175 @@
+//! What a leg makes of the datagrams that come: whose they are, audio, keys, silence.
+
+use std::net::SocketAddr;
+
+use crate::clock::{MILLISECOND, samples_at};
+use crate::event::{EventSender, PlayEnd, RecordingEnd, Told};
+use crate::g711::Codec;
+use crate::leg::{Kind, Leg, Path};
+use crate::reception::Arrival;
+use crate::rtp::Packet;
+use crate::source::Verdict;
+use crate::telephone_event::Press;
+use crate::voice::is_silence;
+
+/// Datagrams read from one leg at a time: a flood on one port delays the others by no more.
+pub const MAX_READ: usize = 64;
+/// A far end is regular when it sent exactly one packet in each of so many ticks; it is still read
+/// until nothing is left every few ticks.
+const REGULAR: u8 = 8;
+const EXHAUST_EVERY: u8 = 4;
+
+impl Leg {
+    /// Read what has come since the last tick.  A far end that sends one packet a tick is not
+    /// asked for a second each time, which saves a third of the calls into the system; a burst
+    /// then waits a little.  A recording would notice, so it does not have to.
+    pub fn listen(&mut self, buffer: &mut [u8], now_ns: i64, events: &EventSender) {
+        self.ticks = self.ticks.wrapping_add(1);
+        let trusts = self.regular_ticks >= REGULAR && self.received.is_none();
+        if trusts && self.ticks % EXHAUST_EVERY != 0 {
+            self.receive(buffer, now_ns, events);
+            return;
+        }
+        let mut read = 0;
+        while read < MAX_READ && self.receive(buffer, now_ns, events).is_some() {
+            read += 1;
+        }
+        self.regular_ticks = if read == 1 { self.regular_ticks.saturating_add(1) } else { 0 };
+    }
+
+    /// Take the next datagram; None when there is none.  `Some(None)` was not for us.
+    pub fn receive<'b>(
+        &mut self,
+        buffer: &'b mut [u8],
+        now_ns: i64,
+        events: &EventSender,
+    ) -> Option<Option<(Packet<'b>, Kind)>> {
+        let (length, from) = self.ports.receive(buffer)?;
+        Some(self.accept(&buffer[..length], from, now_ns, events))
+    }
+
+    fn accept<'b>(
+        &mut self,
+        datagram: &'b [u8],
+        from: SocketAddr,
+        now_ns: i64,
+        events: &EventSender,
+    ) -> Option<(Packet<'b>, Kind)> {
+        let Some(packet) = Packet::parse(datagram) else {
+            self.counters.garbage += 1;
+            return None;
+        };
+        let Some(remote) = &mut self.remote else {
+            self.counters.unexpected += 1;
+            return None;
+        };
+        let kind = if Some(packet.payload_type) == remote.event_type {
+            Kind::Event
+        } else if packet.payload_type == remote.payload_type && !packet.payload.is_empty() {
+            Kind::Audio(remote.codec)
+        } else {
+            self.counters.garbage += 1;
+            return None;
+        };
+        match remote.source.judge(from, packet.ssrc, packet.sequence) {
+            Verdict::Accepted => {}
+            Verdict::Settled => self.ports.narrow(from),
+            Verdict::Stranger => {
+                self.counters.strangers += 1;
+                return None;
+            }
+        }
+        if !remote.may_receive {
+            self.counters.unexpected += 1;
+            return None;
+        }
+        self.sequence(&packet, now_ns, events)?;
+        if !self.has_heard {
+            self.has_heard = true;
+            events.send(self.id, now_ns, Told::AudioStarted);
+        }
+        self.heard_ns = now_ns;
+        self.is_lost = false;
+        self.counters.packets_in += 1;
+        self.counters.octets_in += packet.payload.len() as u64;
+        match kind {
+            Kind::Event => self.hear_key(&packet, now_ns, events),
+            Kind::Audio(codec) => self.hear(&packet, codec, now_ns),
+        }
+        Some((packet, kind))
+    }
+
+    fn sequence(&mut self, packet: &Packet<'_>, now_ns: i64, events: &EventSender) -> Option<()> {
+        match self.reception.packet(packet.ssrc, packet.sequence, packet.timestamp, samples_at(now_ns)) {
+            Arrival::Fresh => {}
+            Arrival::Late => self.counters.late += 1,
+            Arrival::NewStream => {
+                self.counters.new_streams = self.reception.streams;
+                if let Some(press) = self.keys.restart() {
+                    self.pressed(press, now_ns, events);
+                }
+                if let Some(timeline) = &mut self.received {
+                    timeline.restart();
+                }
+            }
+            Arrival::Duplicate | Arrival::Doubtful => {
+                self.counters.duplicates += 1;
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn hear(&mut self, packet: &Packet<'_>, codec: Codec, now_ns: i64) {
+        if let Some(timeline) = &mut self.received {
+            timeline.write(packet.timestamp, samples_at(now_ns), codec, packet.payload);
+        }
+        if !self.recordings.is_empty() {
+            let table = codec.table();
+            let silent = is_silence(packet.payload.iter().map(|&word| table[usize::from(word)]));
+            for recording in &mut self.recordings {
+                recording.hear(packet.payload.len(), silent, now_ns);
+            }
+        }
+    }
+
+    fn hear_key(&mut self, packet: &Packet<'_>, now_ns: i64, events: &EventSender) {
+        let heard = self.keys.receive(packet.timestamp, packet.payload, now_ns);
+        if let Some(press) = heard.ended {
+            self.pressed(press, now_ns, events);
+        }
+        if let Some(key) = heard.began {
+            self.key_down(key, now_ns, events);
+        }
+    }
+
+    /// What ends with a key ends when it goes down, not when it is let go.
+    fn key_down(&mut self, key: char, now_ns: i64, events: &EventSender) {
+        if matches!(&self.path, Path::Play(playback) if playback.stop_keys.contains(key)) {
+            self.end_play(PlayEnd::Digit, Some(key), now_ns, events);
+        }
+        for recording in &mut self.recordings {
+            if recording.stop_keys.contains(key) {
+                recording.end(RecordingEnd::Digit, Some(key), now_ns);
+            }
+        }
+    }
+
+    /// A key was let go.  It may have gone down before what it is to end began.
+    pub fn pressed(&mut self, press: Press, now_ns: i64, events: &EventSender) {
+        self.counters.digits += 1;
+        self.key_down(press.key, now_ns, events);
+        let told = Told::DigitReceived { key: press.key, duration_ms: press.duration_ms };
+        events.send(self.id, now_ns, told);
+    }
+
+    /// Tell once when nothing has been heard for too long.
+    pub(super) fn watch(&mut self, now_ns: i64, events: &EventSender) {
+        let silent_ns = now_ns - self.heard_ns;
+        let expects = self.remote.as_ref().is_some_and(|remote| remote.may_receive);
+        if expects && !self.is_lost && silent_ns >= self.policy.rtp_timeout_ns {
+            self.is_lost = true;
+            events.send(self.id, now_ns, Told::AudioLost { silent_ms: (silent_ns / MILLISECOND) as u64 });
+        }
+    }
+}

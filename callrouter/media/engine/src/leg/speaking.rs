@@ -1,0 +1,164 @@
+//! What a leg sends in each of its slots: keys, a playback, what its partner says, silence.
+
+use std::net::SocketAddr;
+
+use crate::clock::{MILLISECOND, samples_at};
+use crate::counters::Counters;
+use crate::event::{EventSender, PlayEnd, Told};
+use crate::leg::{Kind, Leg, Path, Sending, TICK};
+use crate::playback::Slot;
+use crate::ports::PortPair;
+use crate::rtp::{HEADER, Packet};
+use crate::telephone_event::{KeyFrame, KeySender};
+use crate::tone;
+
+/// A packet sent later than this after its time is a late one.
+const LATE: i64 = 5 * MILLISECOND;
+/// Sending that is further behind than this gives up what it missed.
+const GIVE_UP: i64 = 200 * MILLISECOND;
+/// A relayed far end that has been silent for so long is made up for with silence.
+const RELAY_GAP: i64 = 60 * MILLISECOND;
+
+impl Leg {
+    /// End a playback, if there is one, and say why.
+    pub fn end_play(&mut self, reason: PlayEnd, key: Option<char>, now_ns: i64, events: &EventSender) {
+        if !matches!(self.path, Path::Play(_)) {
+            return;
+        }
+        if let Path::Play(playback) = std::mem::replace(&mut self.path, Path::Silence) {
+            let told =
+                Told::PlayEnded { token: playback.token, reason, key, played_ms: playback.played_ms() };
+            events.send(self.id, now_ns, told);
+        }
+    }
+
+    pub fn send_keys(&mut self, token: u64, keys: &str, now_ns: i64, events: &EventSender) {
+        if let Some(before) = self.sending.replace(Sending { token, keys: KeySender::new(keys) }) {
+            events.send(self.id, now_ns, Told::DigitsSent { token: before.token });
+        }
+    }
+
+    /// Send what is due and look after everything that goes by the clock.
+    pub fn tick(&mut self, now_ns: i64, events: &EventSender) {
+        if now_ns - self.due_ns > GIVE_UP {
+            let missed = (now_ns - self.due_ns) / TICK;
+            self.due_ns += missed * TICK;
+            if self.remote.as_ref().is_some_and(|remote| remote.may_send) {
+                self.counters.skipped_sends += missed as u64;
+            }
+        }
+        while self.due_ns <= now_ns {
+            let due_ns = self.due_ns;
+            self.due_ns += TICK;
+            self.slot(due_ns, now_ns, events);
+        }
+        if let Some(press) = self.keys.poll(now_ns) {
+            self.pressed(press, now_ns, events);
+        }
+        self.watch(now_ns, events);
+        self.report(now_ns, false);
+    }
+
+    fn slot(&mut self, due_ns: i64, now_ns: i64, events: &EventSender) {
+        let Some(remote) = &self.remote else { return };
+        let codec = remote.codec;
+        if let Some(sending) = &mut self.sending {
+            match sending.keys.frame() {
+                KeyFrame::Event { payload, frame } => return self.send_event(due_ns, now_ns, payload, frame),
+                KeyFrame::Silence => {
+                    self.out.frame().fill(codec.silence());
+                    return self.send_audio(due_ns, now_ns);
+                }
+                KeyFrame::Done => {
+                    let token = sending.token;
+                    self.sending = None;
+                    events.send(self.id, now_ns, Told::DigitsSent { token });
+                }
+            }
+        }
+        match &mut self.path {
+            Path::Relay { sent_ns, .. } if due_ns - *sent_ns < RELAY_GAP => {}
+            Path::Relay { .. } | Path::Silence => {
+                self.out.frame().fill(codec.silence());
+                self.send_audio(due_ns, now_ns);
+            }
+            Path::Play(playback) => match playback.fill(codec, self.out.frame()) {
+                Slot::Audio => self.send_audio(due_ns, now_ns),
+                Slot::Key { payload, frame } => self.send_event(due_ns, now_ns, payload, frame),
+                Slot::Finished => {
+                    self.end_play(PlayEnd::Finished, None, now_ns, events);
+                    self.out.frame().fill(codec.silence());
+                    self.send_audio(due_ns, now_ns);
+                }
+            },
+        }
+    }
+
+    fn send_audio(&mut self, due_ns: i64, now_ns: i64) {
+        let Some(remote) = &self.remote else { return };
+        let timestamp = self.out.begin_frame(due_ns);
+        let Some(target) = remote.source.target().filter(|_| remote.may_send) else { return };
+        if let Some(timeline) = &mut self.sent {
+            timeline.write(timestamp, samples_at(due_ns), remote.codec, self.out.frame());
+        }
+        let bytes = self.out.audio_packet(remote.payload_type, timestamp);
+        transmit(&self.ports, target, bytes, &mut self.counters);
+        self.count_late(due_ns, now_ns);
+    }
+
+    fn send_event(&mut self, due_ns: i64, now_ns: i64, payload: [u8; 4], frame: u16) {
+        let timestamp = self.out.begin_frame(due_ns);
+        if frame == 0 {
+            self.key_timestamp = timestamp;
+        }
+        let Some(remote) = &self.remote else { return };
+        let Some(event_type) = remote.event_type else {
+            // A far end that did not agree on events hears the key instead.
+            tone::key(payload[0], frame, self.out.frame(), remote.codec);
+            return self.send_audio(due_ns, now_ns);
+        };
+        if let Some(target) = remote.source.target().filter(|_| remote.may_send) {
+            let bytes = self.out.event_packet(event_type, self.key_timestamp, frame == 0, payload);
+            transmit(&self.ports, target, bytes, &mut self.counters);
+            self.count_late(due_ns, now_ns);
+        }
+    }
+
+    fn count_late(&mut self, due_ns: i64, now_ns: i64) {
+        if now_ns - due_ns > LATE {
+            self.counters.late_sends += 1;
+        }
+    }
+
+    /// Pass on what the partner heard.
+    pub fn relay(&mut self, packet: &Packet<'_>, kind: Kind, now_ns: i64) {
+        let (Some(remote), Path::Relay { sent_ns, .. }, None) = (&self.remote, &mut self.path, &self.sending)
+        else {
+            return;
+        };
+        let (payload_type, recode) = match (kind, remote.event_type) {
+            (Kind::Audio(codec), _) if codec == remote.codec => (remote.payload_type, None),
+            (Kind::Audio(codec), _) => (remote.payload_type, Some(codec.to_other())),
+            (Kind::Event, Some(event_type)) => (event_type, None),
+            (Kind::Event, None) => return,
+        };
+        let Some(target) = remote.source.target().filter(|_| remote.may_send) else { return };
+        let Some((timestamp, bytes)) = self.out.relay(packet, payload_type, recode, now_ns) else { return };
+        *sent_ns = now_ns;
+        if let (Some(timeline), Kind::Audio(_)) = (&mut self.sent, kind) {
+            timeline.write(timestamp, samples_at(now_ns), remote.codec, &bytes[HEADER..]);
+        }
+        transmit(&self.ports, target, bytes, &mut self.counters);
+        self.counters.relayed += 1;
+    }
+}
+
+fn transmit(ports: &PortPair, target: SocketAddr, bytes: &[u8], counters: &mut Counters) {
+    match ports.send(bytes, target) {
+        Ok(_) => {
+            counters.packets_out += 1;
+            counters.octets_out += (bytes.len() - HEADER) as u64;
+        }
+        Err(_) => counters.send_errors += 1,
+    }
+}
