@@ -17,11 +17,11 @@ from callrouter.errors import FetchFailed
 from callrouter.ports import Clock, FetchedDocument, FetchOrder, Ids, RecordingEnd, RecordingEnded
 from callrouter.storage.database import Database, Write
 from callrouter.storage.outbox import outbox_row
-from callrouter.storage.statements import upsert
+from callrouter.storage.statements import insert_new, upsert
 
 UPSERT_CALL = upsert(calls, ["sid"])
 UPSERT_RECORDING = upsert(recordings, ["sid"])
-INSERT_EVENT = call_events.insert()
+INSERT_EVENT = insert_new(call_events)
 LONGEST_KEPT_ANSWER = 4096
 """Characters of an answer kept for the developer to look at."""
 

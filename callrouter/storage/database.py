@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from callrouter.errors import ConfigurationError, StartupError
 from callrouter.storage.outage import is_locked
+from callrouter.storage.statements import RowStatement
 from callrouter.storage.writer import Job, Parameters, Write, WriterThread
 
 __all__ = ["Database", "Parameters", "Write", "metadata"]
@@ -29,6 +30,8 @@ __all__ = ["Database", "Parameters", "Write", "metadata"]
 log = structlog.get_logger(__name__)
 
 _CHECKED_BYTES = 256 * 1024 * 1024
+POST_SECONDS = 0.02
+"""How long a write that nobody waits for may wait for others to share a commit with."""
 
 metadata = MetaData(
     naming_convention={
@@ -51,6 +54,8 @@ class Database:
         self._reading = reading
         self._pool = ThreadPoolExecutor(readers, thread_name_prefix="database-read")
         self._watched: dict[int, Callable[[], None]] = {}
+        self._queued: list[Job] = []
+        self._soon: asyncio.TimerHandle | None = None
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._thread = WriterThread(writing, lambda jobs: self._from_thread(self._written, jobs))
@@ -86,15 +91,19 @@ class Database:
         number of rows each affected (-1 where the driver does not tell).  Without arguments it
         returns when everything queued before is done.  Raises what SQLAlchemy raises."""
         future: asyncio.Future[list[int]] = self._loop.create_future()
-        self._submit(Job(writes, future))
+        self._queue(Job(writes, future))
+        self._hand_over()
         return await future
 
     def post(self, *writes: Write) -> None:
-        """Queue `writes` as one transaction behind what is queued.  While the database cannot be
-        had they are kept in memory and tried again; any other failure is only logged."""
-        self._submit(Job(writes, None))
+        """Queue `writes` as one transaction behind what is queued, to be begun within
+        `POST_SECONDS`.  While the database cannot be had they are kept in memory and tried again;
+        any other failure is only logged."""
+        self._queue(Job(writes, None))
+        if self._soon is None:
+            self._soon = self._loop.call_later(POST_SECONDS, self._hand_over)
 
-    def watch(self, statement: Executable, callback: Callable[[], None]) -> None:
+    def watch(self, statement: Executable | RowStatement, callback: Callable[[], None]) -> None:
         """Call `callback` after each commit that executed exactly this statement object."""
         self._watched[id(statement)] = callback
 
@@ -102,6 +111,7 @@ class Database:
         """Finish what is queued and disconnect."""
         if self._closed:
             return
+        self._hand_over()
         self._closed = True
         self._thread.submit(None)
         await asyncio.to_thread(self._thread.join)
@@ -109,10 +119,19 @@ class Database:
         for engine in self._engines:
             engine.dispose()
 
-    def _submit(self, job: Job) -> None:
+    def _queue(self, job: Job) -> None:
         if self._closed:
             raise RuntimeError("the database is closed")
-        self._thread.submit(job)
+        self._queued.append(job)
+
+    def _hand_over(self) -> None:
+        """Give what is queued to the thread, in one piece: every piece wakes it."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        if self._queued:
+            jobs, self._queued = self._queued, []
+            self._thread.submit(jobs)
 
     def _select(self, statement: Executable, parameters: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         with self._reading.connect() as connection:

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from sqlalchemy import insert
-
 from callrouter.storage.database import Write
+from callrouter.storage.statements import insert_new
 from callrouter.storage.tables import outbox
 
 Pairs = tuple[tuple[str, str], ...]
 
-INSERT = insert(outbox)
+INSERT = insert_new(outbox)
 _DESTINATION_CHARACTERS = 255
 
 

@@ -1,5 +1,8 @@
 """The thread that writes to the database: what is queued together is committed together.
 
+Rows that nobody waits for are also executed together.  Where a transaction fails, its jobs are done
+each by itself, in order, so that only the one that is wrong fails.
+
 A database that is locked, full or gone fails those who wait for their write, who know what to do
 about it; what was only posted has nobody to do it, so it is kept in its order and tried again.
 """
@@ -12,15 +15,19 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
+from weakref import WeakKeyDictionary
 
 import structlog
 from sqlalchemy import Connection, Engine, Executable
 
+from callrouter.storage.gathered import Gathered, Row, RowWrite
 from callrouter.storage.outage import is_locked, is_outage
+from callrouter.storage.prepared import Prepared
+from callrouter.storage.statements import RowStatement
 
-Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
-Write = tuple[Executable, Parameters]
+Parameters = Row | Sequence[Row] | None
+Write = tuple[Executable | RowStatement, Parameters]
 """A statement and its parameters; a sequence of them executes it once for each."""
 
 _BATCH = 500
@@ -41,6 +48,13 @@ class Job:
     counts: list[int] = field(default_factory=list)
     error: Exception | None = None
 
+    @property
+    def rows(self) -> tuple[RowWrite, ...] | None:
+        """The writes, if they only put rows of which nobody asks how many."""
+        if self.future is None and all(isinstance(write[0], RowStatement) for write in self.writes):
+            return cast(tuple[RowWrite, ...], self.writes)
+        return None
+
 
 class WriterThread:
     """`done` is called in this thread with jobs that are committed or have failed."""
@@ -48,14 +62,15 @@ class WriterThread:
     def __init__(self, engine: Engine, done: Callable[[list[Job]], None]) -> None:
         self._engine = engine
         self._done = done
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
         self._held: list[Job] = []
+        self._prepared: WeakKeyDictionary[RowStatement, Prepared] = WeakKeyDictionary()
         self._thread = threading.Thread(target=self._run, name="database-write", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job | None) -> None:
-        """Queue a job; None ends the thread after those before it."""
-        self._jobs.put(job)
+    def submit(self, jobs: list[Job] | None) -> None:
+        """Queue jobs; None ends the thread after those before it."""
+        self._jobs.put(jobs)
 
     def join(self) -> None:
         self._thread.join()
@@ -72,12 +87,12 @@ class WriterThread:
         """What is held and what is queued; waits for something to do, and with jobs held a while."""
         batch, self._held = self._held, []
         try:
-            job = self._jobs.get(timeout=_RETRY_SECONDS if batch else None)
-            while job is not None:
-                batch.append(job)
+            jobs = self._jobs.get(timeout=_RETRY_SECONDS if batch else None)
+            while jobs is not None:
+                batch += jobs
                 if len(batch) >= _BATCH:
                     return batch, False
-                job = self._jobs.get_nowait()
+                jobs = self._jobs.get_nowait()
         except queue.Empty:
             return batch, False
         return batch, True
@@ -107,29 +122,54 @@ class WriterThread:
 
     def _together(self, batch: list[Job]) -> None:
         """All jobs in one transaction, in the hope that none fails."""
+        gathered = Gathered()
         with self._engine.begin() as connection:
             for job in batch:
-                job.counts = _execute(connection, job.writes)
+                rows = job.rows
+                if rows is None or not gathered.fits(rows):
+                    self._put(connection, gathered)
+                if rows is None:
+                    job.counts = self._execute(connection, job.writes)
+                else:
+                    gathered.add(rows)
+            self._put(connection, gathered)
+
+    def _put(self, connection: Connection, gathered: Gathered) -> None:
+        for statement, rows in gathered.take():
+            self._prepare(statement).execute(connection, rows)
 
     def _apart(self, batch: list[Job]) -> None:
         """All jobs in one transaction, each behind a savepoint so that it fails alone."""
         try:
             with self._engine.begin() as connection:
                 for job in batch:
-                    _attempt(connection, job)
+                    self._attempt(connection, job)
         except Exception as error:  # noqa: BLE001 - the thread goes on; nothing of this was committed
             for job in batch:
                 job.error = job.error or error
 
+    def _attempt(self, connection: Connection, job: Job) -> None:
+        try:
+            with connection.begin_nested():
+                job.counts = self._execute(connection, job.writes)
+        except Exception as error:
+            if connection.invalidated or _rolled_back(connection):
+                raise
+            job.error = error
 
-def _attempt(connection: Connection, job: Job) -> None:
-    try:
-        with connection.begin_nested():
-            job.counts = _execute(connection, job.writes)
-    except Exception as error:
-        if connection.invalidated or _rolled_back(connection):
-            raise
-        job.error = error
+    def _execute(self, connection: Connection, writes: tuple[Write, ...]) -> list[int]:
+        return [
+            self._prepare(statement).execute(connection, _each(parameters))
+            if isinstance(statement, RowStatement)
+            else connection.execute(statement, parameters).rowcount
+            for statement, parameters in writes
+        ]
+
+    def _prepare(self, statement: RowStatement) -> Prepared:
+        prepared = self._prepared.get(statement)
+        if prepared is None:
+            prepared = self._prepared[statement] = Prepared(statement, self._engine.dialect)
+        return prepared
 
 
 def _rolled_back(connection: Connection) -> bool:
@@ -139,5 +179,7 @@ def _rolled_back(connection: Connection) -> bool:
     return isinstance(driver, sqlite3.Connection) and not driver.in_transaction
 
 
-def _execute(connection: Connection, writes: tuple[Write, ...]) -> list[int]:
-    return [connection.execute(statement, parameters).rowcount for statement, parameters in writes]
+def _each(parameters: Parameters) -> Sequence[Row]:
+    if parameters is None:
+        return ()
+    return (parameters,) if isinstance(parameters, Mapping) else parameters

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from callrouter.errors import ConfigurationError, StartupError
 from callrouter.storage.database import Database, metadata
 from callrouter.storage.migrations import revisions
-from callrouter.storage.statements import insert_once, upsert
+from callrouter.storage.statements import insert_new, insert_once, upsert
 from callrouter.storage.tables import positions, workers
 from callrouter.storage.workers import claim
 
@@ -71,6 +71,47 @@ async def test_posts_keep_their_order_and_do_not_raise(database: Database) -> No
     database.post((INSERT, row("b", 3)))
     await database.write()
     assert [tuple(found.values()) for found in await database.read(ALL)] == [("a", 1), ("b", 3)]
+
+
+async def test_posted_rows_are_written_as_if_one_by_one(database: Database) -> None:
+    put, once = upsert(positions, ["journal", "reader"]), insert_once(positions)
+    database.post((put, row("a", 1)), (put, row("b", 1)))
+    database.post((once, row("a", 2)), (once, row("c", 2)))
+    database.post((put, row("a", 3)))
+    database.post((INSERT, row("d", 4)))
+    database.post((put, row("d", 5)), (put, row("a", 6)))
+    await database.write()
+    found = {entry["journal"]: entry["sequence"] for entry in await database.read(ALL)}
+    assert found == {"a": 6, "b": 1, "c": 2, "d": 5}
+
+
+async def test_a_posted_row_that_fails_takes_only_its_own_transaction_along(database: Database) -> None:
+    add = insert_new(positions)
+    database.post((add, row("a", 1)))
+    database.post((add, row("b", 2)), (add, row("a", 2)))
+    database.post((add, row("c", 3)))
+    database.post((add, {"journal": "lacks the other columns"}))
+    await database.write()
+    assert await names(database) == ["a", "c"]
+
+
+async def test_a_post_is_written_soon_without_anybody_waiting(database: Database) -> None:
+    written = asyncio.Event()
+    statement = upsert(positions, ["journal", "reader"])
+    database.watch(statement, written.set)
+    database.post((statement, row("a")))
+    async with asyncio.timeout(2):
+        await written.wait()
+    assert await names(database) == ["a"]
+
+
+async def test_closing_writes_what_was_posted(tmp_path: Path) -> None:
+    database = await Database.open(f"sqlite:///{tmp_path / 'test.db'}")
+    database.post((INSERT, row("a")))
+    await database.close()
+    reopened = await Database.open(f"sqlite:///{tmp_path / 'test.db'}")
+    assert await names(reopened) == ["a"]
+    await reopened.close()
 
 
 async def test_many_rows_in_one_statement(database: Database) -> None:
