@@ -1,4 +1,4 @@
-"""Reading the journal while it grows."""
+"""Reading the journal while it grows: what was written just now from memory, the rest from disk."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ class Source(Protocol):
     @property
     def closed(self) -> bool: ...
 
+    def recent(self, first: int, limit: int) -> list[Record]: ...
     async def grown(self, sequence: int) -> None: ...
 
 
 class Cursor:
-    """A place in the journal.  Reads files in a worker thread, and only what is on disk."""
+    """A place in the journal.  Gives only what is on disk, and reads files in a worker thread."""
 
     def __init__(self, journal: Source, after: int) -> None:
         oldest = journal.segments[0]
@@ -54,6 +55,9 @@ class Cursor:
         position = self._journal.position
         if position.sequence < self._next:
             return []
+        if recent := self._journal.recent(self._next, limit):
+            self._next = recent[-1].sequence + 1
+            return recent
         return await asyncio.to_thread(self._read, position, self._journal.segments, limit)
 
     async def all(self) -> AsyncIterator[Record]:

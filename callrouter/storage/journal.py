@@ -3,9 +3,12 @@
     sequence = await journal.append("interval", {...})     # returns when it is on disk
     journal.post("interval", {...})                        # on disk with the next sync
 
-Records keep the order of the calls.  When the disk refuses, `writable` is False and every append
-raises `JournalUnwritable`, yet the record stays queued in its place and is written as soon as that
-is possible again: whoever gets the error takes the fact back with another record.
+Records keep the order of the calls.  A lone record is committed at once, what arrives during a sync
+shares the next, and where a sync was shared the next one waits `SPACING_SECONDS` for more.
+
+When the disk refuses, `writable` is False and every append raises `JournalUnwritable`, yet the record
+stays queued in its place and is written as soon as that is possible again: whoever gets the error
+takes the fact back with another record.
 """
 
 from __future__ import annotations
@@ -30,14 +33,20 @@ from callrouter.storage.journal_thread import (
     Append,
     Close,
     JournalThread,
+    Order,
     Position,
     Rotate,
     segment_path,
     sync_directory,
 )
-from callrouter.storage.segment import HEADER_BYTES, encode_body, scan
+from callrouter.storage.segment import HEADER_BYTES, Record, encode_body, scan
 
 log = structlog.get_logger(__name__)
+
+SPACING_SECONDS = 0.002
+"""Time for more records to arrive, where the sync before was shared already."""
+_REMEMBERED = 4096
+"""Latest records kept in memory, so that those who follow need not read them back."""
 
 
 class JournalUnwritable(CallError):
@@ -81,6 +90,13 @@ class Journal:
         self._loop = asyncio.get_running_loop()
         self._position = position
         self._next = position.sequence + 1
+        self._orders: list[Order] = []
+        """To be handed to the thread once it is done with what it has: every piece wakes it."""
+        self._given = position.sequence
+        """The last record the thread was given."""
+        self._handing_over = False
+        self._is_busy = False
+        self._recent: dict[int, Record] = {}
         self._waiting: list[_Waiter] = []
         self._grown = asyncio.Event()
         self._snapshots: dict[str, Callable[[], Any]] = {}
@@ -156,7 +172,7 @@ class Journal:
         encoded = encode_body(kind, body)
         if self._bytes_queued >= self._segment_bytes:
             self._rotate()
-        return self._queue(encoded)
+        return self._queue(kind, body, encoded)
 
     def on_rotate(self, name: str, state: Callable[[], Any]) -> None:
         """Begin each new file with a record of kind "snapshot" whose member `name` is `state()`:
@@ -180,7 +196,8 @@ class Journal:
         if self._closed:
             return
         self._closed = True
-        self._thread.submit(Close())
+        self._hand_over()
+        self._thread.submit([Close()])
         lost = await asyncio.to_thread(self._thread.join)
         if lost:
             log.error("journal_records_lost", records=lost, directory=str(self.directory))
@@ -198,6 +215,13 @@ class Journal:
     def closed(self) -> bool:
         return self._closed
 
+    def recent(self, first: int, limit: int) -> list[Record]:
+        """Records from `first` on that are on disk and still remembered as they were written."""
+        last = min(self._position.sequence, first + limit - 1)
+        if first not in self._recent:
+            return []
+        return [self._recent[sequence] for sequence in range(first, last + 1)]
+
     async def grown(self, sequence: int) -> None:
         """Return when `sequence` is on disk, or the journal closed."""
         while self._position.sequence < sequence and not self._closed:
@@ -206,19 +230,38 @@ class Journal:
 
     # ---------------------------------------------------------------- inside
 
-    def _queue(self, encoded: bytes) -> int:
+    def _queue(self, kind: str, body: Mapping[str, Any], encoded: bytes) -> int:
         sequence = self._next
         self._next += 1
         self._bytes_queued += HEADER_BYTES + len(encoded)
-        self._thread.submit(Append(sequence, encoded))
+        self._recent[sequence] = Record(sequence, kind, body)
+        self._recent.pop(sequence - _REMEMBERED, None)
+        self._orders.append(Append(sequence, encoded))
+        self._hand_over_soon()
         return sequence
 
+    def _hand_over_soon(self) -> None:
+        if self._handing_over or self._position.sequence < self._given:
+            return
+        self._handing_over = True
+        if self._is_busy:
+            self._loop.call_later(SPACING_SECONDS, self._hand_over)
+        else:
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._handing_over = False
+        if self._orders:
+            orders, self._orders = self._orders, []
+            self._given = self._next - 1
+            self._thread.submit(orders)
+
     def _rotate(self) -> None:
-        snapshot = encode_body("snapshot", {name: state() for name, state in self._snapshots.items()})
+        state = {name: state() for name, state in self._snapshots.items()}
         self._segments.append(self._next)
-        self._thread.submit(Rotate(self._next))
+        self._orders.append(Rotate(self._next))
         self._bytes_queued = 0
-        self._queue(snapshot)
+        self._queue("snapshot", state, encode_body("snapshot", state))
         self._bytes_queued = 0  # a snapshot larger than the limit must not cause a file per record
 
     def _from_thread(self, function: Callable[..., None], *arguments: object) -> None:
@@ -228,7 +271,10 @@ class Journal:
             log.warning("journal_loop_gone", directory=str(self.directory))
 
     def _committed(self, position: Position, seconds: float) -> None:
+        self._is_busy = position.sequence > self._position.sequence + 1
         self._position = position
+        if self._orders:
+            self._hand_over_soon()
         if not self._writable:
             self._writable = True
             log.info("journal_writable_again", directory=str(self.directory))

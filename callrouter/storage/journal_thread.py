@@ -1,9 +1,8 @@
 """The thread that puts journal records on disk.
 
-It takes whatever is queued, writes it, syncs once and reports: a lone record is committed at once,
-what arrives during a sync shares the next.  Nothing queued is ever dropped while the process
-lives: what cannot be written is kept in order and tried again, at the same offset, so that the
-file and the memory that produced its records never disagree.
+It takes whatever is queued, writes it, syncs once and reports.  Nothing queued is ever dropped while
+the process lives: what cannot be written is kept in order and tried again, at the same offset, so
+that the file and the memory that produced its records never disagree.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,14 +87,15 @@ class JournalThread:
         self._committed = committed
         self._failed = failed
         self._sync = sync
-        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Sequence[Order]] = queue.SimpleQueue()
         self._held: deque[Order] = deque()
         self._descriptor = self._open(position.first)
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def submit(self, order: Order) -> None:
-        self._orders.put(order)
+    def submit(self, orders: Sequence[Order]) -> None:
+        """Queue orders; every piece queued wakes the thread."""
+        self._orders.put(orders)
 
     def join(self) -> int:
         """Wait for the end after a `Close`; the number of records that could not be written."""
@@ -123,19 +123,17 @@ class JournalThread:
 
     def _collect(self) -> bool:
         """Add queued orders to the held ones, waiting if there is nothing to do; whether to close."""
-        if not self._held:
-            order = self._orders.get()
-            if isinstance(order, Close):
-                return True
-            self._held.append(order)
+        wait = not self._held
         while True:
             try:
-                order = self._orders.get_nowait()
+                orders = self._orders.get(block=wait)
             except queue.Empty:
                 return False
-            if isinstance(order, Close):
-                return True
-            self._held.append(order)
+            for order in orders:
+                if isinstance(order, Close):
+                    return True
+                self._held.append(order)
+            wait = False
 
     def _commit_next(self) -> None:
         """Write and sync the held records up to the next change of file, or change the file."""

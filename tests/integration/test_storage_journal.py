@@ -60,6 +60,23 @@ async def test_an_append_alone_is_synced_at_once_and_many_share_a_sync(tmp_path:
     await journal.close()
 
 
+async def test_a_cursor_far_behind_reads_files_and_what_is_remembered_alike(tmp_path: Path) -> None:
+    journal = await Journal.open(tmp_path, segment_bytes=SMALL)
+    written = [Record(number, "fact", {"n": number}) for number in range(1, 6001)]
+    for record in written[:-1]:
+        journal.post(record.kind, record.body)
+    cursor = journal.cursor()
+    await journal.append("fact", {"n": 6000})
+    seen: list[Record] = []
+    while len(seen) < len(written):
+        seen += await cursor.take()
+    assert len(journal.segments) > 1
+    kept = [record for record in seen if record.kind == "fact"]
+    assert [record.sequence for record in seen] == list(range(1, len(seen) + 1))
+    assert [record.body["n"] for record in kept] == list(range(1, len(kept) + 1))
+    await journal.close()
+
+
 async def test_a_cursor_follows_what_is_written(tmp_path: Path) -> None:
     journal = await Journal.open(tmp_path, segment_bytes=SMALL)
     cursor = journal.cursor()
