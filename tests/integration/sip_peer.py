@@ -62,6 +62,12 @@ class Peer:
                 self._changed.clear()
                 await self._changed.wait()
 
+    async def wait_for_count(self, *name: str) -> None:
+        """Until a counter has moved; labels in alphabetical order."""
+        async with asyncio.timeout(5):
+            while not self.metrics.counts[name]:
+                await asyncio.sleep(0.01)
+
     def port(self, index: int = 0) -> int:
         return self.signalling.listeners[index].port
 
@@ -74,10 +80,8 @@ async def peer(
     **settings: object,
 ) -> AsyncIterator[Peer]:
     metrics = CountingMetrics()
-    listen = tuple(Listen(host=host, port=0, transport=t) for t in transports)
-    signalling = Signalling(
-        Settings(listen=listen, trunks=trunks, **settings), SystemClock(), RandomIds(), metrics
-    )
+    settings.setdefault("listen", tuple(Listen(host=host, port=0, transport=t) for t in transports))
+    signalling = Signalling(Settings(trunks=trunks, **settings), SystemClock(), RandomIds(), metrics)
     await signalling.start()
     try:
         yield Peer(signalling, metrics)
