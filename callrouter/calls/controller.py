@@ -55,6 +55,8 @@ class Controller:
         """How an outgoing INVITE ended."""
         self.early = asyncio.Event()
         """Set when the far end of an outgoing call is heard before it answers."""
+        self._step: Step = Step()
+        """What is being performed."""
         self._pending: deque[Interrupt] = deque()
         self._signal: asyncio.Future[None] | None = None
         self._documents: deque[int] = deque()
@@ -85,23 +87,35 @@ class Controller:
             self.finished.set()
 
     async def _advance(self, step: Step) -> Step | None:
+        """Perform steps up to an interrupt; the step that this leads to."""
         if self._pending:
             return await self._divert(step, self._pending.popleft())
-        work = asyncio.ensure_future(step.perform(self))
+        self._step = step
+        work = asyncio.ensure_future(self._perform())
         try:
             while not work.done():
                 await self._work_or_signal(work)
-                if not work.done() and self._pending and step.yields_to(self._pending[0]):
+                if not work.done() and self._pending and self._step.yields_to(self._pending[0]):
                     cause = self._pending.popleft()
                     await self._stop(work)
-                    return await self._divert(_result_or(work, step), cause)
+                    return await self._divert(_result_or(work, self._step), cause)
         except asyncio.CancelledError:
             await self._stop(work)
             raise
         try:
             return work.result()
         except CallGone:
-            return await self._divert(step, self._pending.popleft()) if self._pending else None
+            return await self._divert(self._step, self._pending.popleft()) if self._pending else None
+
+    async def _perform(self) -> Step | None:
+        """One step after the other while nothing interrupts; the one that is to follow."""
+        task = asyncio.current_task()
+        while True:
+            following = await self._step.perform(self)
+            # A step may finish although it was cancelled: the next is not begun then.
+            if following is None or self._pending or (task is not None and task.cancelling()):
+                return following
+            self._step = following
 
     async def _work_or_signal(self, work: asyncio.Future[Step | None]) -> None:
         self._signal = asyncio.get_running_loop().create_future()
