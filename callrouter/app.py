@@ -160,7 +160,7 @@ async def run(config: Config) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, signalled)
-    async with serving(config) as server:
+    async with _database_told(), serving(config) as server:
         _spare_the_collector()
         loop.add_signal_handler(signal.SIGHUP, server.signalling.reload)
         await stop.wait()
