@@ -1,0 +1,12 @@
+"""`make bench`: everything docs/benchmarks.md speaks of."""
+
+import subprocess
+import sys
+
+from tests.benchmarks.hearing import ROOT
+
+print("=== calls: SIPp against the whole server", flush=True)
+calls = subprocess.run([sys.executable, "-m", "tests.benchmarks.calls"], cwd=ROOT, check=False)
+print("\n=== media: the RTP engine alone", flush=True)
+media = subprocess.run([sys.executable, "-m", "tests.benchmarks.media"], cwd=ROOT, check=False)
+sys.exit(calls.returncode or media.returncode)
