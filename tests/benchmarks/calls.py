@@ -41,12 +41,11 @@ async def signalling(folder: Path, calls: int, rate: int) -> bool:
         *(sys.executable, "-m", "tests.benchmarks.sip_core", str(port)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         cwd=ROOT,
     )
     assert core.stdin is not None
     assert core.stdout is not None
-    await core.stdout.readline()
+    assert await core.stdout.readline(), "the SIP core did not start"
     sipp = Sipp("hangs_up", f"127.0.0.1:{port}", folder / "core", values={"talk_ms": 100})
     alone = await _placed(sipp, core.pid, calls * 2, rate * 2, "the SIP core alone")
     core.stdin.close()

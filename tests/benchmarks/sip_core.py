@@ -5,6 +5,7 @@ Prints its port."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 
 import structlog
@@ -35,5 +36,8 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     uvloop.run(serve(int(sys.argv[1])))
