@@ -11,9 +11,11 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from yarl import URL
+
+from callrouter.fetch.form import encoded
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _URL_CHARACTERS: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
@@ -53,7 +55,7 @@ class Address:
         """The address of a GET: parameters follow the query that is there already."""
         if not parameters:
             return self
-        query = ("&" if "?" in self.signed else "?") + urlencode(parameters)
+        query = ("&" if "?" in self.signed else "?") + encoded(parameters)
         return Address(
             self.scheme,
             self.host,

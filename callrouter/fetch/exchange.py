@@ -13,13 +13,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urljoin
 
 import aiohttp
 
 from callrouter.fetch import failures
 from callrouter.fetch.address import Address, BadUrl, parse_address, without_credentials
 from callrouter.fetch.cookies import CallJar
+from callrouter.fetch.form import encoded
 from callrouter.fetch.guard import Guard
 from callrouter.fetch.overrides import Limits
 from callrouter.fetch.signature import HEADER, signature
@@ -165,7 +166,7 @@ class Exchange:
         response = await self._session.request(
             hop.method,
             hop.address.url,
-            data=urlencode(hop.form).encode() if hop.method == "POST" else None,
+            data=encoded(hop.form).encode() if hop.method == "POST" else None,
             headers=_headers(hop, jar),
             allow_redirects=False,
             timeout=_timeout(limits.connect_ms, limits.read_ms),

@@ -34,4 +34,5 @@ def url_with_body_digest(url: str, body: bytes) -> str:
 
 
 def _ordered(form: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return sorted(set(form), key=lambda pair: (pair[0].encode(), pair[1].encode()))
+    # By code points, which is the order of their UTF-8 bytes too.
+    return sorted(set(form))
