@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable
+from socket import SOL_SOCKET
 from typing import Any, cast
 
 from callrouter.sip.protocol.hop import Hop
+
+_SO_MEMINFO = 55
+"""Of Linux 4.12 and later: bytes waiting to be read, and room for them."""
 
 
 class UdpTransport(asyncio.DatagramProtocol):
@@ -29,6 +34,18 @@ class UdpTransport(asyncio.DatagramProtocol):
         if self._transport is None or self._transport.is_closing():
             raise OSError("the socket is closed")
         self._transport.sendto(data, (host, port))
+
+    @property
+    def queued(self) -> float:
+        """How full the receive buffer is, 0 to 1; 0 where the system does not say."""
+        socket = None if self._transport is None else self._transport.get_extra_info("socket")
+        if socket is None:
+            return 0.0
+        try:
+            used, size = struct.unpack_from("II", socket.getsockopt(SOL_SOCKET, _SO_MEMINFO, 8))
+        except OSError:
+            return 0.0
+        return float(used) / float(size or 1)
 
     def close(self) -> None:
         if self._transport is not None:

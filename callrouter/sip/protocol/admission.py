@@ -124,6 +124,10 @@ class Admission:
                 return trunk
         return None
 
+    def is_carrier(self, host: str) -> bool:
+        """A trunk calls from this address."""
+        return self._trunk_at(host) is not None
+
     def _is_peer(self, host: str) -> bool:
         address = _address(host)
         return address is not None and any(address in network for network in self._peers)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from callrouter.ports import SignalEvent
 from callrouter.sip.protocol import responses
+from callrouter.sip.protocol.addresses import Network
 from callrouter.sip.protocol.admission import PEER, Admission, Origin
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import write_host
@@ -25,6 +26,7 @@ from callrouter.sip.protocol.offer import DEFAULT_CODECS
 from callrouter.sip.protocol.outgoing import NOBODY, Invitation, OutgoingSession
 from callrouter.sip.protocol.registrar import Registrar
 from callrouter.sip.protocol.session import Session
+from callrouter.sip.protocol.shield import Judgement, Shield
 from callrouter.sip.protocol.timers import Timers
 from callrouter.sip.protocol.transactions.client import ClientTransaction, ClientUser, InviteClientTransaction
 from callrouter.sip.protocol.transactions.layer import Key, TransactionLayer
@@ -51,6 +53,8 @@ class AgentSettings:
     """Session interval to ask for (RFC 4028); 0 leaves it to the peer."""
     min_session_seconds: int = 90
     """Shorter ones are refused."""
+    mentionable: tuple[Network, ...] = ()
+    """Where anybody may point us (`addresses.may_send`)."""
     unanswered_seconds: int = 660
     """Timer C: an INVITE of ours that rings on and on is cancelled (RFC 3261 §16.6)."""
 
@@ -74,6 +78,8 @@ class Agent:
         self.admission: Admission | None = None
         """None: whoever reaches us may call."""
         self.registrar: Registrar | None = None
+        self.shield: Shield | None = None
+        """None: nobody asks too much."""
         self._name: Fields = (("User-Agent", settings.user_agent),)
 
     @property
@@ -101,12 +107,26 @@ class Agent:
             self._receive_ack(request, known, hop, now_ns)
         elif known is not None:
             known.repeated(request.method, hop, now_ns)
-        else:
+        elif self._is_let_in(key, request, hop, now_ns):
             refusal = check(request)
             if refusal is None and key is not None:
                 self._dispatch(key, request, hop, now_ns)
             elif refusal is not None:
-                self._refuse_statelessly(request, hop, refusal)
+                self._refuse_statelessly(request, hop, refusal, now_ns)
+
+    def _is_let_in(self, key: Key | None, request: Request, hop: Hop, now_ns: int) -> bool:
+        """The shield has nothing against a request that is the first of its kind; what belongs to a
+        call, or cannot be read, is not its business."""
+        shield = self.shield
+        if shield is None or request.flaw is not None or request.to_tag in self.sessions:
+            return True
+        if request.method == "CANCEL" and key is not None and (*key[:-1], "INVITE") in self.layer.servers:
+            return True
+        judgement = shield.judge(request, hop, now_ns)
+        if judgement is Judgement.OVERLOADED:
+            later = (("Retry-After", str(shield.gate.retry_after())),)
+            self._refuse_statelessly(request, hop, Refusal(503, "", later), now_ns)
+        return judgement is Judgement.PASS
 
     def _receive_ack(self, request: Request, known: ServerTransaction | None, hop: Hop, now_ns: int) -> None:
         if known is not None and known.state is not ServerState.ACCEPTED:
@@ -125,11 +145,11 @@ class Agent:
         session = self.sessions.get(tag) if tag else None
         dialog = session.dialog_of(request) if session is not None else None
         if tag and dialog is None:
-            self._refuse_statelessly(request, hop, Refusal(481, ""))
+            self._refuse_statelessly(request, hop, Refusal(481, ""), now_ns)
             return
         origin = check_extensions(request) or self._origin_of(request, session, hop, now_ns)
         if isinstance(origin, Refusal):
-            self._refuse_statelessly(request, hop, origin)
+            self._refuse_statelessly(request, hop, origin, now_ns)
             return
         transaction = self.layer.server(key, request, hop)
         if session is not None and dialog is not None:
@@ -148,7 +168,7 @@ class Agent:
     def _receive_cancel(self, key: Key, request: Request, hop: Hop, now_ns: int) -> None:
         invite = self.layer.servers.get((*key[:-1], "INVITE"))
         if invite is None:
-            self._refuse_statelessly(request, hop, Refusal(481, ""))
+            self._refuse_statelessly(request, hop, Refusal(481, ""), now_ns)
             return
         session = invite.session
         transaction = self.layer.server(key, request, hop)
@@ -221,6 +241,8 @@ class Agent:
             fields=fields if status == 100 else (*fields, *self._name),
             body=body,
         )
+        if status >= 400 and self.shield is not None and not request.to_tag:
+            self.shield.refused(request.method, status, transaction.hop, now_ns)
         transaction.respond(status, data, now_ns)
         return data
 
@@ -236,11 +258,13 @@ class Agent:
     def _refuse(self, transaction: ServerTransaction, refusal: Refusal, now_ns: int) -> None:
         self.respond(transaction, refusal.status, now_ns, reason=refusal.reason, fields=refusal.fields)
 
-    def _refuse_statelessly(self, request: Request, hop: Hop, refusal: Refusal) -> None:
+    def _refuse_statelessly(self, request: Request, hop: Hop, refusal: Refusal, now_ns: int) -> None:
         """What no state is worth keeping for: a repetition gets the same answer again.  Without a
         Via there was no sender who could recognise an answer."""
         if request.get("Via") is None:
             return
+        if self.shield is not None:
+            self.shield.refused(request.method, refusal.status, hop, now_ns)
         data = responses.write(
             request,
             hop,
@@ -289,14 +313,14 @@ class Agent:
         body: bytes = b"",
     ) -> ClientTransaction:
         dialog.local_sequence += 1
-        hop = dialog.next_hop()
+        hop = dialog.next_hop(self.settings.mentionable)
         request = self._in_dialog(dialog, method, hop, dialog.local_sequence, fields, body)
         return self.layer.client(request, hop, user, now_ns)
 
     def acknowledge(self, transaction: ClientTransaction, dialog: Dialog) -> None:
         """The ACK of a 2xx: a request of its own, sent again for each repeated 2xx (§13.2.2.4)."""
         invite = transaction.request
-        hop = dialog.next_hop()
+        hop = dialog.next_hop(self.settings.mentionable)
         names = ("Authorization", "Proxy-Authorization")
         fields = tuple((n, v) for n, v in invite.fields if n in names)
         ack = self._in_dialog(dialog, "ACK", hop, invite.cseq.number, fields, b"")

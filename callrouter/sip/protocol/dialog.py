@@ -6,6 +6,7 @@ import ipaddress
 import json
 from dataclasses import dataclass
 
+from callrouter.sip.protocol.addresses import Network, may_send
 from callrouter.sip.protocol.grammar import split
 from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.hop import Hop, default_port
@@ -65,9 +66,10 @@ class Dialog:
             local_sequence=invite.cseq.number,
         )
 
-    def next_hop(self) -> Hop:
+    def next_hop(self, mentionable: tuple[Network, ...] = ()) -> Hop:
         """Where a request within the dialog goes: the open connection of a stream, else the first
-        route, else the target; but a private target seen through a NAT is where it was seen."""
+        route, else the target; but where that one may not point, it is where it was seen: behind a NAT, or up
+        to something."""
         if self.hop.is_reliable and self.hop.connection:
             return self.hop
         try:
@@ -76,14 +78,16 @@ class Dialog:
             return self.hop
         if not uri.is_sip:
             return self.hop
-        if not self.routes and _is_behind_nat(uri.host, self.hop.host):
-            return self.hop
         is_named = uri.has("transport") or uri.scheme == "sips"
         transport = uri.transport if is_named else self.hop.transport
-        host = uri.get("maddr") or uri.host
+        host = (uri.get("maddr") or uri.host).strip("[]")
+        if not may_send(host, self.hop.host, mentionable):
+            return self.hop
         # An address without a name has to prove the name that the dialog began with.
         name = self.hop.name if _is_address(host) else host
-        return Hop(transport, host, uri.port or default_port(transport), self.hop.listener, 0, name)
+        return Hop(
+            transport, host, uri.port or default_port(transport), self.hop.listener, 0, name, self.hop.host
+        )
 
     def start_and_routes(self) -> tuple[str, tuple[str, ...]]:
         """Request-URI and Route values; a first route without `lr` takes the Request-URI's place
@@ -151,15 +155,6 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_behind_nat(named: str, seen: str) -> bool:
-    if named == seen:
-        return False
-    try:
-        return ipaddress.ip_address(named).is_private and not ipaddress.ip_address(seen).is_private
-    except ValueError:
-        return False
 
 
 def contact_of(message: Message) -> str:

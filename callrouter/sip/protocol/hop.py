@@ -29,6 +29,8 @@ class Hop(NamedTuple):
     """Connection it came by, to be preferred as long as it is open; 0 = none, or a datagram."""
     name: str = ""
     """Whose certificate a TLS connection has to show; "" = that of `host`."""
+    mentioned_by: str = ""
+    """Whose message named `host`: it may lead only where that one may point (`addresses`)."""
 
     @property
     def is_reliable(self) -> bool:

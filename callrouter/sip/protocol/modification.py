@@ -108,7 +108,7 @@ class Modification:
     def _send(self, method: str, credentials: tuple[tuple[str, str], ...], body: bytes, now_ns: int) -> None:
         session = self._session
         dialog = session.established
-        own = session.own_fields(dialog.next_hop())
+        own = session.own_fields(dialog.next_hop(session.agent.settings.mentionable))
         fields = (*own, *session.timer.request_fields(), *(SDP if body else ()), *credentials)
         self.request = session.agent.send_in_dialog(dialog, method, session, now_ns, fields=fields, body=body)
 

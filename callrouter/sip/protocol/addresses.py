@@ -1,0 +1,91 @@
+"""Where we may send to because a message says so: Contact, Record-Route, `maddr`.
+
+Responses go where their requests came from, whatever those say.  Requests within a dialog follow
+what the far end named, and that is how a stranger could aim us at somebody else: at this machine,
+at its neighbours, at everybody on its network.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import ipaddress
+from collections.abc import Iterable
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Reach(enum.Enum):
+    """How far an address means the same place."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    LINK_LOCAL = "link-local"
+    LOOPBACK = "loopback"
+    NOBODY = "nobody"
+    """Broadcast, multicast, unspecified, reserved: never one host."""
+
+
+_SHARED = ipaddress.ip_network("100.64.0.0/10")
+_TUNNELS = tuple(ipaddress.ip_network(n) for n in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "::/96"))
+"""IPv6 that leads to an IPv4 address of the writer's choice."""
+
+
+@functools.lru_cache(maxsize=4096)
+def reach_of(host: str) -> Reach | None:
+    """None for a name.  IPv4 within IPv6 counts as what it is."""
+    try:
+        address: Address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address.is_loopback:
+        return Reach.LOOPBACK
+    if address.is_multicast or address.is_unspecified or address.is_reserved or str(address).startswith("0."):
+        return Reach.NOBODY
+    if address.is_link_local:
+        return Reach.LINK_LOCAL
+    if address.version == 6 and any(address in network for network in _TUNNELS):
+        return Reach.NOBODY
+    private = address.is_private or (address.version == 4 and address in _SHARED)
+    return Reach.PRIVATE if private and not _is_documentation(address) else Reach.PUBLIC
+
+
+_DOCUMENTATION = tuple(
+    ipaddress.ip_network(n) for n in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+)
+
+
+def _is_documentation(address: Address) -> bool:
+    """Python calls them private; nothing routes them, so nothing is lost by trying."""
+    return any(address in network for network in _DOCUMENTATION)
+
+
+@functools.lru_cache(maxsize=4096)
+def may_send(named: str, source: str, allowed: tuple[Network, ...] = ()) -> bool:
+    """`named` was mentioned by a message that came from `source` (both IP literals); `allowed` lists
+    networks that anybody may mention.  A name passes here, and has to be asked about again with the
+    address it leads to."""
+    reach, origin = reach_of(named), reach_of(source)
+    if reach is None or named == source or is_listed(named, allowed):
+        return True
+    if reach is Reach.NOBODY:
+        return False
+    if reach is Reach.PUBLIC:
+        return True
+    if reach is Reach.PRIVATE:
+        return origin in (Reach.PRIVATE, Reach.LOOPBACK)
+    return reach is origin
+
+
+def is_listed(host: str, networks: Iterable[Network]) -> bool:
+    """False for a name."""
+    try:
+        address: Address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)

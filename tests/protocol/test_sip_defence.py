@@ -1,0 +1,278 @@
+"""Strangers, scanners and floods: what they get, and that nobody else pays for it."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from callrouter.sip.protocol.agent import AgentSettings
+from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.message import Request, Response, parse
+from callrouter.sip.protocol.shield import Shield, ShieldSettings
+from callrouter.sip.protocol.sources import Allowance
+from tests.protocol.stranger import CONTACT, Stranger, invite, text
+from tests.protocol.wire import CALLEE_MEDIA, MS, SECOND, counting_tokens
+
+CARRIER = "203.0.113.1"
+
+
+def shielded(**more: object) -> Stranger:
+    stranger = Stranger()
+    settings = ShieldSettings(Allowance(per_second=10, burst=20, ban_seconds=300, sources=100), **more)
+    stranger.agent.shield = Shield(settings, counting_tokens("c"), lambda host: host == CARRIER)
+    return stranger
+
+
+def at(stranger: Stranger, host: str, transport: str = "udp") -> Stranger:
+    stranger.hop = Hop(transport, host, 5060)
+    return stranger
+
+
+def options(number: int, *lines: str) -> str:
+    return text("OPTIONS", *lines, branch=f"z9hG4bKo{number}", call_id=f"o{number}")
+
+
+def scan(stranger: Stranger, requests: int) -> int:
+    """How many were answered."""
+    return sum(bool(stranger.send(options(n))) for n in range(requests))
+
+
+def test_a_scan_is_cut_off_and_its_sender_not_heard_for_five_minutes() -> None:
+    stranger = shielded()
+    assert scan(stranger, 1000) == 20
+    assert stranger.agent.shield.sources.bans == ["datagram 192.0.2.9"]
+    assert not stranger.send(invite())
+    stranger.now += 299 * SECOND
+    assert not stranger.send(options(2000))
+    stranger.now += 2 * SECOND
+    assert stranger.send(options(2001))
+
+
+def test_a_scan_costs_nobody_else_anything() -> None:
+    stranger = shielded()
+    scan(stranger, 1000)
+    at(stranger, "192.0.2.10").send(invite())
+    assert stranger.calls
+    assert scan(at(stranger, CARRIER), 200) == 200
+
+
+def test_whoever_forges_datagrams_of_a_peer_does_not_cut_its_connections() -> None:
+    stranger = shielded()
+    scan(stranger, 1000)
+    assert at(stranger, "192.0.2.9", "tcp").send(options(5000))
+
+
+def test_a_patient_peer_is_never_cut_off() -> None:
+    stranger = shielded()
+    for number in range(300):
+        assert stranger.send(options(number))
+        stranger.now += 100 * MS
+
+
+def test_fifty_thousand_sources_fit_into_a_bounded_table() -> None:
+    stranger = shielded()
+    for number in range(50_000):
+        at(stranger, f"198.18.{number >> 8 & 255}.{number & 255}").send(options(number))
+    assert len(stranger.agent.shield.sources) <= 200
+
+
+def test_an_ipv6_scanner_cannot_hide_in_its_own_network() -> None:
+    stranger = shielded()
+    answered = [bool(at(stranger, f"2001:db8::{n:x}").send(options(n))) for n in range(100)]
+    assert sum(answered) == 20
+
+
+@pytest.mark.parametrize("agent", ["friendly-scanner", "sipvicious", "SIPCLI/v1.8", "VaxSIPUserAgent/3.1"])
+@pytest.mark.parametrize("method", ["OPTIONS", "INVITE", "REGISTER"])
+def test_scanners_learn_nothing_not_even_that_somebody_is_here(agent: str, method: str) -> None:
+    assert not shielded().send(text(method, CONTACT, f"User-Agent: {agent}"))
+
+
+def test_guessing_numbers_by_invite_is_cut_off_too() -> None:
+    stranger = shielded()
+    refused = 0
+    for number in range(200):
+        stranger.send(invite(branch=f"z9hG4bKi{number}", call_id=f"i{number}", from_tag=f"f{number}"))
+        while stranger.calls:
+            stranger.calls.pop().reject(404, "", (), stranger.now)
+        refused += any(isinstance(m, Response) and m.status == 404 for m in stranger.take())
+    assert 20 <= refused <= 21
+
+
+def test_a_call_that_is_up_is_heard_whatever_its_address_did_since() -> None:
+    stranger = shielded()
+    stranger.send(invite())
+    stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
+    (ok,) = stranger.take()
+    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
+    scan(stranger, 1000)
+    bye = text("BYE", to_tag=ok.to_tag, cseq="2 BYE", branch="z9hG4bKbye")
+    assert stranger.agent.shield.before_reading(bye.encode(), stranger.hop, stranger.now) is None
+    assert stranger.status(bye) == 200
+
+
+def test_a_cancel_is_heard_while_its_invite_waits() -> None:
+    stranger = shielded()
+    stranger.send(invite())
+    scan(stranger, 1000)
+    sent = stranger.send(text("CANCEL", cseq="1 CANCEL"))
+    assert [m.status for m in sent if isinstance(m, Response)] == [200, 487]
+
+
+# -- the gate
+
+
+def flooded(stranger: Stranger, calls: int, *, seconds: float = 1.0) -> list[Response]:
+    """The 503s of `calls` new calls within `seconds`."""
+    turned_away = []
+    for number in range(calls):
+        sent = stranger.send(invite(branch=f"z9hG4bKi{number}", call_id=f"i{number}", from_tag=f"f{number}"))
+        turned_away += [m for m in sent if isinstance(m, Response) and m.status == 503]
+        stranger.now += int(seconds / calls * SECOND)
+    return turned_away
+
+
+def test_calls_beyond_the_rate_are_told_to_come_back_each_at_another_time() -> None:
+    stranger = shielded(calls_per_second=100)
+    turned_away = flooded(stranger, 1000)
+    assert 90 <= 1000 - len(turned_away) <= 125
+    waits = {int(m.get("Retry-After") or 0) for m in turned_away}
+    assert waits <= set(range(5, 31))
+    assert len(waits) > 20
+
+
+def test_a_repeated_invite_that_was_let_in_is_not_turned_away() -> None:
+    stranger = shielded(calls_per_second=10)
+    first = invite(branch="z9hG4bKx", call_id="x").encode()
+    stranger.send(first)
+    flooded(stranger, 100, seconds=0.05)
+    shield = stranger.agent.shield
+    assert not shield.gate.has_room(stranger.now)
+    assert shield.before_reading(first, stranger.hop, stranger.now) is None
+    other = invite(branch="z9hG4bKy", call_id="y").encode()
+    assert shield.before_reading(other, stranger.hop, stranger.now)
+
+
+def test_the_503_of_a_flood_is_written_without_reading_the_message() -> None:
+    stranger = shielded(calls_per_second=1)
+    flooded(stranger, 10, seconds=0.01)
+    data = (
+        b"INVITE sip:a@192.0.2.2 SIP/2.0\r\nv: SIP/2.0/UDP 10.0.0.1:5061;rport;branch=z9hG4bK7\r\n"
+        b"Via: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK8\r\nf: <sip:b@c>;tag=1\r\nTo: <sip:a@192.0.2.2>\r\n"
+        b"i: seven\r\nCSEQ: 4 INVITE\r\nContent-Length: 4000\r\n\r\nno sdp at all"
+    )
+    hop = Hop("udp", "198.51.100.7", 1024)
+    written = parse(stranger.agent.shield.before_reading(data, hop, stranger.now) or b"")
+    assert isinstance(written, Response)
+    assert written.flaw is None
+    assert written.status == 503
+    assert written.all("Via") == [
+        "SIP/2.0/UDP 10.0.0.1:5061;rport=1024;received=198.51.100.7;branch=z9hG4bK7",
+        "SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK8",
+    ]
+    assert (written.call_id, str(written.cseq), written.from_tag) == ("seven", "4 INVITE", "1")
+    ack = text("ACK", to_tag=written.to_tag, cseq="4 ACK").encode()
+    assert stranger.agent.shield.before_reading(ack, hop, stranger.now) == b""
+
+
+@pytest.mark.parametrize("cut", [0, 20, 60, 120, 200])
+def test_a_flood_of_what_cannot_be_read_is_left_to_the_parser(cut: int) -> None:
+    stranger = shielded(calls_per_second=1)
+    flooded(stranger, 10, seconds=0.01)
+    assert stranger.agent.shield.before_reading(invite().encode()[:cut], stranger.hop, stranger.now) is None
+
+
+def test_the_gate_closes_under_load_and_opens_again() -> None:
+    gate = shielded().agent.shield.gate
+    now = SECOND
+    for _ in range(20):  # 1,000 calls a second arrive, and the machine cannot keep up
+        for _ in range(100):
+            gate.admits(now)
+            now += MS
+        gate.tick(1.5, 0.1)
+    assert 0 < gate.per_second < 200
+    for _ in range(50):  # five seconds of peace
+        gate.admits(now)
+        now += 100 * MS
+        gate.tick(0.1, 0.1)
+    assert gate.per_second == 0
+
+
+def test_one_slow_moment_closes_nothing() -> None:
+    gate = shielded().agent.shield.gate
+    for pressure in (0.2, 20.0, 0.2, 5.0, 5.0, 0.3):
+        gate.tick(pressure, 0.1)
+    assert gate.per_second == 0
+
+
+# -- nothing is sent where a message merely points
+
+
+def up(stranger: Stranger, *lines: str, contact: str = "sip:peer@192.0.2.9") -> Hop:
+    """Where the BYE of a call from 192.0.2.9 goes."""
+    stranger.send(invite(*lines).replace(CONTACT, f"Contact: <{contact}>"))
+    session = stranger.calls[0]
+    session.answer(CALLEE_MEDIA, stranger.now)
+    (ok,) = stranger.take()
+    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
+    session.hangup("", stranger.now)
+    (packet,) = stranger.agent.layer.out
+    message = parse(packet.data)
+    assert isinstance(message, Request)
+    assert message.method == "BYE"
+    return packet.hop
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.1.2.3",
+        "0.0.0.0",
+        "169.254.169.254",
+        "255.255.255.255",
+        "224.0.0.1",
+        "10.0.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "[::1]",
+        "[::]",
+        "[fe80::1]",
+        "[ff02::1]",
+        "[::ffff:127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "[fc00::1]",
+    ],
+)
+@pytest.mark.parametrize("where", ["contact", "route", "maddr"])
+def test_a_public_peer_cannot_point_us_at_the_inside(host: str, where: str) -> None:
+    stranger = Stranger()
+    if where == "contact":
+        hop = up(stranger, contact=f"sip:peer@{host}")
+    elif where == "maddr":
+        hop = up(stranger, contact=f"sip:peer@192.0.2.9;maddr={host}")
+    else:
+        hop = up(stranger, f"Record-Route: <sip:{host};lr>")
+    assert (hop.host, hop.port) == ("192.0.2.9", 5060)
+
+
+def test_a_public_address_may_be_pointed_at() -> None:
+    assert up(Stranger(), "Record-Route: <sip:198.51.100.4;lr>").host == "198.51.100.4"
+
+
+def test_a_peer_of_the_same_machine_may_point_at_it() -> None:
+    assert up(at(Stranger(), "127.0.0.1"), contact="sip:peer@127.0.0.2:5070").port == 5070
+
+
+def test_what_the_operator_allows_may_be_pointed_at() -> None:
+    stranger = Stranger()
+    allowed = (ipaddress.ip_network("10.0.0.0/8"),)
+    stranger.agent.settings = AgentSettings(mentionable=allowed)
+    assert up(stranger, contact="sip:peer@10.0.0.7").host == "10.0.0.7"
+
+
+def test_a_name_remembers_who_mentioned_it() -> None:
+    hop = up(Stranger(), contact="sip:peer@inside.example.com")
+    assert (hop.host, hop.mentioned_by) == ("inside.example.com", "192.0.2.9")
