@@ -86,8 +86,14 @@ class Connection(asyncio.Protocol):
         """Octets of the other end."""
 
     def deliver(self, message: Request | Response) -> None:
-        self.is_proven = True
+        self.prove()
         self._owner.received(message, self)
+
+    def prove(self) -> None:
+        """Something of SIP has come: from now on patience is that with an acquaintance."""
+        if not self.is_proven:
+            self.is_proven = True
+            self._set_alarm(self._patience())
 
     # -- what leaves
 
@@ -114,6 +120,8 @@ class Connection(asyncio.Protocol):
         return limits.idle_seconds if self.is_proven else limits.first_seconds
 
     def _set_alarm(self, seconds: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._alarm = self._loop.call_later(seconds, self._ring)
 
     def _ring(self) -> None:

@@ -38,7 +38,7 @@ class Stream(Connection):
     def _answer_pings(self) -> None:
         """One pong does for all that came together (RFC 5626 §3.5.1)."""
         self._framer.pings = 0
-        self.is_proven = True
+        self.prove()
         try:
             self.send(_PONG)
         except OSError:

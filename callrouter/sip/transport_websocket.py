@@ -77,7 +77,7 @@ class WebSocket(Connection):
     def _message(self, data: bytes) -> None:
         if not data.strip(b"\r\n"):
             if data == b"\r\n\r\n":  # the ping of RFC 5626, which some phones send here too
-                self.is_proven = True
+                self.prove()
                 self.write(_PONG)
             return
         try:
