@@ -18,6 +18,9 @@ DIALOG = "dialog"
 DIALOG_ENDED = "dialog-ended"
 SNAPSHOT = "snapshot"
 
+_CALL_MEMBERS = tuple(field.name for field in fields(CallFacts))
+_HOLDER_MEMBERS = tuple(field.name for field in fields(Holder))
+
 
 def call_to_json(call: CallFacts) -> dict[str, Any]:
     return _without_defaults(call)
@@ -62,5 +65,5 @@ def interval_from_json(data: Mapping[str, Any], call: CallFacts, sequence: int) 
 
 def _without_defaults(value: CallFacts | Holder) -> dict[str, Any]:
     """Members that are not "", which is every optional member's default."""
-    members = ((field.name, getattr(value, field.name)) for field in fields(value))
-    return {name: member for name, member in members if member != ""}
+    names = _CALL_MEMBERS if isinstance(value, CallFacts) else _HOLDER_MEMBERS
+    return {name: member for name in names if (member := getattr(value, name)) != ""}

@@ -26,6 +26,7 @@ from typing import Any
 MAGIC = b"CRJ1"
 _HEADER = struct.Struct("<4sIIQQ")
 _COVERED = struct.Struct("<QQ")
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 HEADER_BYTES = _HEADER.size
 
 
@@ -68,7 +69,7 @@ def encode_body(kind: str, body: Mapping[str, Any]) -> bytes:
     """JSON of a fact.  Raises TypeError for what JSON cannot say, ValueError for a "kind" in it."""
     if "kind" in body:
         raise ValueError("the body of a journal record cannot have a 'kind' of its own")
-    return json.dumps({"kind": kind, **body}, separators=(",", ":"), ensure_ascii=False).encode()
+    return _JSON.encode({"kind": kind, **body}).encode()
 
 
 def encode(sequence: int, durable: int, body: bytes) -> bytes:
