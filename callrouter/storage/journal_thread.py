@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callrouter.storage.segment import encode
+from callrouter.threads import tell_kernel_own_name
 
 RETRY_SECONDS = 0.5
 _BATCH = 1000
@@ -109,6 +110,7 @@ class JournalThread:
         return descriptor
 
     def _run(self) -> None:
+        tell_kernel_own_name()
         closing = False
         while not closing:
             closing = self._collect()

@@ -25,6 +25,7 @@ from callrouter.storage.gathered import Gathered, Row, RowWrite
 from callrouter.storage.outage import is_locked, is_outage
 from callrouter.storage.prepared import Prepared
 from callrouter.storage.statements import RowStatement
+from callrouter.threads import tell_kernel_own_name
 
 Parameters = Row | Sequence[Row] | None
 Write = tuple[Executable | RowStatement, Parameters]
@@ -76,6 +77,7 @@ class WriterThread:
         self._thread.join()
 
     def _run(self) -> None:
+        tell_kernel_own_name()
         closing = False
         while not closing:
             batch, closing = self._collect()
