@@ -426,6 +426,10 @@ class OutgoingCall:
     username: str = ""
     password: str = ""
     trunk: str = ""
+    is_private: bool = False
+    """The callee must not learn who calls; a carrier still does."""
+    diverted_from: str = ""
+    """Number the call was for before it was passed on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ FIGURES: dict[str, Declared] = {
         "counter", "SIP connections refused or closed for a fault of the other end", ("transport", "reason")
     ),
     "sip_errors": Declared("counter", "SIP messages that could not be used", ("kind",)),
+    "trunk_gateway_up": Declared("gauge", "1: calls are sent to this gateway", ("trunk", "gateway")),
+    "trunk_registered": Declared("gauge", "1: registered with this carrier", ("trunk",)),
+    "trunk_failovers": Declared("counter", "Calls that went on to another gateway", ("trunk", "gateway")),
     "calls": Declared("counter", "Calls that have ended", ("direction", "outcome")),
     "calls_live": Declared("gauge", "Calls under way", ("state",)),
     "call_setup_seconds": Declared("histogram", "From INVITE to answer", (), _HUMAN),

@@ -12,6 +12,7 @@ from callrouter.errors import StartupError
 from callrouter.ports import Clock, Metrics, SignalEvent
 from callrouter.sip.certificates import Certificates
 from callrouter.sip.connections import Connections
+from callrouter.sip.protocol.addresses import may_send
 from callrouter.sip.protocol.agent import Agent, NewCall, family_of
 from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Listener, Packet
 from callrouter.sip.protocol.message import Message, Request, Response, Unframeable, parse
@@ -37,7 +38,7 @@ class Endpoint:
         self._clock = clock
         self._metrics = metrics
         self._deliver = deliver
-        self.resolver = Resolver(clock)
+        self.resolver = Resolver(clock, agent.token, settings.dns_servers, self._transports)
         self._certificates = Certificates(settings.tls)
         self._connections = Connections(settings.limits, self._certificates, clock, metrics, self)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,6 +83,11 @@ class Endpoint:
         self._udp[index] = protocol
         return int(transport.get_extra_info("sockname")[1])
 
+    @property
+    def queued(self) -> int:
+        """Bytes that wait in the fullest receive buffer."""
+        return max((socket.queued for socket in self._udp.values()), default=0)
+
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -98,6 +104,9 @@ class Endpoint:
         """Read the certificates again; open connections keep what they have."""
         self._certificates.reload()
 
+    def _transports(self) -> frozenset[str]:
+        return frozenset(listener.transport for listener in self._agent.listeners)
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in the background; `close` cancels what is left of it."""
         task = asyncio.get_running_loop().create_task(work)
@@ -112,6 +121,13 @@ class Endpoint:
     # -- feeding
 
     def datagram(self, data: bytes, hop: Hop) -> None:
+        shield = self._agent.shield
+        if shield is not None:
+            instead = shield.before_reading(data, hop, self._clock.monotonic_ns())
+            if instead is not None:
+                if instead:
+                    self._send(Packet(instead, hop))
+                return
         try:
             message = parse(data.lstrip(b"\r\n"))
         except Unframeable as error:
@@ -193,6 +209,9 @@ class Endpoint:
         address = hop.host if is_settled else self.resolver.remembered(hop.host)
         if address is None:
             self.spawn(self._resolve_and_send(packet))
+            return
+        if hop.mentioned_by and not may_send(address, hop.mentioned_by, self._agent.settings.mentionable):
+            self.undeliverable(packet, f"{hop.mentioned_by} may not point us to {address}")
             return
         try:
             if hop.transport == "udp":

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Literal
 
 from callrouter.ports import Clock, MediaAddress, NegotiatedAudio, SignalEvent, SignalSink
+from callrouter.sip.arrivals import Arrival
 from callrouter.sip.protocol.agent import family_of
 from callrouter.sip.protocol.grammar import displayable, quote
 from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.incoming import IncomingSession
-from callrouter.sip.protocol.outgoing import OutgoingSession
 from callrouter.sip.protocol.session import Session, SessionState
-from callrouter.sip.trunks import Destination
 
 
-class _Leg:
+class Leg:
     """What incoming and outgoing legs share."""
 
     def __init__(self, session: Session, clock: Clock, pump: Callable[[], None]) -> None:
@@ -67,11 +65,13 @@ class _Leg:
         return session.dialog.to_json()
 
 
-class IncomingLeg(_Leg):
-    def __init__(self, session: IncomingSession, clock: Clock, pump: Callable[[], None]) -> None:
+class IncomingLeg(Leg):
+    def __init__(
+        self, session: IncomingSession, arrival: Arrival, clock: Clock, pump: Callable[[], None]
+    ) -> None:
         super().__init__(session, clock, pump)
         self._incoming = session
-        self._from = Address.parse(session.invite.get("From") or "")
+        self._arrival = arrival
 
     @property
     def received_ns(self) -> int:
@@ -79,15 +79,15 @@ class IncomingLeg(_Leg):
 
     @property
     def request_uri(self) -> str:
-        return displayable(self._incoming.invite.uri)
+        return self._arrival.request_uri
 
     @property
     def from_uri(self) -> str:
-        return displayable(str(self._from.uri))
+        return self._arrival.caller.uri
 
     @property
     def from_name(self) -> str:
-        return self._from.display_name
+        return self._arrival.caller.name
 
     @property
     def to_uri(self) -> str:
@@ -108,12 +108,12 @@ class IncomingLeg(_Leg):
         the signalling."""
         audio = self._incoming.audio
         host = audio.remote.host if audio is not None else ""
-        return _family(host if family_of(host) else self._incoming.established.hop.host)
+        return family_named(host if family_of(host) else self._incoming.established.hop.host)
 
-    @cached_property
+    @property
     def headers(self) -> Mapping[str, str]:
         """Headers of the INVITE, canonical names, first value."""
-        return {name: displayable(v) for name, v in self._incoming.invite.mapping().items()}
+        return self._arrival.headers
 
     def ring(self) -> None:
         """180."""
@@ -136,67 +136,7 @@ class IncomingLeg(_Leg):
         self._pump()
 
 
-class OutgoingLeg(_Leg):
-    def __init__(
-        self,
-        session: OutgoingSession,
-        destination: Destination,
-        clock: Clock,
-        pump: Callable[[], None],
-    ) -> None:
-        super().__init__(session, clock, pump)
-        self._outgoing = session
-        self._destination = destination
-        self._from = Address.parse(session.invitation.caller)
-        self.received_ns = clock.monotonic_ns()
-
-    @property
-    def request_uri(self) -> str:
-        return self._outgoing.invitation.uri
-
-    @property
-    def from_uri(self) -> str:
-        return str(self._from.uri)
-
-    @property
-    def from_name(self) -> str:
-        return self._from.display_name
-
-    @property
-    def to_uri(self) -> str:
-        return self._outgoing.invitation.uri
-
-    @property
-    def source(self) -> MediaAddress:
-        return MediaAddress(self._destination.host, self._destination.port)
-
-    @property
-    def transport(self) -> str:
-        return self._destination.transport
-
-    @property
-    def family(self) -> Literal[4, 6]:
-        return _family(self._outgoing.invitation.local.host)
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Headers of the 200."""
-        return self._outgoing.answer_headers
-
-    def ring(self) -> None:
-        """Not ours to do on a call we placed."""
-
-    def progress(self, local: MediaAddress) -> None:
-        """Not ours to do on a call we placed."""
-
-    def answer(self, local: MediaAddress) -> None:
-        """Not ours to do on a call we placed."""
-
-    def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """Not ours to do on a call we placed."""
-
-
-def _family(host: str) -> Literal[4, 6]:
+def family_named(host: str) -> Literal[4, 6]:
     return 6 if ":" in host else 4
 
 

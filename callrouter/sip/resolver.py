@@ -1,31 +1,87 @@
-"""Host names to addresses, by the system's resolver, remembered for a short while."""
+"""Names to addresses: NAPTR, SRV and addresses (RFC 3263), remembered as long as the DNS allows.
+
+IP literals are not looked up, names with a port only for their addresses.  Names of one word, and
+those that the DNS does not know, are left to the system, which also reads `/etc/hosts`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import dns.asyncresolver
+import dns.exception
+import dns.nameserver
 
 from callrouter.ports import Clock
 from callrouter.sip.protocol.agent import family_of
+from callrouter.sip.protocol.hop import Hop, default_port
+from callrouter.sip.protocol.selection import in_order
 
-_KEEP_NS = 30 * 10**9
+_SECOND = 10**9
+_SYSTEM_TTL = 30
+"""Seconds to remember what the system said, which does not say for how long it holds."""
+_MIN_TTL, _MAX_TTL = 5, 3600
 _MAX_NAMES = 1000
+_LOOKUP_SECONDS = 4.0
+_SILENCE_SECONDS = 10
+"""How long not to ask again after servers that did not answer."""
+_NAPTR_SERVICES = {b"sip+d2u": "udp", b"sip+d2t": "tcp", b"sips+d2t": "tls"}
+_SRV_NAMES = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
 
 
 class Unresolvable(Exception):
     """The name has no address that we could reach."""
 
 
+class Place(NamedTuple):
+    """A server as a URI or the configuration names it."""
+
+    host: str
+    port: int = 0
+    """0 = none named."""
+    transport: str = ""
+    """"" = none named."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """An SRV record."""
+
+    host: str
+    port: int
+    priority: int
+    weight: int
+
+
 class Resolver:
-    def __init__(self, clock: Clock) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        token: Callable[[int], str] = lambda size: "0" * size,
+        servers: Sequence[str] = (),
+        transports: Callable[[], frozenset[str]] = lambda: frozenset({"udp"}),
+    ) -> None:
         self._clock = clock
-        self._known: dict[str, tuple[int, str]] = {}
+        self._token = token
+        self._transports = transports
+        """Transports that we can use."""
+        self._servers = servers
+        self._addresses: dict[str, tuple[int, str]] = {}
+        self._places: dict[Place, tuple[int, tuple[Hop, ...]]] = {}
+        self._dns: dns.asyncresolver.Resolver | None = None
+        self._silent_until_ns = 0
+
+    # -- addresses of a name
 
     def remembered(self, host: str) -> str | None:
         """The address of `host` without asking anybody."""
         if family_of(host):
             return host
-        until, address = self._known.get(host, (0, ""))
+        until, address = self._addresses.get(host, (0, ""))
         return address if until > self._clock.monotonic_ns() else None
 
     async def resolve(self, host: str, families: frozenset[int]) -> str:
@@ -33,15 +89,152 @@ class Resolver:
         known = self.remembered(host)
         if known is not None:
             return known
+        found, ttl = await self._lookup_addresses(host, families)
+        if len(self._addresses) >= _MAX_NAMES:
+            self._addresses.clear()
+        self._addresses[host] = (self._until(ttl), found[0])
+        return found[0]
+
+    # -- servers of a place
+
+    def known(self, place: Place) -> tuple[Hop, ...] | None:
+        """What `locate` would answer, without asking anybody; None when it would have to."""
+        if family_of(place.host):
+            transport = place.transport or "udp"
+            return (Hop(transport, place.host, place.port or default_port(transport)),)
+        until, hops = self._places.get(place, (0, ()))
+        return hops if until > self._clock.monotonic_ns() else None
+
+    async def locate(self, place: Place, families: frozenset[int]) -> tuple[Hop, ...]:
+        """Where to try `place`, best first.  Raises `Unresolvable`."""
+        known = self.known(place)
+        if known is not None:
+            return known
+        hops, ttl = await self._servers_of(place, families)
+        if len(self._places) >= _MAX_NAMES:
+            self._places.clear()
+        self._places[place] = (self._until(ttl), hops)
+        return hops
+
+    async def _servers_of(self, place: Place, families: frozenset[int]) -> tuple[tuple[Hop, ...], int]:
+        if not place.port and "." in place.host:
+            for transport, name, ttl in await self._services(place):
+                servers, srv_ttl = await self._srv(name)
+                hops = await self._reached(place, servers, transport, families)
+                if hops:
+                    return hops, min(ttl, srv_ttl)
+        transport = place.transport or "udp"
+        addresses, ttl = await self._lookup_addresses(place.host, families)
+        port = place.port or default_port(transport)
+        return tuple(Hop(transport, address, port, name=place.host) for address in addresses), ttl
+
+    async def _reached(
+        self, place: Place, servers: Sequence[_Server], transport: str, families: frozenset[int]
+    ) -> tuple[Hop, ...]:
+        """The addresses of SRV's servers; certificates are those of the name that was asked for
+        (RFC 5922 §4)."""
+        hops: list[Hop] = []
+        for server in in_order(servers, self._token):
+            try:
+                addresses, _ = await self._lookup_addresses(server.host, families)
+            except Unresolvable:
+                continue
+            hops += [Hop(transport, address, server.port, name=place.host) for address in addresses]
+        return tuple(hops)
+
+    async def _services(self, place: Place) -> list[tuple[str, str, int]]:
+        """(transport, SRV name, TTL) in the order to try them (RFC 3263 §4.1)."""
+        usable = self._transports()
+        if not place.transport:
+            records, ttl = await self._query(place.host, "NAPTR")
+            services = [
+                (_NAPTR_SERVICES[r.service.lower()], r.replacement.to_text(omit_final_dot=True), ttl)
+                for r in sorted(records, key=lambda r: (r.order, r.preference))
+                if r.service.lower() in _NAPTR_SERVICES and r.flags.lower() == b"s"
+            ]
+            services = [s for s in services if s[0] in usable]
+            if services:
+                return services
+        wanted = [place.transport] if place.transport else ["udp", "tcp"]
+        return [
+            (t, f"{_SRV_NAMES[t]}.{place.host}", _MAX_TTL) for t in wanted if t in usable and t in _SRV_NAMES
+        ]
+
+    async def _srv(self, name: str) -> tuple[list[_Server], int]:
+        records, ttl = await self._query(name, "SRV")
+        servers = [
+            _Server(r.target.to_text(omit_final_dot=True), r.port, r.priority, r.weight) for r in records
+        ]
+        return [server for server in servers if server.host and server.port], ttl
+
+    # -- questions
+
+    async def _lookup_addresses(self, host: str, families: frozenset[int]) -> tuple[list[str], int]:
+        """Raises `Unresolvable`."""
+        if family_of(host):
+            return [host], _MAX_TTL
+        found: list[str] = []
+        ttl = _MAX_TTL
+        if "." in host:
+            for family, kind in ((4, "A"), (6, "AAAA")):
+                if family in families:
+                    records, seconds = await self._query(host, kind)
+                    found += [record.address for record in records]
+                    ttl = min(ttl, seconds) if records else ttl
+        if found:
+            return found, ttl
+        return await self._ask_system(host, families), _SYSTEM_TTL
+
+    async def _ask_system(self, host: str, families: frozenset[int]) -> list[str]:
         try:
             answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
         except (OSError, UnicodeError) as error:
             raise Unresolvable(f"{host}: {error}") from error
-        for _family, _kind, _protocol, _name, address in answers:
-            found = str(address[0])
-            if family_of(found) in families:
-                if len(self._known) >= _MAX_NAMES:
-                    self._known.clear()
-                self._known[host] = (self._clock.monotonic_ns() + _KEEP_NS, found)
-                return found
-        raise Unresolvable(f"{host} has no address of a family that is listened on")
+        found = [str(answer[4][0]) for answer in answers]
+        reachable = [address for address in dict.fromkeys(found) if family_of(address) in families]
+        if not reachable:
+            raise Unresolvable(f"{host} has no address of a family that is listened on")
+        return reachable
+
+    async def _query(self, name: str, kind: str) -> tuple[list[Any], int]:
+        """The records, and for how many seconds they hold; none for whatever reason there are none."""
+        if name.endswith((".invalid", ".localhost")):
+            return [], _MAX_TTL
+        if self._clock.monotonic_ns() < self._silent_until_ns:
+            return [], _MIN_TTL
+        try:
+            if self._dns is None:
+                self._dns = _resolver(self._servers)
+            answer = await self._dns.resolve(name, kind, search=False)
+        except dns.exception.Timeout:
+            # Nobody answers: the questions that would follow would each wait as long.
+            self._silent_until_ns = self._clock.monotonic_ns() + _SILENCE_SECONDS * _SECOND
+            return [], _MIN_TTL
+        except (dns.exception.DNSException, OSError, UnicodeError):
+            return [], _MIN_TTL
+        ttl = answer.rrset.ttl if answer.rrset is not None else _MIN_TTL
+        return list(answer), ttl
+
+    def _until(self, ttl: int) -> int:
+        return self._clock.monotonic_ns() + max(_MIN_TTL, min(ttl, _MAX_TTL)) * _SECOND
+
+
+def _resolver(servers: Sequence[str]) -> dns.asyncresolver.Resolver:
+    """Raises `dns.resolver.NoResolverConfiguration` where the system names no server."""
+    resolver = dns.asyncresolver.Resolver(configure=not servers)
+    resolver.lifetime = _LOOKUP_SECONDS
+    resolver.timeout = _LOOKUP_SECONDS / 2
+    if servers:
+        resolver.nameservers = [dns.nameserver.Do53Nameserver(*split_server(s)) for s in servers]
+    return resolver
+
+
+def split_server(text: str) -> tuple[str, int]:
+    """`192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53`, `[2001:db8::53]:5353`.  Raises `ValueError`."""
+    if family_of(text) == 4 or (":" in text and not text.startswith("[") and text.count(":") > 1):
+        return text, 53
+    host, _, port = text.rpartition(":") if not text.endswith("]") else (text, "", "53")
+    host = host.strip("[]")
+    if not family_of(host) or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"{text!r} is no DNS server: write address, or address:port")
+    return host, int(port)

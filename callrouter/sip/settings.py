@@ -5,14 +5,19 @@ from __future__ import annotations
 import ipaddress
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.networks import IPvAnyNetwork
 
+from callrouter.sip.defence_settings import Defence
 from callrouter.sip.dialog_settings import Dialogs
 from callrouter.sip.limits import Limits
 from callrouter.sip.protocol.grammar import write_host
+from callrouter.sip.registrar_settings import RegistrarSettings
 from callrouter.sip.tls_settings import Tls
+from callrouter.sip.trunk_settings import Trunk as Trunk
 
 CodecName = Literal["PCMU", "PCMA"]
+_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
 class Listen(BaseModel):
@@ -62,20 +67,6 @@ class Listen(BaseModel):
         return self
 
 
-class Trunk(BaseModel):
-    """A carrier that takes calls to telephone numbers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(min_length=1, description="How the rest of the configuration names it.")
-    host: str = Field(min_length=1, description="IP address or name of its SIP server.")
-    port: int = Field(default=5060, ge=1, le=65535, description="Port of its SIP server.")
-    transport: Literal["udp", "tcp"] = Field(default="udp", description="Transport to reach it by.")
-    domain: str = Field(default="", description="Domain for From and the Request-URI, when it is not `host`.")
-    username: str = Field(default="", description="User name for digest authentication; empty = none.")
-    password: SecretStr = Field(default=SecretStr(""), description="Password for digest authentication.")
-
-
 class Settings(BaseModel):
     """The `sip:` section."""
 
@@ -94,10 +85,31 @@ class Settings(BaseModel):
     user_agent: str = Field(
         default="callrouter", pattern=r"^[ -~]+$", description="What User-Agent headers say."
     )
-    trunks: tuple[Trunk, ...] = Field(default=(), description="Carriers for outgoing calls to numbers.")
+    trunks: tuple[Trunk, ...] = Field(default=(), description="Carriers, for calls to and from numbers.")
     default_trunk: str = Field(
         default="", description="Trunk for calls that name none; empty = the first one."
     )
+    registrar: RegistrarSettings = Field(
+        default=RegistrarSettings(), description="Telephones and clients that register here."
+    )
+    peers: tuple[IPvAnyNetwork, ...] = Field(
+        default=_LOOPBACK,
+        description="Addresses and networks that may call without being a trunk or a user.",
+    )
+    trusted_peers: bool = Field(
+        default=False,
+        description="true: what peers say in P-Asserted-Identity, Remote-Party-ID, Privacy and Diversion is "
+        "believed.",
+    )
+    strangers: Literal["challenge", "refuse"] = Field(
+        default="challenge",
+        description="What calls from anywhere else get: `challenge` (401), which lets users and carriers "
+        "prove who they are from any address, or `refuse` (403).",
+    )
+    dns_servers: tuple[str, ...] = Field(
+        default=(), description="DNS servers to ask, as `address` or `address:port`; empty = the system's."
+    )
+    defence: Defence = Field(default=Defence(), description="Against strangers, scanners and floods.")
     dialogs: Dialogs = Field(default=Dialogs(), description="How long calls and their parts may take.")
     tls: Tls = Field(default=Tls(), description="Certificates for `tls` and `wss`.")
     head_timeout_seconds: float = Field(
@@ -168,6 +180,10 @@ class Settings(BaseModel):
         names = [trunk.name for trunk in self.trunks]
         if len(set(names)) != len(names):
             raise ValueError("two trunks have the same name")
+        inbound = [trunk.inbound_username for trunk in self.trunks if trunk.inbound_username]
+        taken = [*inbound, *(user.name for user in self.registrar.users)]
+        if len(set(taken)) != len(taken):
+            raise ValueError("an inbound_username is another trunk's or a registered user's as well")
         if self.default_trunk and self.default_trunk not in names:
             raise ValueError(
                 f"default_trunk {self.default_trunk!r} is not among the trunks ({', '.join(names) or 'none'})"

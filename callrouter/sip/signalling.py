@@ -9,46 +9,30 @@ import structlog
 
 from callrouter.errors import Unroutable
 from callrouter.ports import Clock, Ids, Metrics, OutgoingCall, Route, SignalEvent, SignalSink, SipLeg
+from callrouter.sip.access import install_access
+from callrouter.sip.arrivals import Arrivals, NotOwned
+from callrouter.sip.branch import Branch
+from callrouter.sip.carriers import Carriers
 from callrouter.sip.endpoint import Endpoint
-from callrouter.sip.leg import IncomingLeg, OutgoingLeg, _Leg, reason_header
+from callrouter.sip.heartbeat import Heartbeat
+from callrouter.sip.invitations import InvitationWriter
+from callrouter.sip.leg import IncomingLeg, Leg, reason_header
+from callrouter.sip.outgoing_leg import OutgoingLeg
+from callrouter.sip.planning import Planner
+from callrouter.sip.protocol.addresses import is_listed
 from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall, family_of
-from callrouter.sip.protocol.auth import Credentials
 from callrouter.sip.protocol.dialog import Dialog
-from callrouter.sip.protocol.grammar import displayable, is_token, quote, write_host
+from callrouter.sip.protocol.domains import Domains
 from callrouter.sip.protocol.hop import Hop, Listener
 from callrouter.sip.protocol.incoming import IncomingSession
-from callrouter.sip.protocol.outgoing import Invitation, OutgoingSession
 from callrouter.sip.protocol.session import Session
-from callrouter.sip.protocol.uri import Uri
-from callrouter.sip.resolver import Unresolvable
+from callrouter.sip.protocol.shield import Shield
+from callrouter.sip.resolver import Place, Unresolvable
 from callrouter.sip.settings import Settings
-from callrouter.sip.trunks import Destination, Trunks, escape_user
+from callrouter.sip.trunks import Trunks
 
 log = structlog.get_logger(__name__)
 _RETRY_AFTER = (("Retry-After", "5"),)
-_OURS = frozenset(
-    {
-        "via",
-        "from",
-        "to",
-        "call-id",
-        "cseq",
-        "contact",
-        "max-forwards",
-        "route",
-        "record-route",
-        "content-type",
-        "content-length",
-        "authorization",
-        "proxy-authorization",
-        "require",
-        "proxy-require",
-        "allow",
-        "supported",
-        "user-agent",
-    }
-)
-"""Headers a caller of `place` must leave to us."""
 
 
 class Signalling:
@@ -59,18 +43,34 @@ class Signalling:
         self._ids = ids
         self._agent = Agent(_agent_settings(settings), ids.token)
         self._endpoint = Endpoint(settings, self._agent, clock, metrics, self._deliver)
-        self._trunks = Trunks(settings)
+        self._trusted = settings.defence.trusted
+        self._shield = Shield(settings.defence.shield, ids.token, self._is_trusted)
+        self._agent.shield = self._shield
+        self._heartbeat = Heartbeat(self._shield, clock, metrics, lambda: self._endpoint.queued)
+        self._trunks = Trunks(settings, ids.token)
+        domains = Domains(settings.registrar.domains, self._agent.listeners)
+        access = install_access(settings, self._agent, domains, ids.token)
+        self._arrivals = Arrivals(settings, self._trunks, domains)
+        self._planner = Planner(settings, self._agent, self._trunks, domains, access.bindings, clock)
+        self._writer = InvitationWriter(self._agent, self._trunks)
+        self._carriers = Carriers(
+            settings, self._agent, self._trunks, access.admission, self._endpoint, clock, metrics
+        )
         self._incoming: Callable[[SipLeg], None] | None = None
 
     async def start(self) -> None:
         """Bind the listeners.  Raises `StartupError`."""
         await self._endpoint.open()
+        self._heartbeat.start()
         for listener in self._agent.listeners:
             log.info("sip_listening", transport=listener.transport, host=listener.host, port=listener.port)
+        self._carriers.start()
 
     async def stop(self) -> None:
         """Close everything.  Calls still up are not told: end them before."""
+        self._carriers.stop()
         self._endpoint.pump()
+        self._heartbeat.stop()
         await self._endpoint.close()
 
     def reload(self) -> None:
@@ -87,6 +87,11 @@ class Signalling:
         """No call, transaction or timer is left."""
         return self._agent.is_idle
 
+    def _is_trusted(self, host: str) -> bool:
+        """No limit is for this source but that of what we can carry."""
+        admission = self._agent.admission
+        return is_listed(host, self._trusted) or (admission is not None and admission.is_carrier(host))
+
     def on_incoming(self, handler: Callable[[SipLeg], None]) -> None:
         """`handler` gets every new, negotiable INVITE exactly once."""
         self._incoming = handler
@@ -94,84 +99,73 @@ class Signalling:
     def _deliver(self, session: Session, event: SignalEvent | NewCall) -> None:
         if isinstance(event, NewCall):
             self._new_call(event.session)
-        elif isinstance(session.owner, _Leg):
+        elif isinstance(session.owner, Leg | Branch):
             session.owner.deliver(event)
 
     def _new_call(self, session: IncomingSession) -> None:
         if self._incoming is None:
             session.reject(503, "", _RETRY_AFTER, self._clock.monotonic_ns())
             return
-        self._incoming(IncomingLeg(session, self._clock, self._endpoint.pump))
+        try:
+            arrival = self._arrivals.read(session)
+        except NotOwned as error:
+            log.warning("sip_number_not_owned", error=str(error))
+            session.reject(404, "", (), self._clock.monotonic_ns())
+            return
+        self._incoming(IncomingLeg(session, arrival, self._clock, self._endpoint.pump))
 
     # -- calls we place
 
     async def route(self, target: str, trunk: str = "") -> Route:
         """Raises `Unroutable` when nothing serves the target."""
-        destination = self._trunks.destination(target, trunk)
+        where = self._planner.plan(target, trunk).groups[0][0].where
         try:
-            address = await self._endpoint.resolver.resolve(destination.host, self._families())
+            host = (await self._locate(where))[0].host
         except Unresolvable as error:
             raise Unroutable(f"{target!r} cannot be reached: {error}") from error
-        family: Literal[4, 6] = 6 if family_of(address) == 6 else 4
+        family: Literal[4, 6] = 6 if family_of(host) == 6 else 4
         if family not in self._families():
             raise Unroutable(f"{target!r} needs IPv{family}, and nothing listens there: see `sip.listen`")
         return Route(family)
 
     def place(self, call: OutgoingCall, sink: SignalSink) -> SipLeg:
         """Raises `Unroutable` like `route`; everything later is told to `sink`."""
-        destination = self._trunks.destination(call.target, call.trunk)
-        invitation = self._invitation(call, destination)
-        session = self._agent.call(invitation, self._ids.token(16))
-        leg = OutgoingLeg(session, destination, self._clock, self._endpoint.pump)
+        plan = self._planner.plan(call.target, call.trunk)
+        call_id = self._ids.token(16)
+        write = self._writer.writer(call, plan)
+        leg = OutgoingLeg(
+            plan,
+            lambda destination: self._agent.call(write(destination), call_id),
+            self._begin,
+            self._agent.timers,
+            self._clock,
+            self._endpoint.pump,
+            lambda destination, status: self._carriers.failed_over(plan, destination, status),
+        )
         leg.attach(sink)
-        address = self._endpoint.resolver.remembered(destination.host)
-        if address is None:
-            self._endpoint.spawn(self._resolve_and_start(session, destination))
-        else:
-            self._start(session, destination, address)
+        leg.start()
+        self._endpoint.pump()
         return leg
 
-    def _start(self, session: OutgoingSession, destination: Destination, address: str) -> None:
-        hop = Hop(destination.transport, address, destination.port, name=destination.host)
-        session.start(hop, self._clock.monotonic_ns())
+    def _begin(self, branch: Branch) -> None:
+        where = branch.destination.where
+        known = (where,) if isinstance(where, Hop) else self._endpoint.resolver.known(where)
+        if known is None:
+            self._endpoint.spawn(self._locate_and_begin(branch))
+        else:
+            branch.begin(known)
+
+    async def _locate_and_begin(self, branch: Branch) -> None:
+        try:
+            branch.begin(await self._locate(branch.destination.where))
+        except Unresolvable as error:
+            branch.unreachable(str(error))
         self._endpoint.pump()
 
-    async def _resolve_and_start(self, session: OutgoingSession, destination: Destination) -> None:
-        try:
-            address = await self._endpoint.resolver.resolve(destination.host, self._families())
-        except Unresolvable as error:
-            session.fail(503, str(error), self._clock.monotonic_ns())
-            self._endpoint.pump()
-        else:
-            self._start(session, destination, address)
-
-    def _invitation(self, call: OutgoingCall, destination: Destination) -> Invitation:
-        credentials = destination.credentials
-        if call.username:
-            credentials = Credentials(call.username, call.password)
-        user, caller = self._caller(call, destination)
-        name = f"{quote(displayable(call.caller_name))} " if call.caller_name else ""
-        fields = tuple(
-            (name, displayable(value))
-            for name, value in call.headers
-            if is_token(name) and name.lower() not in _OURS
-        )
-        return Invitation(destination.uri, f"{name}<{caller}>", user, call.local, fields, credentials)
-
-    def _caller(self, call: OutgoingCall, destination: Destination) -> tuple[str, str]:
-        """The user part for Contact, and the URI for From."""
-        if call.caller[:5].lower().startswith(("sip:", "sips:")):
-            try:
-                uri = Uri.parse(call.caller)
-            except ValueError as error:
-                raise Unroutable(f"the caller {call.caller!r} is not a SIP URI: {error}") from error
-            return uri.user, str(uri)
-        user = escape_user(call.caller)
-        if not user:
-            return "", "sip:anonymous@anonymous.invalid"
-        probe = Hop(destination.transport, destination.host, destination.port)
-        domain = destination.domain or write_host(self._agent.listener_of(probe).host)
-        return user, f"sip:{user}@{domain}"
+    async def _locate(self, where: Place | Hop) -> tuple[Hop, ...]:
+        if isinstance(where, Hop):
+            return (where,)
+        return await self._endpoint.resolver.locate(where, self._families())
 
     def _families(self) -> frozenset[int]:
         return frozenset(listener.family for listener in self._agent.listeners)
@@ -193,5 +187,6 @@ def _agent_settings(settings: Settings) -> AgentSettings:
         codecs=settings.codecs,
         session_seconds=dialogs.session_seconds,
         min_session_seconds=dialogs.min_session_seconds,
+        mentionable=settings.defence.mentionable,
         unanswered_seconds=dialogs.unanswered_seconds,
     )

@@ -1,82 +1,98 @@
-"""From what somebody wants to call to where the INVITE goes."""
+"""Carriers: which one a number goes through, by which of its gateways, written how."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import quote as percent_encode
 
 from callrouter.errors import Unroutable
+from callrouter.sip.plan import Destination, Plan
 from callrouter.sip.protocol.auth import Credentials
 from callrouter.sip.protocol.grammar import write_host
-from callrouter.sip.protocol.hop import default_port
-from callrouter.sip.protocol.uri import Uri
+from callrouter.sip.protocol.numbering import NumberFormat
+from callrouter.sip.protocol.selection import in_order
+from callrouter.sip.protocol.timers import MS
+from callrouter.sip.protocol.uri import escape_user
+from callrouter.sip.resolver import Place
 from callrouter.sip.settings import Settings, Trunk
+from callrouter.sip.trunk_settings import Gateway
 
-_IN_USER = "+-_.!~*'()&=$,;?/#"
-"""What a user part may hold unescaped (RFC 3261 §25.1), and `#`, which numbers have."""
+AS_WRITTEN = NumberFormat()
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
-    uri: str
-    """Request-URI."""
-    transport: str
-    host: str
-    """IP literal or name."""
-    port: int
-    domain: str = ""
-    """For our From; "" = our own address."""
-    credentials: Credentials | None = None
+class _Ranked:
+    """A gateway for the order of a call: those that are down come behind all others."""
+
+    gateway: Gateway
+    is_up: bool
+
+    @property
+    def priority(self) -> int:
+        return self.gateway.priority if self.is_up else self.gateway.priority + (1 << 16)
+
+    @property
+    def weight(self) -> int:
+        return self.gateway.weight
 
 
 class Trunks:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, token: Callable[[int], str]) -> None:
         self._trunks = {trunk.name: trunk for trunk in settings.trunks}
-        self._default = settings.default_trunk or next(iter(self._trunks), "")
-        self._transports = {listen.transport for listen in settings.listen}
+        callable_trunks = (trunk.name for trunk in settings.trunks if trunk.all_gateways)
+        self._default = settings.default_trunk or next(callable_trunks, "")
+        self._formats = {trunk.name: trunk.numbers.format() for trunk in settings.trunks}
+        self._token = token
+        self.down: set[tuple[str, Gateway]] = set()
+        """Gateways, by trunk, that are known not to answer."""
 
-    def destination(self, target: str, trunk: str = "") -> Destination:
-        """Raises `Unroutable`."""
-        if target.startswith("tel:"):
-            target = target[4:].partition(";")[0]
-        elif target[:5].lower().startswith(("sip:", "sips:")):
-            return self._direct(target)
-        return self._through(self._trunk(target, trunk), target)
+    def get(self, name: str) -> Trunk | None:
+        return self._trunks.get(name)
 
-    def _direct(self, target: str) -> Destination:
-        try:
-            uri = Uri.parse(target.partition("?")[0])
-        except ValueError as error:
-            raise Unroutable(f"{target!r} is not a SIP URI: {error}") from error
-        transport = uri.transport
-        if transport not in self._transports:
-            raise Unroutable(
-                f"{target!r} needs {transport.upper()}, and nothing listens there: add it to `sip.listen`"
-            )
-        port = uri.port or default_port(transport)
-        return Destination(str(uri), transport, uri.get("maddr") or uri.host, port)
+    def format(self, name: str) -> NumberFormat:
+        return self._formats.get(name, AS_WRITTEN)
 
-    def _trunk(self, target: str, name: str) -> Trunk:
+    def plan(self, number: str, name: str = "") -> Plan:
+        """A call to `number` through the trunk `name`, or the default one.  Raises `Unroutable`."""
         trunk = self._trunks.get(name or self._default)
         if trunk is None:
             missing = f"there is no trunk {name!r}" if name else "no trunk is configured"
-            raise Unroutable(f"{target!r} cannot be called: {missing} (`sip.trunks`)")
-        return trunk
-
-    @staticmethod
-    def _through(trunk: Trunk, number: str) -> Destination:
+            raise Unroutable(f"{number!r} cannot be called: {missing} (`sip.trunks`)")
+        if not trunk.all_gateways:
+            raise Unroutable(f"{number!r} cannot be called: trunk {name!r} has no gateway to call")
         if not number or any(c <= " " for c in number):
             raise Unroutable(f"{number!r} is not a number that can be called")
-        domain = trunk.domain or write_host(trunk.host)
-        port = "" if trunk.domain or trunk.port == 5060 else f":{trunk.port}"
-        transport = "" if trunk.transport == "udp" else f";transport={trunk.transport}"
-        credentials = (
-            Credentials(trunk.username, trunk.password.get_secret_value()) if trunk.username else None
+        written = escape_user(self._formats[trunk.name].outgoing(number))
+        ranked = [_Ranked(g, (trunk.name, g) not in self.down) for g in trunk.all_gateways]
+        ordered = [entry.gateway for entry in in_order(ranked, self._token)]
+        return Plan(
+            groups=tuple((_destination(trunk, gateway, written),) for gateway in ordered),
+            domain=trunk.domain,
+            credentials=_credentials(trunk),
+            trunk=trunk,
+            patience_ns=int(trunk.try_seconds * 1000) * MS,
         )
-        uri = f"sip:{escape_user(number)}@{domain}{port}{transport}"
-        return Destination(uri, trunk.transport, trunk.host, trunk.port, trunk.domain, credentials)
 
 
-def escape_user(user: str) -> str:
-    """`user` as a user part."""
-    return percent_encode(user, safe=_IN_USER)
+def gateway_place(gateway: Gateway) -> Place:
+    return Place(gateway.host, gateway.port, gateway.transport)
+
+
+def _destination(trunk: Trunk, gateway: Gateway, user: str) -> Destination:
+    uri = gateway_uri(trunk, gateway, user)
+    return Destination(
+        uri, gateway_place(gateway), gateway=f"{gateway.host}:{gateway.port or ''}".rstrip(":")
+    )
+
+
+def gateway_uri(trunk: Trunk, gateway: Gateway, user: str = "") -> str:
+    """Request-URI of what goes to a gateway; `user` is escaped already."""
+    domain = trunk.domain or write_host(gateway.host)
+    port = "" if trunk.domain or gateway.port in (0, 5060) else f":{gateway.port}"
+    transport = "" if gateway.transport in ("", "udp") else f";transport={gateway.transport}"
+    at = f"{user}@" if user else ""
+    return f"sip:{at}{domain}{port}{transport}"
+
+
+def _credentials(trunk: Trunk) -> Credentials | None:
+    return Credentials(trunk.username, trunk.password.get_secret_value()) if trunk.username else None

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from callrouter.clock import SystemClock
 from callrouter.ids import RandomIds
 from callrouter.ports import MediaAddress, SignalEvent, SipLeg
-from callrouter.sip.leg import _Leg
+from callrouter.sip.leg import Leg
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.outgoing import Invitation
 from callrouter.sip.settings import Listen, Settings, Trunk
@@ -71,12 +71,12 @@ class Peer:
             while not self.metrics.counts[name]:
                 await asyncio.sleep(0.01)
 
-    def place_at(self, uri: str, hop: Hop) -> _Leg:
+    def place_at(self, uri: str, hop: Hop) -> Leg:
         """A call that takes the way of `hop`, as one to a registered contact does."""
         agent, endpoint, clock = self.signalling._agent, self.signalling._endpoint, SystemClock()
         invitation = Invitation(uri, "<sip:callrouter@127.0.0.1>", "callrouter", MEDIA)
         session = agent.call(invitation, RandomIds().token(16))
-        leg = _Leg(session, clock, endpoint.pump)
+        leg = Leg(session, clock, endpoint.pump)
         leg.attach(self.sink)
         session.start(hop, clock.monotonic_ns())
         endpoint.pump()

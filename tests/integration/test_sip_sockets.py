@@ -7,10 +7,12 @@ import socket
 
 import pytest
 
+from callrouter.clock import SystemClock
 from callrouter.errors import StartupError, Unroutable
+from callrouter.ids import RandomIds
 from callrouter.ports import Answered, Ended, Failed, OutgoingCall, Ringing
 from callrouter.sip.settings import Listen, Settings, Trunk
-from tests.integration.sip_peer import MEDIA, peer
+from tests.integration.sip_peer import MEDIA, CountingMetrics, peer
 
 
 def order(target: str, trunk: str = "") -> OutgoingCall:
@@ -99,7 +101,7 @@ async def test_a_busy_port_is_named_at_start() -> None:
         taken = Settings(listen=(Listen(port=ours.port()),))
         from callrouter.sip.signalling import Signalling
 
-        other = Signalling(taken, None, type("I", (), {"token": None}), None)  # type: ignore[arg-type]
+        other = Signalling(taken, SystemClock(), RandomIds(), CountingMetrics())
         with pytest.raises(StartupError, match=rf"udp 127\.0\.0\.1 port {ours.port()}: .*in use"):
             await other.start()
 

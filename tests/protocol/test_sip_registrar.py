@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.message import Request, parse
 from callrouter.sip.protocol.registration import SECOND
 from tests.protocol.registering import USERS, Office, register_text, with_credentials
+from tests.protocol.torture import read
 
 CONTACT = "<sip:alice@192.0.2.9:5070>"
 
@@ -218,3 +221,31 @@ def test_an_escaped_header_stays_with_the_contact_and_goes_into_no_request() -> 
     response = office.register("<sip:alice@192.0.2.9?Route=%3Csip:sip.example.com%3E>")
     assert response.get("Contact") == "<sip:alice@192.0.2.9?Route=%3Csip:sip.example.com%3E>;expires=3600"
     assert office.registrar.bindings.of("alice", office.now)[0].request_uri == "sip:alice@192.0.2.9"
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "contacts"),
+    [
+        ("rfc4475", "escnull", ["sip:%00@host5.example.com", "sip:%00%00@host5.example.com"]),
+        ("rfc4475", "dblreq", ["sip:j.user@host.example.com"]),
+        ("rfc4475", "regaut01", []),
+        ("rfc4475", "cparam01", ["sip:+19725552222@gw1.example.net"]),
+        ("rfc4475", "cparam02", ["sip:+19725552222@gw1.example.net;unknownparam"]),
+        ("rfc4475", "regescrt", ["sip:user@example.com?Route=%3Csip:sip.example.com%3E"]),
+        ("rfc5118", "ipv6-good", ["sip:caller@[2001:db8::1]"]),
+        ("rfc5118", "port-ambiguous", ["sip:caller@[2001:db8::1]"]),
+        ("rfc5118", "port-unambiguous", ["sip:caller@[2001:db8::1]"]),
+    ],
+)
+def test_tortuous_registrations_hold_once_their_challenge_is_answered(
+    folder: str, name: str, contacts: list[str]
+) -> None:
+    office = Office()
+    sent = parse(read(folder, name))
+    assert isinstance(sent, Request)
+    user = Address.parse(sent.get("To") or "").uri.plain_user
+    office.registrar._passwords = {user: "secret"}
+    fields = [(n, v) for n, v in sent.fields if n != "Authorization"]
+    plain = bytes(Request("REGISTER", sent.uri, fields)).decode("utf-8", "surrogateescape")
+    assert office.one(with_credentials(plain, office.one(plain), user, "secret")).status == 200
+    assert sorted(office.contacts(user)) == sorted(contacts)

@@ -11,12 +11,13 @@ from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.headers.via import Via
 from callrouter.sip.protocol.message import Message, Request, Response, Unframeable, parse
 from callrouter.sip.protocol.uri import Uri
+from tests.protocol.registering import Office
 from tests.protocol.stranger import Stranger
 from tests.protocol.torture import DATA, RFC4475, RFC5118, Owed, read
 
 
 def outcome(data: bytes, transport: str) -> str:
-    stranger = Stranger(transport)
+    stranger = Office(transport)
     if transport == "udp":
         words = [str(m.status) for m in stranger.send(data) if isinstance(m, Response)]
         return " ".join(words + ["call"] * len(stranger.calls)) or "silence"

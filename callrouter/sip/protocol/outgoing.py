@@ -95,6 +95,11 @@ class OutgoingSession(Session):
             return
         self._send_invite(hop, (), now_ns)
 
+    @property
+    def is_unheard(self) -> bool:
+        """Nothing has come back yet, not even 100."""
+        return self._invite is not None and self._invite.is_unanswered
+
     def fail(self, status: int, reason: str, now_ns: int) -> None:
         """It could not even be sent."""
         self.tell(Failed(now_ns, status, reason, {}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
+from urllib.parse import quote as percent_encode
 from urllib.parse import unquote as percent_decode
 
 from callrouter.sip.protocol.grammar import (
@@ -22,6 +23,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 # end a header value or an angle bracket does not pass.
 _NOT_IN_USER = re.compile(r"[\s<>\"\\\x00-\x20\x7f]")
 _CACHED_LENGTH = 200
+_UNESCAPED = "+-_.!~*'()&=$,;?/#"
+"""What a user part may hold unescaped (RFC 3261 §25.1), and `#`, which numbers have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +111,8 @@ def _parse(text: str) -> Uri:
 
 
 _parse_cached = functools.lru_cache(maxsize=4096)(_parse)
+
+
+def escape_user(user: str) -> str:
+    """`user` as a user part."""
+    return percent_encode(user, safe=_UNESCAPED)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from callrouter.errors import Unroutable
+from callrouter.sip.registrar_settings import RegistrarSettings, User
 from callrouter.sip.settings import Listen, Settings, Trunk
-from callrouter.sip.trunks import Trunks, escape_user
+from callrouter.sip.trunk_settings import Gateway, Numbers
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
@@ -30,44 +30,36 @@ def test_trunk_names_are_unique_and_the_default_exists() -> None:
         Settings(trunks=(a,), default_trunk="b")
 
 
-def trunks() -> Trunks:
-    a = Trunk(name="a", host="192.0.2.1", port=5080, transport="tcp", username="u", password="p")
-    b = Trunk(name="b", host="sip.example.com", domain="example.com")
-    return Trunks(Settings(trunks=(a, b), default_trunk="b"))
-
-
-def test_a_number_goes_through_the_named_or_the_default_trunk() -> None:
-    by_default, named = trunks().destination("+15550100"), trunks().destination("tel:+15550100", "a")
-    assert (by_default.uri, by_default.host, by_default.transport) == (
-        "sip:+15550100@example.com",
-        "sip.example.com",
-        "udp",
-    )
-    assert named.uri == "sip:+15550100@192.0.2.1:5080;transport=tcp"
-    assert named.credentials is not None
-    assert by_default.credentials is None
-
-
-def test_a_sip_uri_is_called_where_it_says() -> None:
-    there = trunks().destination("sip:bob@[2001:db8::1]:5070;transport=TCP?X=y")
-    assert (there.host, there.port, there.transport) == ("2001:db8::1", 5070, "tcp")
-    assert there.uri == "sip:bob@[2001:db8::1]:5070;transport=TCP"
-
-
 @pytest.mark.parametrize(
-    ("target", "why"),
+    ("wrong", "why"),
     [
-        ("sip:", "not a SIP URI"),
-        ("sip:bob@example.com;transport=tls", "nothing listens there"),
-        ("sips:bob@example.com", "nothing listens there"),
-        ("", "not a number"),
-        ("12 34", "not a number"),
+        ({}, "needs `host` or `gateways`"),
+        ({"host": "192.0.2.1", "gateways": (Gateway(host="192.0.2.2"),)}, "not both"),
+        ({"host": "192.0.2.1", "register": True}, "needs a username"),
+        ({"sources": ("192.0.2.0/24",), "register": True, "username": "u"}, "a gateway to register with"),
+        ({"host": "192.0.2.1", "inbound_username": "u"}, "go together"),
+        ({"host": "192.0.2.1", "owned": ("02071838750",)}, "no number such as"),
     ],
 )
-def test_what_cannot_be_called(target: str, why: str) -> None:
-    with pytest.raises(Unroutable, match=why):
-        trunks().destination(target)
+def test_a_trunk_that_does_not_fit_together_is_refused(wrong: dict[str, object], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Trunk(name="a", **wrong)
 
 
-def test_user_parts_are_escaped() -> None:
-    assert escape_user("+1 (5)@x") == "+1%20(5)%40x"
+def test_national_numbers_need_their_country() -> None:
+    with pytest.raises(ValidationError, match="country_code"):
+        Numbers(style="national")
+
+
+def test_registered_users_have_names_of_their_own() -> None:
+    alice = User(name="alice", password="x")
+    with pytest.raises(ValidationError, match="same name"):
+        RegistrarSettings(users=(alice, alice))
+    trunk = Trunk(name="a", sources=("192.0.2.1",), inbound_username="alice", inbound_password="y")
+    with pytest.raises(ValidationError, match="inbound_username"):
+        Settings(trunks=(trunk,), registrar=RegistrarSettings(users=(alice,)))
+
+
+def test_the_lengths_of_registrations_are_in_order() -> None:
+    with pytest.raises(ValidationError, match="min_seconds"):
+        RegistrarSettings(min_seconds=600, default_seconds=60)

@@ -1,0 +1,80 @@
+"""What applications are shown of a call that comes in: the number it is for, and who calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from callrouter.sip.protocol.admission import OriginKind
+from callrouter.sip.protocol.domains import Domains
+from callrouter.sip.protocol.grammar import displayable
+from callrouter.sip.protocol.headers.address import Address
+from callrouter.sip.protocol.identity import Caller, caller_of, in_e164, visible_headers
+from callrouter.sip.protocol.incoming import IncomingSession
+from callrouter.sip.protocol.message import Request
+from callrouter.sip.protocol.numbering import NumberFormat, owns
+from callrouter.sip.protocol.uri import Uri, escape_user
+from callrouter.sip.settings import Settings, Trunk
+from callrouter.sip.trunks import AS_WRITTEN, Trunks
+
+log = structlog.get_logger(__name__)
+
+
+class NotOwned(Exception):
+    """A carrier's call for a number that is not among its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    request_uri: str
+    caller: Caller
+    headers: Mapping[str, str]
+    """Of the INVITE, canonical names, first value."""
+
+
+class Arrivals:
+    def __init__(self, settings: Settings, trunks: Trunks, domains: Domains) -> None:
+        self._trunks = trunks
+        self._domains = domains
+        self._numbers_of_users = {user.name: user.number for user in settings.registrar.users}
+        self._trusts_peers = settings.trusted_peers
+
+    def read(self, session: IncomingSession) -> Arrival:
+        """Raises `NotOwned`."""
+        invite, origin = session.invite, session.origin
+        trunk = self._trunks.get(origin.name) if origin.kind is OriginKind.TRUNK else None
+        if trunk is not None:
+            return self._from_trunk(invite, trunk)
+        is_trusted = origin.kind is OriginKind.PEER and self._trusts_peers
+        if origin.kind is OriginKind.USER:
+            caller = self._user(origin.name, invite)
+        else:
+            caller = caller_of(invite, AS_WRITTEN, is_trusted=is_trusted)
+        return Arrival(displayable(invite.uri), caller, _headers(invite, AS_WRITTEN, is_trusted=is_trusted))
+
+    def _from_trunk(self, invite: Request, trunk: Trunk) -> Arrival:
+        numbers = self._trunks.format(trunk.name)
+        called = Uri.parse(invite.uri)
+        if trunk.register_ and called.plain_user == trunk.username:
+            # Calls to a registration name its contact; the number that was dialled is in To.
+            called = Address.parse(invite.get("To") or "").uri
+        if trunk.owned and not owns(trunk.owned, numbers.incoming(called.plain_user.partition(";")[0])):
+            raise NotOwned(f"{displayable(str(called))} is not among the numbers of trunk {trunk.name}")
+        return Arrival(
+            in_e164(called, numbers),
+            caller_of(invite, numbers, is_trusted=trunk.trusted),
+            _headers(invite, numbers, is_trusted=trunk.trusted),
+        )
+
+    def _user(self, name: str, invite: Request) -> Caller:
+        """Whoever has the password of a user is that user, whatever From says."""
+        shown = Address.parse(invite.get("From") or "").display_name
+        user = escape_user(self._numbers_of_users.get(name) or name)
+        return Caller(f"sip:{user}@{self._domains.main}", shown)
+
+
+def _headers(invite: Request, numbers: NumberFormat, *, is_trusted: bool) -> dict[str, str]:
+    shown = {name: displayable(value) for name, value in invite.mapping().items()}
+    return visible_headers(shown, numbers, is_trusted=is_trusted)

@@ -1,0 +1,114 @@
+"""One way to a callee: its servers are tried in turn until one takes the INVITE."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from callrouter.ports import Answered, Clock, Failed, Ringing, SignalEvent
+from callrouter.sip.plan import Destination
+from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.outgoing import OutgoingSession
+from callrouter.sip.protocol.selection import is_worth_another
+from callrouter.sip.protocol.timers import Timer, Timers
+
+ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
+"""Why the other telephones of a callee stop ringing (RFC 3326)."""
+
+
+class BranchOwner(Protocol):
+    """The call that a branch belongs to."""
+
+    def branch_event(self, branch: Branch, event: SignalEvent) -> None:
+        """Anything but a failure that the branch deals with itself."""
+
+    def has_more(self, branch: Branch) -> bool:
+        """There is another way when this one fails."""
+
+
+class Branch:
+    def __init__(
+        self,
+        owner: BranchOwner,
+        destination: Destination,
+        invite: Callable[[Destination], OutgoingSession],
+        timers: Timers,
+        clock: Clock,
+        patience_ns: int,
+    ) -> None:
+        self.destination = destination
+        self.session = invite(destination)
+        self.hop: Hop | None = None
+        self.is_over = False
+        """Failed, given up, or never to be begun."""
+        self._owner = owner
+        self._invite = invite
+        self._timers = timers
+        self._clock = clock
+        self._patience_ns = patience_ns
+        self._servers: deque[Hop] = deque()
+        self._patience: Timer | None = None
+        self.session.owner = self
+
+    def begin(self, servers: tuple[Hop, ...]) -> None:
+        """The destination has been found."""
+        self._servers.extend(servers)
+        if self.is_over:
+            return
+        if not servers:
+            self.unreachable("it has no address")
+            return
+        self._try(self._servers.popleft())
+
+    def unreachable(self, why: str) -> None:
+        """The destination has not been found."""
+        if not self.is_over:
+            self.session.fail(503, why, self._clock.monotonic_ns())
+
+    def _try(self, hop: Hop) -> None:
+        self.hop = hop
+        now_ns = self._clock.monotonic_ns()
+        if self._patience_ns and (self._servers or self._owner.has_more(self)):
+            self._patience = self._timers.start(now_ns + self._patience_ns, self._lost_patience)
+        self.session.start(hop, now_ns)
+
+    def deliver(self, event: SignalEvent) -> None:
+        """From the endpoint: an event of this branch's session."""
+        if self.is_over:
+            return
+        if isinstance(event, Ringing | Answered | Failed):
+            self._stop_waiting()
+        if not isinstance(event, Failed):
+            self._owner.branch_event(self, event)
+        elif self._servers and is_worth_another(event.status):
+            self._next()
+        else:
+            self.is_over = True
+            self._owner.branch_event(self, event)
+
+    def _next(self) -> None:
+        self.session = self._invite(self.destination)
+        self.session.owner = self
+        self._try(self._servers.popleft())
+
+    def _lost_patience(self, now_ns: int) -> None:
+        self._patience = None
+        if self.is_over or not self.session.is_unheard:
+            return
+        silent, self.session.owner = self.session, None
+        silent.hangup("", now_ns)
+        self.deliver(Failed(now_ns, 408, "no answer", {}))
+
+    def abandon(self, reason: str) -> None:
+        """Nobody is interested any more; whatever still comes of it is cancelled or ended."""
+        if self.is_over:
+            return
+        self.is_over = True
+        self._stop_waiting()
+        self.session.hangup(reason, self._clock.monotonic_ns())
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None

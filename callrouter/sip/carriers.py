@@ -1,0 +1,158 @@
+"""What goes on with carriers beside calls: names are looked up, gateways watched, registrations kept."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from callrouter.ports import Clock, Metrics
+from callrouter.sip.endpoint import Endpoint
+from callrouter.sip.plan import Destination, Plan
+from callrouter.sip.protocol.admission import Admission
+from callrouter.sip.protocol.agent import Agent
+from callrouter.sip.protocol.grammar import write_host
+from callrouter.sip.protocol.hop import Hop, default_port
+from callrouter.sip.protocol.probe import Probe
+from callrouter.sip.protocol.registration_client import Account, RegistrationClient, RegistrationState
+from callrouter.sip.protocol.timers import MS
+from callrouter.sip.resolver import Unresolvable
+from callrouter.sip.settings import Settings, Trunk
+from callrouter.sip.trunk_settings import Gateway
+from callrouter.sip.trunks import Trunks, gateway_place, gateway_uri
+
+log = structlog.get_logger(__name__)
+_LOOK_AGAIN_SECONDS = 30
+"""How often names are looked at anew; the resolver asks only when its answer has run out."""
+
+
+class Carriers:
+    def __init__(
+        self,
+        settings: Settings,
+        agent: Agent,
+        trunks: Trunks,
+        admission: Admission,
+        endpoint: Endpoint,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._agent = agent
+        self._trunks = trunks
+        self._admission = admission
+        self._endpoint = endpoint
+        self._clock = clock
+        self._metrics = metrics
+        self._hops: dict[Gateway, tuple[Hop, ...]] = {}
+        self._probes: list[Probe] = []
+        self._registrations: list[RegistrationClient] = []
+
+    # -- life
+
+    def start(self) -> None:
+        """Begin; the listeners are bound."""
+        if self._settings.trunks:
+            self._endpoint.spawn(self._run())
+
+    def stop(self) -> None:
+        """Take the registrations back."""
+        for probe in self._probes:
+            probe.stop()
+        for registration in self._registrations:
+            registration.stop(self._clock.monotonic_ns())
+
+    async def _run(self) -> None:
+        await self._look_up()
+        for trunk in self._settings.trunks:
+            self._watch(trunk)
+            self._register(trunk)
+        self._endpoint.pump()
+        while True:
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            await self._look_up()
+
+    async def _look_up(self) -> None:
+        families = frozenset(listener.family for listener in self._agent.listeners)
+        resolver = self._endpoint.resolver
+        for trunk in self._settings.trunks:
+            for gateway in trunk.all_gateways:
+                try:
+                    self._hops[gateway] = await resolver.locate(gateway_place(gateway), families)
+                except Unresolvable as error:
+                    # What was known before still counts: a server does not move because DNS fails.
+                    log.warning("trunk_gateway_unknown", trunk=trunk.name, error=str(error))
+            named = [hop.host for gateway in trunk.all_gateways for hop in self._hops.get(gateway, ())]
+            self._admission.learn(trunk.name, named)
+
+    def _servers(self, gateway: Gateway) -> tuple[Hop, ...]:
+        return self._hops.get(gateway) or (_by_name(gateway),)
+
+    # -- health
+
+    def _watch(self, trunk: Trunk) -> None:
+        for gateway in trunk.all_gateways:
+            self._report(trunk, gateway, is_up=True)
+            if trunk.health_seconds:
+                probe = self._probe(trunk, gateway)
+                self._probes.append(probe)
+                probe.start(self._clock.monotonic_ns())
+
+    def _probe(self, trunk: Trunk, gateway: Gateway) -> Probe:
+        def changed(is_up: bool, why: str) -> None:
+            event = "trunk_gateway_up" if is_up else "trunk_gateway_down"
+            log.warning(event, trunk=trunk.name, gateway=_name(gateway), reason=why)
+            self._report(trunk, gateway, is_up=is_up)
+
+        return Probe(
+            self._agent,
+            lambda: self._servers(gateway)[0],
+            gateway_uri(trunk, gateway),
+            int(trunk.health_seconds * 1000) * MS,
+            changed,
+        )
+
+    def _report(self, trunk: Trunk, gateway: Gateway, *, is_up: bool) -> None:
+        (self._trunks.down.discard if is_up else self._trunks.down.add)((trunk.name, gateway))
+        self._metrics.gauge("trunk_gateway_up", is_up, trunk=trunk.name, gateway=_name(gateway))
+
+    def failed_over(self, plan: Plan, destination: Destination, status: int) -> None:
+        """A call goes on to the next gateway."""
+        if plan.trunk is not None:
+            name, gateway = plan.trunk.name, destination.gateway
+            log.warning("trunk_failover", trunk=name, gateway=gateway, status=status)
+            self._metrics.count("trunk_failovers", trunk=name, gateway=gateway)
+
+    # -- registrations
+
+    def _register(self, trunk: Trunk) -> None:
+        if not trunk.register_:
+            return
+
+        def changed(state: RegistrationState, detail: str) -> None:
+            is_registered = state is RegistrationState.REGISTERED
+            event = "trunk_registered" if is_registered else "trunk_registration_failed"
+            (log.info if is_registered else log.warning)(event, trunk=trunk.name, detail=detail)
+            self._metrics.gauge("trunk_registered", is_registered, trunk=trunk.name)
+
+        domain = trunk.domain or write_host(trunk.all_gateways[0].host)
+        account = Account(domain, trunk.username, trunk.password.get_secret_value(), trunk.register_seconds)
+        registration = RegistrationClient(
+            self._agent,
+            account,
+            lambda: [hop for gateway in trunk.all_gateways for hop in self._servers(gateway)],
+            changed,
+        )
+        self._metrics.gauge("trunk_registered", 0, trunk=trunk.name)
+        self._registrations.append(registration)
+        registration.start(self._clock.monotonic_ns())
+
+
+def _by_name(gateway: Gateway) -> Hop:
+    """For the shell to look up when it sends."""
+    transport = gateway.transport or "udp"
+    return Hop(transport, gateway.host, gateway.port or default_port(transport), name=gateway.host)
+
+
+def _name(gateway: Gateway) -> str:
+    return f"{gateway.host}:{gateway.port}" if gateway.port else gateway.host

@@ -1,0 +1,113 @@
+"""The INVITE of a call that we place, as each destination wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from callrouter.errors import Unroutable
+from callrouter.ports import OutgoingCall
+from callrouter.sip.plan import Destination, Plan
+from callrouter.sip.protocol.agent import Agent
+from callrouter.sip.protocol.auth import Credentials
+from callrouter.sip.protocol.grammar import displayable, is_token, quote, write_host
+from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.identity import (
+    TRUSTED_ONLY,
+    Presentation,
+    identity_fields,
+    is_anonymous,
+    sender_of,
+)
+from callrouter.sip.protocol.outgoing import Invitation
+from callrouter.sip.protocol.uri import Uri, escape_user
+from callrouter.sip.trunks import Trunks
+
+_OURS = frozenset(
+    {
+        "via",
+        "from",
+        "to",
+        "call-id",
+        "cseq",
+        "contact",
+        "max-forwards",
+        "route",
+        "record-route",
+        "content-type",
+        "content-length",
+        "authorization",
+        "proxy-authorization",
+        "require",
+        "proxy-require",
+        "allow",
+        "supported",
+        "user-agent",
+    }
+)
+"""Headers a caller of `place` must leave to us."""
+
+Fields = tuple[tuple[str, str], ...]
+
+
+class InvitationWriter:
+    def __init__(self, agent: Agent, trunks: Trunks) -> None:
+        self._agent = agent
+        self._trunks = trunks
+
+    def writer(self, call: OutgoingCall, plan: Plan) -> Callable[[Destination], Invitation]:
+        """Writes the invitation of `call` for a destination of `plan`.  Raises `Unroutable` for a
+        caller that cannot be written."""
+        credentials = Credentials(call.username, call.password) if call.username else plan.credentials
+        sender, user, identity = self._caller(call, plan)
+        own = tuple(
+            (name, displayable(value))
+            for name, value in call.headers
+            if is_token(name)
+            and name.lower() not in _OURS
+            and not (identity and name.lower() in TRUSTED_ONLY)
+        )
+
+        def write(destination: Destination) -> Invitation:
+            routes = tuple(("Route", route) for route in destination.routes)
+            fields = (*routes, *identity, *own)
+            return Invitation(destination.uri, sender, user, call.local, fields, credentials)
+
+        return write
+
+    def _caller(self, call: OutgoingCall, plan: Plan) -> tuple[str, str, Fields]:
+        """From without its tag, the user part for Contact, and what a carrier is told beside them."""
+        if call.caller[:5].lower().startswith(("sip:", "sips:")) and plan.trunk is None:
+            return self._written_out(call)
+        domain = plan.domain or self._own_host(plan.groups[0][0])
+        numbers = self._trunks.format(plan.trunk.name if plan.trunk else "")
+        user = "" if is_anonymous(call.caller) else numbers.outgoing(_number_of(call.caller))
+        presented = Presentation(
+            user,
+            domain,
+            call.caller_name,
+            is_private=call.is_private,
+            diverted_from=numbers.outgoing(call.diverted_from) if call.diverted_from else "",
+        )
+        fields = identity_fields(presented, plan.trunk.identity) if plan.trunk is not None else ()
+        contact = "" if call.is_private else escape_user(user)
+        return sender_of(presented), contact, fields
+
+    def _written_out(self, call: OutgoingCall) -> tuple[str, str, Fields]:
+        try:
+            uri = Uri.parse(call.caller)
+        except ValueError as error:
+            raise Unroutable(f"the caller {call.caller!r} is not a SIP URI: {error}") from error
+        name = f"{quote(displayable(call.caller_name))} " if call.caller_name else ""
+        return f"{name}<{uri}>", uri.user, ()
+
+    def _own_host(self, destination: Destination) -> str:
+        where = destination.where
+        return write_host(self._agent.listener_of(Hop(where.transport or "udp", where.host, where.port)).host)
+
+
+def _number_of(caller: str) -> str:
+    """What a carrier can be told of a caller: the user part of an address."""
+    scheme, _, rest = caller.partition(":")
+    if scheme.lower() not in ("sip", "sips", "client"):
+        return caller
+    return rest.partition("@")[0]

@@ -1,0 +1,177 @@
+"""A call that we place, over all the ways there are to its callee."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from callrouter.ports import Answered, Clock, Failed, MediaAddress, Ringing, SignalEvent
+from callrouter.sip.branch import ELSEWHERE, Branch
+from callrouter.sip.leg import Leg, family_named, reason_header
+from callrouter.sip.plan import Destination, Plan
+from callrouter.sip.protocol.headers.address import Address
+from callrouter.sip.protocol.outgoing import OutgoingSession
+from callrouter.sip.protocol.timers import Timers
+
+Invite = Callable[[Destination], OutgoingSession]
+Begin = Callable[[Branch], None]
+Told = Callable[[Destination, int], None]
+
+
+class OutgoingLeg(Leg):
+    """Rings the destinations of the plan's first group; when they have all failed in a way that
+    another may cure, those of the next.  The first to answer has the call."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        invite: Invite,
+        begin: Begin,
+        timers: Timers,
+        clock: Clock,
+        pump: Callable[[], None],
+        failed_over: Told,
+    ) -> None:
+        self._plan = plan
+        self._invite = invite
+        self._begin = begin
+        self._timers = timers
+        self._failed_over = failed_over
+        self._rest = list(plan.groups)
+        self._clock = clock
+        self._winner: Branch | None = None
+        self._is_over = False
+        self._failure: Failed | None = None
+        self._branches = self._next_group()
+        first = self._branches[0]
+        super().__init__(first.session, clock, pump)
+        first.session.owner = first
+        self._invitation = first.session.invitation
+        self._from = Address.parse(self._invitation.caller)
+        self.received_ns = clock.monotonic_ns()
+
+    def start(self) -> None:
+        for branch in list(self._branches):
+            self._begin(branch)
+
+    # -- branches (BranchOwner)
+
+    def has_more(self, branch: Branch) -> bool:
+        return bool(self._rest) or any(b is not branch and not b.is_over for b in self._branches)
+
+    def branch_event(self, branch: Branch, event: SignalEvent) -> None:
+        if isinstance(event, Failed):
+            self._branch_failed(branch, event)
+        elif isinstance(event, Answered) and self._winner is None:
+            self._won(branch)
+            self.deliver(event)
+        elif branch is self._winner or isinstance(event, Ringing):
+            self.deliver(event)
+
+    def _won(self, branch: Branch) -> None:
+        self._winner = branch
+        self._session = branch.session
+        for other in self._branches:
+            if other is not branch:
+                other.abandon(ELSEWHERE)
+
+    def _branch_failed(self, branch: Branch, event: Failed) -> None:
+        self._failure = _better(self._failure, event)
+        if event.status >= 600:
+            for other in self._branches:
+                other.abandon("")
+        if any(not b.is_over for b in self._branches) or self._is_over:
+            return
+        failure = self._failure
+        if self._rest and self._plan.goes_on_after(failure.status):
+            self._failed_over(branch.destination, failure.status)
+            self._failure = None
+            self._branches = self._next_group()
+            self._session = self._branches[0].session
+            self.start()
+        else:
+            self._is_over = True
+            self.deliver(failure)
+
+    def _next_group(self) -> list[Branch]:
+        group = self._rest.pop(0)
+        patience = self._plan.patience_ns
+        return [Branch(self, d, self._invite, self._timers, self._clock, patience) for d in group]
+
+    # -- what the owner asks for
+
+    def hangup(self, reason: str = "") -> None:
+        """BYE, or CANCEL of everything that rings."""
+        if self._winner is not None:
+            super().hangup(reason)
+            return
+        if self._is_over:
+            return
+        self._is_over = True
+        for branch in self._branches:
+            branch.abandon(reason_header(reason))
+        self._pump()
+        self.deliver(Failed(self._clock.monotonic_ns(), 487, "cancelled", {}))
+
+    # -- what the owner sees
+
+    @property
+    def _current(self) -> Branch:
+        return self._winner or self._branches[0]
+
+    @property
+    def request_uri(self) -> str:
+        return self._current.destination.uri
+
+    @property
+    def from_uri(self) -> str:
+        return str(self._from.uri)
+
+    @property
+    def from_name(self) -> str:
+        return self._from.display_name
+
+    @property
+    def to_uri(self) -> str:
+        return self._current.destination.uri
+
+    @property
+    def source(self) -> MediaAddress:
+        where = self._current.hop or self._current.destination.where
+        return MediaAddress(where.host, where.port)
+
+    @property
+    def transport(self) -> str:
+        where = self._current.hop or self._current.destination.where
+        return where.transport
+
+    @property
+    def family(self) -> Literal[4, 6]:
+        return family_named(self._invitation.local.host)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the 200."""
+        return self._current.session.answer_headers
+
+    def ring(self) -> None:
+        """Not ours to do on a call we placed."""
+
+    def progress(self, local: MediaAddress) -> None:
+        """Not ours to do on a call we placed."""
+
+    def answer(self, local: MediaAddress) -> None:
+        """Not ours to do on a call we placed."""
+
+    def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """Not ours to do on a call we placed."""
+
+
+def _better(known: Failed | None, new: Failed) -> Failed:
+    """Of several refusals the one to believe (RFC 3261 §16.7): a 6xx, else the lowest class, and
+    of one class the latest."""
+    if known is None or new.status >= 600:
+        return new
+    if known.status >= 600:
+        return known
+    return new if new.status // 100 <= known.status // 100 else known

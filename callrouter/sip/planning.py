@@ -1,0 +1,78 @@
+"""From what somebody wants to call to the plan of the call: users that registered here, SIP
+addresses anywhere, numbers through a carrier."""
+
+from __future__ import annotations
+
+from callrouter.errors import Unroutable
+from callrouter.ports import Clock
+from callrouter.sip.plan import Destination, Plan
+from callrouter.sip.protocol.agent import Agent, family_of
+from callrouter.sip.protocol.domains import Domains
+from callrouter.sip.protocol.registration import Bindings
+from callrouter.sip.protocol.uri import Uri
+from callrouter.sip.resolver import Place
+from callrouter.sip.settings import Settings
+from callrouter.sip.trunks import Trunks
+
+
+class NotRegistered(Unroutable):
+    """A user of ours that no telephone has registered."""
+
+    sip_status = 480
+
+
+class Planner:
+    def __init__(
+        self,
+        settings: Settings,
+        agent: Agent,
+        trunks: Trunks,
+        domains: Domains,
+        bindings: Bindings,
+        clock: Clock,
+    ) -> None:
+        self._users = frozenset(user.name for user in settings.registrar.users)
+        self._transports = frozenset(listen.transport for listen in settings.listen)
+        self._agent = agent
+        self._trunks = trunks
+        self._domains = domains
+        self._bindings = bindings
+        self._clock = clock
+
+    def plan(self, target: str, trunk: str = "") -> Plan:
+        """Raises `Unroutable`."""
+        scheme, colon, rest = target.partition(":")
+        scheme = scheme.lower() if colon else ""
+        if scheme == "client":
+            return self._to_user(rest, target)
+        if scheme in ("sip", "sips"):
+            return self._to_address(target)
+        number = rest.partition(";")[0] if scheme == "tel" else target
+        return self._trunks.plan(number, trunk)
+
+    def _to_user(self, user: str, target: str) -> Plan:
+        if user not in self._users:
+            raise Unroutable(f"{target!r} cannot be called: there is no such user (`sip.registrar.users`)")
+        groups = self._bindings.groups(user, self._clock.monotonic_ns())
+        if not groups:
+            raise NotRegistered(f"{target!r} cannot be called: nothing has registered as {user!r}")
+        return Plan(
+            tuple(tuple(Destination(b.request_uri, b.hop, b.routes) for b in group) for group in groups)
+        )
+
+    def _to_address(self, target: str) -> Plan:
+        try:
+            uri = Uri.parse(target.partition("?")[0])
+        except ValueError as error:
+            raise Unroutable(f"{target!r} is not a SIP URI: {error}") from error
+        if self._domains.serves(uri) and uri.plain_user in self._users:
+            return self._to_user(uri.plain_user, target)
+        host = uri.get("maddr") or uri.host
+        # A name may say in the DNS by what transport it is reached; an address means the default.
+        is_open = uri.scheme == "sip" and not uri.has("transport") and not family_of(host) and not uri.port
+        transport = "" if is_open else uri.transport
+        if transport and transport not in self._transports:
+            raise Unroutable(
+                f"{target!r} needs {transport.upper()}, and nothing listens there: add it to `sip.listen`"
+            )
+        return Plan(((Destination(str(uri), Place(host, uri.port or 0, transport)),),))
