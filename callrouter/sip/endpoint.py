@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -12,6 +13,7 @@ from callrouter.errors import StartupError
 from callrouter.ports import Clock, Metrics, SignalEvent
 from callrouter.sip.certificates import Certificates
 from callrouter.sip.connections import Connections
+from callrouter.sip.protocol import stun
 from callrouter.sip.protocol.addresses import may_send
 from callrouter.sip.protocol.agent import Agent, NewCall, family_of
 from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Listener, Packet
@@ -131,10 +133,20 @@ class Endpoint:
         try:
             message = parse(data.lstrip(b"\r\n"))
         except Unframeable as error:
-            if data.strip(b"\r\n\0"):  # a keep-alive is no error
-                self.malformed(error, hop)
+            self._no_message(data, hop, error)
             return
         self.received(message, hop)
+
+    def _no_message(self, data: bytes, hop: Hop, error: Unframeable) -> None:
+        """Keep-alives are no errors: empty lines, zeros, and STUN, which is answered."""
+        if stun.is_stun(data):
+            answer = stun.answer(data, hop.host, hop.port)
+            if answer:
+                with contextlib.suppress(OSError):  # it will ask again
+                    self._udp[hop.listener].send(answer, hop.host, hop.port)
+                return
+        if data.strip(b"\r\n\0"):
+            self.malformed(error, hop)
 
     def received(self, message: Request | Response, hop: Hop) -> None:
         self._count_in(message, hop.transport)

@@ -7,8 +7,6 @@ Nothing in here waits, sleeps or opens anything.  The shell feeds messages and t
 
 from __future__ import annotations
 
-import functools
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +17,9 @@ from callrouter.sip.protocol.admission import PEER, Admission, Origin
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import write_host
 from callrouter.sip.protocol.hop import Hop, Listener, Packet
+from callrouter.sip.protocol.hop import family_of as family_of
 from callrouter.sip.protocol.incoming import IncomingSession
+from callrouter.sip.protocol.large import LargeRequests
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.methods import ACCEPTED, ALLOWED, DIALOG_ONLY, KNOWN, SUPPORTED
 from callrouter.sip.protocol.offer import DEFAULT_CODECS
@@ -81,6 +81,9 @@ class Agent:
         self.shield: Shield | None = None
         """None: nobody asks too much."""
         self._name: Fields = (("User-Agent", settings.user_agent),)
+        self._large = LargeRequests(self.listeners)
+        self.layer.way_for_large = self._large.way
+        self.layer.via_for = self._via
 
     @property
     def timers(self) -> Timers:
@@ -293,14 +296,17 @@ class Agent:
         self, method: str, uri: str, hop: Hop, fields: list[tuple[str, str]], body: bytes = b""
     ) -> Request:
         """A request with a Via of its own."""
+        via = self._via(hop, self.layer.new_branch())
+        return Request(method, uri, [("Via", via), *fields, *self._name], body)
+
+    def _via(self, hop: Hop, branch: str) -> str:
         listener = self.listener_of(hop)
         # Requests of the other end may come back by a TLS connection of ours (RFC 5923 §6).
         alias = ";alias" if hop.transport == "tls" else ""
-        via = (
+        return (
             f"SIP/2.0/{hop.transport.upper()} {write_host(listener.host)}:{listener.port}"
-            f";branch={self.layer.new_branch()}{alias};rport"
+            f";branch={branch}{alias};rport"
         )
-        return Request(method, uri, [("Via", via), *fields, *self._name], body)
 
     def send_in_dialog(
         self,
@@ -372,8 +378,12 @@ class Agent:
 
     def undeliverable(self, packet: Packet, now_ns: int) -> None:
         """The shell could not send `packet`."""
-        if isinstance(packet.transaction, ClientTransaction):
-            packet.transaction.fail(503, now_ns)
+        transaction = packet.transaction
+        if isinstance(transaction, ClientTransaction):
+            if transaction.fall_back(now_ns):
+                self._large.refused(packet.hop, now_ns)
+            else:
+                transaction.fail(503, now_ns)
 
     def connection_lost(self, hop: Hop, now_ns: int) -> None:
         """Requests that went out on this connection and had no sign of life yet will have none; a
@@ -406,15 +416,3 @@ class Agent:
         """No session, transaction or timer is left."""
         layer = self.layer
         return not (self.sessions or layer.servers or layer.clients or len(layer.timers))
-
-
-@functools.lru_cache(maxsize=4096)
-def family_of(host: str) -> int:
-    """4 or 6 for an IP literal, 0 for a name."""
-    if ":" in host:
-        return 6
-    try:
-        ipaddress.IPv4Address(host)
-    except ValueError:
-        return 0
-    return 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 from typing import NamedTuple
 
 _SECURE = frozenset({"tls", "wss"})
@@ -12,6 +14,18 @@ WEB_SOCKETS = frozenset({"ws", "wss"})
 def default_port(transport: str) -> int:
     """Where a transport is found when nobody names a port (RFC 3261 §19.1.2)."""
     return 5061 if transport in _SECURE else 5060
+
+
+@functools.lru_cache(maxsize=4096)
+def family_of(host: str) -> int:
+    """4 or 6 for an IP literal, 0 for a name."""
+    if ":" in host:
+        return 6
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return 0
+    return 4
 
 
 class Hop(NamedTuple):

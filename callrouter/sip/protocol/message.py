@@ -112,6 +112,13 @@ class Message:
             self._via = Via.parse(self.via_value)
         return self._via
 
+    def replace_via(self, value: str) -> None:
+        """Write another topmost Via, which must have a line of its own."""
+        at = next(index for index, (name, _) in enumerate(self.fields) if name == "Via")
+        self.fields[at] = ("Via", value)
+        self.index["Via"][0] = value
+        self._via = None
+
     @property
     def cseq(self) -> CSeq:
         """Raises `ValueError`."""

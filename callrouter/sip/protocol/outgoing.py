@@ -164,7 +164,7 @@ class OutgoingSession(Session):
                 self.agent.layer.out.append(transaction.accepted_ack)
             return
         self._stop_timer_c()
-        dialog = Dialog.of_response(transaction.request, response, transaction.hop)
+        dialog = Dialog.of_response(transaction.request, response, transaction.way)
         if self.dialog is not None or self.state is not SessionState.EARLY:
             self._decline_fork(transaction, dialog, now_ns)
             return
@@ -199,10 +199,10 @@ class OutgoingSession(Session):
         if response.status in (401, 407) and self._cancelling is _Cancelling.NO:
             again = self.authorize(transaction, response)
             if again is not None:
-                self._send_invite(transaction.hop, (again,), now_ns)
+                self._send_invite(transaction.way, (again,), now_ns)
                 return
         if response.status == 422 and self._cancelling is _Cancelling.NO and self.timer.yield_to(response):
-            self._send_invite(transaction.hop, (), now_ns)
+            self._send_invite(transaction.way, (), now_ns)
             return
         self._fail(response.status, displayable(response.reason), response, now_ns)
         self.close()

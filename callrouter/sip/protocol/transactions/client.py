@@ -48,7 +48,19 @@ class ClientUser(Protocol):
 class ClientTransaction:
     """One request of ours.  In CALLING (the RFC's TRYING) nothing has come back yet."""
 
-    __slots__ = ("_data", "_gap", "_layer", "_repeat", "_until", "branch", "hop", "request", "state", "user")
+    __slots__ = (
+        "_data",
+        "_gap",
+        "_layer",
+        "_repeat",
+        "_until",
+        "branch",
+        "hop",
+        "request",
+        "state",
+        "user",
+        "way",
+    )
 
     def __init__(
         self, layer: TransactionLayer, branch: str, request: Request, hop: Hop, user: ClientUser
@@ -57,6 +69,9 @@ class ClientTransaction:
         self.branch = branch
         self.request = request
         self.hop = hop
+        """Where it is sent."""
+        self.way = hop
+        """Where it was meant to be sent: by UDP even if it is too large for that."""
         self.user = user
         self.state = _CALLING
         self._data = bytes(request)
@@ -70,10 +85,28 @@ class ClientTransaction:
 
     def start(self, now_ns: int) -> None:
         timers = self._layer.timers
+        if len(self._data) > self._layer.max_datagram and self.hop.transport == "udp":
+            self._take(self._layer.way_for_large(self.hop, now_ns))
         self._layer.out.append(Packet(self._data, self.hop, self))
         self._until = timers.start(now_ns + LIFETIME, self._timed_out)  # timers B and F
         if not self.hop.is_reliable:
             self._repeat = timers.start(now_ns + T1, self._again)  # timers A and E
+
+    def _take(self, hop: Hop) -> None:
+        """Go another way, which Via has to say."""
+        if hop is not self.hop:
+            self.hop = hop
+            self.request.replace_via(self._layer.via_for(hop, self.branch))
+            self._data = bytes(self.request)
+
+    def fall_back(self, now_ns: int) -> bool:
+        """A stream could not even be opened: take the datagram after all (RFC 3261 §18.1.1)."""
+        if self.hop is self.way or self.state is not _CALLING:
+            return False
+        self._take(self.way)
+        self._layer.out.append(Packet(self._data, self.hop, self))
+        self._repeat = self._layer.timers.start(now_ns + T1, self._again)
+        return True
 
     def _again(self, now_ns: int) -> None:
         self._layer.out.append(Packet(self._data, self.hop, self))

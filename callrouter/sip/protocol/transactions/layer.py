@@ -15,6 +15,8 @@ from callrouter.sip.protocol.transactions.client import (
 from callrouter.sip.protocol.transactions.server import InviteServerTransaction, ServerTransaction
 
 Key = tuple[str, ...]
+MAX_DATAGRAM = 1300
+"""Octets of a request that surely fit into one packet of the path (RFC 3261 §18.1.1)."""
 
 
 class TransactionLayer:
@@ -27,6 +29,11 @@ class TransactionLayer:
         self.clients: dict[tuple[str, str], ClientTransaction] = {}
         self._merged: dict[tuple[str, str, str], Key] = {}
         self._token = token
+        self.max_datagram = MAX_DATAGRAM
+        self.way_for_large: Callable[[Hop, int], Hop] = lambda hop, now_ns: hop
+        """The stream that a request too large for UDP takes to a hop; that hop when there is none."""
+        self.via_for: Callable[[Hop, str], str] = lambda hop, branch: ""
+        """Via of a request of ours: its way and its branch."""
 
     # -- requests that come in
 
