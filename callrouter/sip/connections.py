@@ -22,7 +22,7 @@ from callrouter.sip.certificates import Certificates
 from callrouter.sip.connection import Connection
 from callrouter.sip.limits import Limits
 from callrouter.sip.protocol.headers.via import Via
-from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Packet, default_port
+from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Packet, default_port, is_response
 from callrouter.sip.protocol.message import Request, Response, Unframeable
 from callrouter.sip.settings import Listen
 from callrouter.sip.transport_stream import Stream
@@ -287,7 +287,7 @@ class Connections:
 def _way_of(packet: Packet, address: str) -> _Way:
     hop = packet.hop
     port, name = hop.port, hop.name or hop.host
-    if packet.data.startswith(b"SIP/2.0 "):
+    if is_response(packet.data):
         port, name = _return_port(packet)
     return _Way(hop.transport, address, port, name if hop.transport in _SECURE else "")
 

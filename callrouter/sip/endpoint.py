@@ -16,7 +16,7 @@ from callrouter.sip.connections import Connections
 from callrouter.sip.protocol import stun
 from callrouter.sip.protocol.addresses import may_send
 from callrouter.sip.protocol.agent import Agent, NewCall, family_of
-from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Listener, Packet
+from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Listener, Packet, is_response
 from callrouter.sip.protocol.message import Message, Request, Response, Unframeable, parse
 from callrouter.sip.protocol.methods import KNOWN
 from callrouter.sip.protocol.session import Session
@@ -260,7 +260,9 @@ class Endpoint:
 
     def undeliverable(self, packet: Packet, error: str) -> None:
         self._metrics.count("sip_errors", kind="send")
-        log.warning("sip_send_failed", host=packet.hop.host, port=packet.hop.port, error=error)
+        # Who asks and is gone before the answer could fill the log with that.
+        tell = log.debug if packet.transaction is None or is_response(packet.data) else log.warning
+        tell("sip_send_failed", host=packet.hop.host, port=packet.hop.port, error=error)
         self._agent.undeliverable(packet, self._clock.monotonic_ns())
 
     def sent(self, packet: Packet) -> None:
@@ -287,7 +289,7 @@ class Endpoint:
             self._metrics.count("sip_responses", 1, direction="in", transport=transport, **labels)
 
     def _count_out(self, data: bytes, transport: str) -> None:
-        if data.startswith(b"SIP/2.0 "):
+        if is_response(data):
             labels = {"class": f"{data[8:9].decode()}xx"}
             self._metrics.count("sip_responses", 1, direction="out", transport=transport, **labels)
         else:

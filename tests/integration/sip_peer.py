@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager
 from callrouter.clock import SystemClock
 from callrouter.ids import RandomIds
 from callrouter.ports import MediaAddress, SignalEvent, SipLeg
+from callrouter.sip.defence_settings import Defence
 from callrouter.sip.leg import Leg
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.outgoing import Invitation
 from callrouter.sip.settings import Listen, Settings, Trunk
 from callrouter.sip.signalling import Signalling
 
+UNLIMITED = Defence(requests_per_second=100_000, burst=1_000_000)
 MEDIA = MediaAddress("127.0.0.1", 40000)
 
 

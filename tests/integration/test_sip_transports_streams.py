@@ -16,7 +16,7 @@ import pytest
 from callrouter.ports import Answered, Confirmed, Ended, Failed, OutgoingCall
 from callrouter.sip.settings import Listen
 from tests.integration.sip_authority import listens
-from tests.integration.sip_peer import MEDIA, Peer, peer
+from tests.integration.sip_peer import MEDIA, UNLIMITED, Peer, peer
 
 SDP = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40002 RTP/AVP 0\r\n"
 
@@ -155,7 +155,7 @@ async def test_pings_keep_a_connection_open_and_each_gets_one_pong() -> None:
 
 
 async def test_a_peer_that_does_not_read_is_cut_off() -> None:
-    async with peer(listen=listens("tcp"), max_unread_bytes=1 << 16) as ours:
+    async with peer(listen=listens("tcp"), max_unread_bytes=1 << 16, defence=UNLIMITED) as ours:
         plain = socket.socket()
         plain.setblocking(False)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

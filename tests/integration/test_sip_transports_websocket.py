@@ -16,7 +16,7 @@ import pytest
 from callrouter.ports import Answered, Confirmed, Ended, Failed
 from callrouter.sip.protocol.hop import Hop
 from tests.integration.sip_authority import Authority, listens
-from tests.integration.sip_peer import Peer, peer
+from tests.integration.sip_peer import UNLIMITED, Peer, peer
 
 HOST = "df7jal23ls0d.invalid"
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40002 RTP/AVP 0\r\n"
@@ -222,7 +222,7 @@ async def test_answered_pings_keep_a_quiet_connection_open() -> None:
 
 
 async def test_a_browser_that_does_not_read_is_cut_off() -> None:
-    async with peer(listen=listens("ws"), max_unread_bytes=1 << 16) as ours:
+    async with peer(listen=listens("ws"), max_unread_bytes=1 << 16, defence=UNLIMITED) as ours:
         _, writer = await raw_handshake(ours, receive_buffer=4096)
         message = frame(0x81, request("OPTIONS", 1).encode())
         flood = asyncio.create_task(write_for_ever(writer, message))

@@ -69,3 +69,8 @@ class Packet(NamedTuple):
     hop: Hop
     transaction: object = None
     """Whom to tell when they could not be sent; None = nobody."""
+
+
+def is_response(data: bytes) -> bool:
+    """A message of ours that answers another one."""
+    return data.startswith(b"SIP/2.0 ")
