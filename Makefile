@@ -3,6 +3,8 @@
 # make test           every test          (ARGS="-k survey" passes arguments to pytest)
 # make check          lint, types, import rules, clippy, rustfmt
 # make bench          the benchmarks of docs/benchmarks.md
+# make fuzz           coverage-guided fuzzing of what reads messages   (FUZZ_SECONDS=150 for each)
+# make bench-sip      what the SIP core alone costs, and what a flood does to it
 # make wheel          a release wheel in dist/; installing it needs no Rust
 # make clean          remove what make made
 SHELL := /bin/bash
@@ -19,7 +21,7 @@ ENGINE_SOURCES := $(shell find $(ENGINE) -name target -prune -o \( -name '*.rs' 
 # PyO3 asks this interpreter what to build for.
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
-.PHONY: help run test check bench wheel clean
+.PHONY: help run test check bench bench-sip fuzz wheel clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -58,6 +60,13 @@ check: $(VENV)/.engine
 bench: $(VENV)/.engine
 	@.ci/toolchain phones
 	$(BIN)/python -m tests.benchmarks
+
+bench-sip: $(VENV)/.installed
+	@.ci/toolchain phones
+	$(BIN)/python -m tests.benchmarks.sip
+
+fuzz: $(VENV)/.installed
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),150)
 
 wheel: $(VENV)/.installed
 	@.ci/toolchain rust

@@ -13,17 +13,21 @@ from callrouter.sip.protocol.shield import Shield
 
 log = structlog.get_logger(__name__)
 _EVERY_NS = 100_000_000
-_MOST_LAG_NS = 50_000_000
-_MOST_BUSY = 0.95
+_MOST_LAG_NS = 100_000_000
+_MOST_BUSY = 0.97
 """Share of one processor: all of Python runs on one."""
-_MOST_QUEUED = 0.25
-"""Share of a socket's buffer: what waits there waits unseen."""
+_MOST_QUEUED = 512 * 1024
+"""Bytes in a receive buffer, the kernel's own included, so some 200 messages: what waits there waits
+unseen."""
+_RISE, _FALL = 0.3, 0.8
+"""Weight of the last tenth of a second against those before: a neighbour's burst is not our overload,
+and when it is over it is over."""
 
 
 class Heartbeat:
-    """`queued` says how full the fullest receive buffer is, 0 to 1."""
+    """`queued` says how many bytes wait in the fullest receive buffer."""
 
-    def __init__(self, shield: Shield, clock: Clock, metrics: Metrics, queued: Callable[[], float]) -> None:
+    def __init__(self, shield: Shield, clock: Clock, metrics: Metrics, queued: Callable[[], int]) -> None:
         self._shield = shield
         self._clock = clock
         self._metrics = metrics
@@ -33,6 +37,8 @@ class Heartbeat:
         self._last_ns = 0
         self._worked_ns = 0
         self._was_open = True
+        self._signs: tuple[float, ...] = (0.0, 0.0, 0.0)
+        """Lag, work and queue, each as a share of what is too much; smoothed."""
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -47,11 +53,17 @@ class Heartbeat:
     def _beat(self) -> None:
         now, worked = self._clock.monotonic_ns(), time.thread_time_ns()
         elapsed = max(1, now - self._last_ns)
-        lag = elapsed - _EVERY_NS
-        busy = (worked - self._worked_ns) / elapsed
-        pressure = max(lag / _MOST_LAG_NS, busy / _MOST_BUSY, self._queued() / _MOST_QUEUED)
+        signs = (
+            (elapsed - _EVERY_NS) / _MOST_LAG_NS,
+            (worked - self._worked_ns) / elapsed / _MOST_BUSY,
+            self._queued() / _MOST_QUEUED,
+        )
+        self._signs = tuple(
+            old + (new - old) * (_RISE if new > old else _FALL)
+            for old, new in zip(self._signs, signs, strict=True)
+        )
         self._last_ns, self._worked_ns = now, worked
-        self._shield.gate.tick(pressure, elapsed / 1e9)
+        self._shield.gate.tick(max(self._signs), elapsed / 1e9)
         self._report()
         if self._loop is not None:
             self._handle = self._loop.call_later(_EVERY_NS / 1e9, self._beat)

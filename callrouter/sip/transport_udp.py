@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable
-from socket import SOL_SOCKET
+from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Any, cast
 
 from callrouter.sip.protocol.hop import Hop
 
 _SO_MEMINFO = 55
-"""Of Linux 4.12 and later: bytes waiting to be read, and room for them."""
+"""Of Linux 4.12 and later."""
+_RECEIVE_BUFFER = 2 << 20
+"""Bytes: a burst must not cost a BYE; the kernel gives what it allows."""
 
 
 class UdpTransport(asyncio.DatagramProtocol):
@@ -22,6 +24,7 @@ class UdpTransport(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
+        self._transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, _RECEIVE_BUFFER)
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         self._receive(data, Hop("udp", addr[0], addr[1], self._listener))
@@ -36,16 +39,16 @@ class UdpTransport(asyncio.DatagramProtocol):
         self._transport.sendto(data, (host, port))
 
     @property
-    def queued(self) -> float:
-        """How full the receive buffer is, 0 to 1; 0 where the system does not say."""
+    def queued(self) -> int:
+        """Bytes that wait to be read, the kernel's own included; 0 where the system does not say."""
         socket = None if self._transport is None else self._transport.get_extra_info("socket")
         if socket is None:
-            return 0.0
+            return 0
         try:
-            used, size = struct.unpack_from("II", socket.getsockopt(SOL_SOCKET, _SO_MEMINFO, 8))
+            (used,) = struct.unpack("I", socket.getsockopt(SOL_SOCKET, _SO_MEMINFO, 4))
         except OSError:
-            return 0.0
-        return float(used) / float(size or 1)
+            return 0
+        return int(used)
 
     def close(self) -> None:
         if self._transport is not None:

@@ -1,10 +1,13 @@
-"""The SIP core alone, in a process of its own: answers every INVITE, serves until its input ends.
+"""The SIP core alone, in a process of its own, until its input ends; prints its port.
 
-Prints its port."""
+`python -m tests.benchmarks.sip_core PORT` answers every INVITE;
+`python -m tests.benchmarks.sip_core PORT TARGET` places a call to the SIP URI `TARGET` for each and
+joins the two, signalling only."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 
@@ -12,7 +15,16 @@ import structlog
 import uvloop
 
 from callrouter.caller.line import open_line
-from callrouter.ports import MediaAddress, SignalEvent, SipLeg
+from callrouter.ports import (
+    Answered,
+    Ended,
+    Failed,
+    MediaAddress,
+    OutgoingCall,
+    SignalEvent,
+    Signalling,
+    SipLeg,
+)
 
 NOWHERE = MediaAddress("127.0.0.1", 9)
 """No audio is sent or expected."""
@@ -20,7 +32,6 @@ NOWHERE = MediaAddress("127.0.0.1", 9)
 
 def answer(leg: SipLeg) -> None:
     leg.attach(ignore)
-    leg.ring()
     leg.answer(NOWHERE)
 
 
@@ -28,11 +39,45 @@ def ignore(event: SignalEvent) -> None:
     return
 
 
-async def serve(port: int) -> None:
+class Bridge:
+    """One call in, one call out."""
+
+    def __init__(self, caller: SipLeg, signalling: Signalling, target: str) -> None:
+        self.caller = caller
+        self.callee = signalling.place(OutgoingCall(target, "+15550100", "", NOWHERE), self.of_callee)
+        caller.attach(self.of_caller)
+
+    def of_caller(self, event: SignalEvent) -> None:
+        if isinstance(event, Ended):
+            self.callee.hangup()
+
+    def of_callee(self, event: SignalEvent) -> None:
+        match event:
+            case Answered():
+                self.caller.answer(NOWHERE)
+            case Failed():
+                self.caller.reject(event.status)
+            case Ended():
+                self.caller.hangup()
+
+
+async def serve(port: int, target: str) -> None:
     async with open_line(port=port) as line:
-        line.signalling.on_incoming(answer)
+        if target:
+            line.signalling.on_incoming(lambda leg: bridge(leg, line.signalling, target))
+        else:
+            line.signalling.on_incoming(answer)
+        # What the server does when it starts (`app.py`): what is there stays, so it is not looked at
+        # again, and the young generation may grow to some hundred calls before it is.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         print(port, flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+def bridge(leg: SipLeg, signalling: Signalling, target: str) -> None:
+    Bridge(leg, signalling, target)
 
 
 if __name__ == "__main__":
@@ -40,4 +85,4 @@ if __name__ == "__main__":
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    uvloop.run(serve(int(sys.argv[1])))
+    uvloop.run(serve(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""))

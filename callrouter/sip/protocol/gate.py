@@ -13,10 +13,11 @@ from collections.abc import Callable
 _SECOND = 1_000_000_000
 _LEAST = 20.0
 """Calls a second that are let in however bad it looks: else there would be nothing to judge by."""
-_PATIENCE = 3
-"""Ticks: a pause of the collector, or one large document, is no overload."""
+_PATIENCE = 4
+"""Ticks until a cut: a pause of the collector, or one large document, is no overload; and a cut needs
+as long to be felt."""
 _CUT = 0.85
-_GROWTH = 1.04
+_GROWTH = 1.06
 _RETRY_FROM, _RETRY_TO = 5, 30
 _REMEMBERED = 20_000
 
@@ -85,6 +86,7 @@ class CallGate:
         if self._ticks_over >= _PATIENCE:
             carried = min(self._limit, self._recent) if self._limit else self._recent
             self._limit = max(_LEAST, carried * _CUT)
+            self._ticks_over = 0
         elif self._limit and pressure <= 1.0:
             self._limit *= _GROWTH
             if self._limit > 3 * max(self._recent, _LEAST) and pressure < 0.7:

@@ -125,9 +125,9 @@ def is_usable(response: Response) -> bool:
     if response.flaw is not None or response.version.upper() != VERSION:
         return False
     vias = response.all("Via")
-    if len(vias) != 1 or len(split(vias[0], ",")) != 1:
-        return False
     try:
+        if len(vias) != 1 or len(split(vias[0], ",")) != 1:
+            return False
         return bool(response.via.branch) and response.cseq.number >= 0
     except ValueError:
         return False
