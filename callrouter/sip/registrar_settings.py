@@ -45,9 +45,10 @@ class RegistrarSettings(BaseModel):
         description="Realm of digest challenges. Telephones may store their passwords by it.",
     )
     algorithms: tuple[Algorithm, ...] = Field(
-        default=("SHA-256", "MD5"),
+        default=("MD5",),
         min_length=1,
-        description="Digest algorithms to offer, the preferred one first.",
+        description="Digest algorithms to offer, the preferred one first: `[SHA-256, MD5]` where every "
+        "telephone and carrier knows to choose; older ones fail at a challenge that is not MD5 alone.",
     )
     nonce_seconds: int = Field(
         default=300, ge=10, le=86400, description="How long a challenge can be answered."

@@ -50,11 +50,19 @@ ACCOUNT = "<sip:{user}@127.0.0.1>;regint=0;answermode={mode};audio_codecs={codec
 class Baresip:
     """One telephone with one account."""
 
-    def __init__(self, folder: Path, *, user: str = "100", mode: str = "manual", codec: str = "pcmu") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        user: str = "100",
+        mode: str = "manual",
+        codec: str = "pcmu",
+        account: str = "",
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self._control = free_port()
-        self._account = ACCOUNT.format(user=user, mode=mode, codec=codec)
+        self._account = account or ACCOUNT.format(user=user, mode=mode, codec=codec)
         self._user = user
         self._program: Program | None = None
         self._reading: asyncio.Task[None] | None = None
