@@ -71,7 +71,8 @@ class Probe(ClientUser):
         ]
         timers = self._agent.timers
         self._next = timers.start(now_ns + self._every_ns, self._ask)
-        self._patience = timers.start(now_ns + min(PATIENCE, self._every_ns), self._lost_patience)
+        # It ends before the next question begins: one at a time.
+        self._patience = timers.start(now_ns + min(PATIENCE, self._every_ns * 3 // 4), self._lost_patience)
         request = self._agent.request("OPTIONS", self._uri, hop, fields)
         self._asked = self._agent.layer.client(request, hop, self, now_ns)
 
