@@ -55,6 +55,8 @@ from metering.prometheus import PrometheusMetrics
 
 logger = structlog.get_logger(__name__)
 
+RECOVERY_SECONDS = 10.0
+"""How long the start waits for what the journal has and the database lacks."""
 SAMPLE_SECONDS = 1.0
 """How often the gauges and the engine's counters are brought up to date."""
 
@@ -97,10 +99,11 @@ async def serving(config: Config) -> AsyncIterator[Server]:
         plans = await _plans(config, database, clock)
         meter = await _meter(config, database, clock, plans, metrics, stack)
         recovery = await meter.recover()
-        ends = [(closed.call.call_sid, closed.end_ms) for closed in recovery.closed_calls]
-        await close_dead_calls(database, clock, storage.worker, ends)
         meter.start()
         stack.push_async_callback(meter.stop)
+        closed = [closed.call for closed in recovery.closed_calls]
+        await _projected(meter)
+        await close_dead_calls(database, storage.worker, closed)
 
         guard = Guard(config.private_hosts())
         fetcher = HttpFetcher(config.fetch, guard, metrics)
@@ -144,7 +147,7 @@ async def serving(config: Config) -> AsyncIterator[Server]:
             meter.drop_dialog(sid)
         server = Server(services, signalling, (host, port))
         stack.push_async_callback(server.drain)
-        logger.info("serving", rest=services.public_url, calls_recovered=len(ends))
+        logger.info("serving", rest=services.public_url, calls_recovered=len(closed))
         yield server
 
 
@@ -252,6 +255,15 @@ async def _meter(
     stack.push_async_callback(journal.close)
     worker = await claim(database, storage.worker, clock)
     return Meter(journal, database, clock, plans, worker, metrics=metrics, settings=config.metering)
+
+
+async def _projected(meter: Meter) -> None:
+    """The ends of dead calls are read from their tracks: bring those into the database first."""
+    try:
+        async with asyncio.timeout(RECOVERY_SECONDS):
+            await meter.settled()
+    except TimeoutError:
+        logger.warning("journal_not_projected", waited_seconds=RECOVERY_SECONDS, troubles=meter.troubles())
 
 
 def _deliver(fetcher: Fetcher, snapshot: Snapshot) -> Callable[[OutboxRow], Awaitable[int]]:

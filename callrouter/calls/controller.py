@@ -55,6 +55,8 @@ class Controller:
         """How an outgoing INVITE ended."""
         self.early = asyncio.Event()
         """Set when the far end of an outgoing call is heard before it answers."""
+        self.picking_up = asyncio.Lock()
+        """Held by whoever answers an incoming call."""
         self._step: Step = Step()
         """What is being performed."""
         self._pending: deque[Interrupt] = deque()
@@ -272,14 +274,12 @@ class Controller:
         self._timers.append(limit)
         if self._metered and self.control is not None and not self.over.is_set():
             holder = self._holder(self.control)
-            await asyncio.gather(
-                services.meter.transfer(call.sid, holder, at_ns=at_ns, cause=Cause.ANSWER),
-                services.meter.save_dialog(call.sid, self._dialog_state()),
-            )
+            await services.meter.transfer(call.sid, holder, at_ns=at_ns, cause=Cause.ANSWER)
 
-    def _dialog_state(self) -> str:
+    async def save_dialog(self) -> None:
+        """Keep on disk what a BYE after a crash needs; until then nobody may rely on the dialog."""
         sip = self.call.leg.sip if self.call.leg is not None else None
-        return sip.dialog_state() if sip is not None else ""
+        await self.services.meter.save_dialog(self.call.sid, sip.dialog_state() if sip is not None else "")
 
     def limit(self, seconds: int, detail: str) -> None:
         """Hang up when `seconds` have passed."""
@@ -354,8 +354,7 @@ class Controller:
         await self._end_track()
         if call.leg is not None:
             call.leg.close()
-        if call.is_answered:
-            services.meter.drop_dialog(call.sid)
+        services.meter.drop_dialog(call.sid)
         services.log.changed(call)
         services.metrics.count("calls", direction=call.direction, outcome=call.status.value)
         self._log.info(

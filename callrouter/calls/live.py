@@ -89,18 +89,22 @@ class ScopedCall:
     # ------------------------------------------------------------------ the leg
 
     async def answer(self) -> None:
-        """Pick up once, however many ask at the same time."""
+        """Pick up once, however many ask at the same time.  What ends the dialog after a crash is on
+        disk before the caller hears that it exists."""
         controller = self._controller
-        if controller.call.is_answered:
-            return
-        leg = controller.leg()
-        if leg.sip is None:
-            raise CallGone("the call has no signalling to answer")
-        at_ns = controller.services.clock.monotonic_ns()
-        leg.sip.answer(leg.local)
-        if leg.sip.audio is not None:
-            leg.connect(leg.sip.audio)
-        await controller.answered(at_ns)
+        async with controller.picking_up:
+            if controller.call.is_answered:
+                return
+            sip = controller.leg().sip
+            if sip is None:
+                raise CallGone("the call has no signalling to answer")
+            await controller.save_dialog()
+            leg = controller.leg()
+            at_ns = controller.services.clock.monotonic_ns()
+            sip.answer(leg.local)
+            if sip.audio is not None:
+                leg.connect(sip.audio)
+            await controller.answered(at_ns)
 
     async def ring(self) -> None:
         leg = self._controller.leg()

@@ -1,51 +1,99 @@
-"""After a crash: end what a dead process left up, and write down how its calls ended."""
+"""After a crash: end what a dead process left up, and write down how its calls ended.
+
+The meter's journal knows more than the table of calls, whose last rows may have been lost with the
+process: once the journal is in the database, each call's track says when it was answered and when
+it ended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import structlog
-from sqlalchemy import bindparam, update
+from sqlalchemy import Select, bindparam, case, func, select, update
 
 from callrouter.calls.tables import calls, recordings
-from callrouter.ports import CallStatus, Clock, Signalling
+from callrouter.ports import CallStatus, Signalling
 from callrouter.storage.database import Database
+from callrouter.storage.statements import insert_once
+from metering.interval import CallFacts, Mode
+from metering.tables import intervals
 
 logger = structlog.get_logger(__name__)
 
 UNFINISHED = [status.value for status in CallStatus if not status.final]
 DETAIL = "the server stopped while the call was up"
 
-CLOSE_ANSWERED = (
-    update(calls)
-    .where(calls.c.sid == bindparam("call"), calls.c.status == CallStatus.IN_PROGRESS.value)
-    .values(status=CallStatus.COMPLETED.value, end_ms=bindparam("end"), end_detail=DETAIL)
+INSERT_LOST = insert_once(calls)
+STARTS = (
+    select(intervals.c.call_sid, intervals.c.start_ms)
+    .outerjoin(calls, calls.c.sid == intervals.c.call_sid)
+    .where(
+        intervals.c.sequence == 0,
+        intervals.c.call_sid.in_(bindparam("wanted", expanding=True)),
+        calls.c.sid.is_(None),
+    )
 )
-CLOSE_UNANSWERED = (
-    update(calls)
-    .where(calls.c.sid == bindparam("call"), calls.c.status.in_(UNFINISHED))
-    .values(status=CallStatus.FAILED.value, end_ms=bindparam("end"), end_detail=DETAIL)
+_TRACK: Select[tuple[int]] = select(func.max(intervals.c.end_ms)).where(intervals.c.call_sid == calls.c.sid)
+_CONVERSATION: Select[tuple[int]] = select(func.min(intervals.c.start_ms)).where(
+    intervals.c.call_sid == calls.c.sid, intervals.c.mode != Mode.SETUP.value
 )
-CLOSE_REST = (
+_ANSWERED = func.coalesce(calls.c.answered_ms, _CONVERSATION.scalar_subquery())
+CLOSE = (
     update(calls)
     .where(calls.c.worker == bindparam("of_worker"), calls.c.status.in_(UNFINISHED))
-    .values(status=CallStatus.FAILED.value, end_ms=bindparam("end"), end_detail=DETAIL)
+    .values(
+        status=case((_ANSWERED.is_not(None), CallStatus.COMPLETED.value), else_=CallStatus.FAILED.value),
+        answered_ms=_ANSWERED,
+        end_ms=func.coalesce(_TRACK.scalar_subquery(), calls.c.updated_ms),
+        end_detail=DETAIL,
+    )
 )
 CLOSE_RECORDINGS = (
     update(recordings).where(recordings.c.status == "in-progress").values(status="failed", error_code=12400)
 )
 
 
-async def close_dead_calls(
-    database: Database, clock: Clock, worker: str, ends: Iterable[tuple[str, int]]
-) -> None:
-    """Give every call of the dead epoch an end: at its last heartbeat (`ends`: sid, UTC ms) where the
-    meter knew it, now where it never came that far.  Runs before new calls are taken."""
-    for sid, end_ms in ends:
-        row = {"call": sid, "end": end_ms}
-        await database.write((CLOSE_ANSWERED, row), (CLOSE_UNANSWERED, row))
-    rest = {"of_worker": worker, "end": clock.utc_ms()}
-    await database.write((CLOSE_REST, rest), (CLOSE_RECORDINGS, None))
+async def close_dead_calls(database: Database, worker: str, closed: Sequence[CallFacts]) -> None:
+    """Give every call of the dead epoch an end: that of its track, or its last row's time where the
+    meter never heard of it.  `closed` are the calls whose track the meter closed.  Runs before new
+    calls are taken, and after the journal is in the database."""
+    facts = {call.call_sid: call for call in closed}
+    starts = await database.read(STARTS, {"wanted": list(facts)}) if facts else []
+    lost = [_lost(facts[row["call_sid"]], row["start_ms"], worker) for row in starts]
+    if lost:
+        logger.warning("lost_calls_restored", calls=len(lost))
+        await database.write((INSERT_LOST, lost))
+    await database.write((CLOSE, {"of_worker": worker}), (CLOSE_RECORDINGS, None))
+
+
+def _lost(call: CallFacts, start_ms: int, worker: str) -> dict[str, object]:
+    """The row of a call whose own never reached the table: what the meter knows of it."""
+    return {
+        "sid": call.call_sid,
+        "account_sid": call.account_sid,
+        "parent_sid": call.parent_sid,
+        "session_sid": call.session_sid,
+        "split_from": "",
+        "key_number": call.key_number,
+        "direction": "outbound-dial" if call.parent_sid else "inbound",
+        "from_": "",
+        "to": "" if call.parent_sid else call.key_number,
+        "status": CallStatus.RINGING.value,
+        "created_ms": start_ms,
+        "start_ms": start_ms,
+        "answered_ms": None,
+        "end_ms": None,
+        "updated_ms": start_ms,
+        "sip_status": 0,
+        "sip_call_id": "",
+        "forwarded_from": "",
+        "caller_name": "",
+        "answered_by": "",
+        "error_code": 0,
+        "end_detail": "",
+        "worker": worker,
+    }
 
 
 def end_orphans(signalling: Signalling, dialogs: Iterable[tuple[str, str]]) -> list[str]:

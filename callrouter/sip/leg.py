@@ -58,7 +58,7 @@ class Leg:
         self._pump()
 
     def dialog_state(self) -> str:
-        """JSON from which `end_orphan` writes a BYE; "" before the call is answered."""
+        """JSON from which `end_orphan` writes a BYE; "" before there is a dialog."""
         session = self._session
         if session.dialog is None or session.state in (SessionState.EARLY, SessionState.ENDED):
             return ""
@@ -72,6 +72,13 @@ class IncomingLeg(Leg):
         super().__init__(session, clock, pump)
         self._incoming = session
         self._arrival = arrival
+
+    def dialog_state(self) -> str:
+        """Also while the call is unanswered: the INVITE has all that its dialog will be made of."""
+        dialog = self._incoming.dialog
+        if dialog is None or self._incoming.state is SessionState.ENDED:
+            return ""
+        return dialog.to_json()
 
     @property
     def received_ns(self) -> int:

@@ -55,7 +55,7 @@ class Placing(Step):
         leg.connect(outcome.audio)
         if leg.sip is not None:
             controller.call.sip_headers = dict(outcome.headers)
-        await controller.answered(outcome.at_ns)
+        await asyncio.gather(controller.answered(outcome.at_ns), controller.save_dialog())
         if self.target.send_digits:
             await leg.send_digits(self.target.send_digits)
         return self.then(controller)

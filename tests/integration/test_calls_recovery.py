@@ -1,0 +1,115 @@
+"""How calls of a dead process end in the table: as their tracks say, which the journal kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from callrouter.calls.recovery import close_dead_calls
+from callrouter.calls.tables import calls
+from callrouter.storage.database import Database
+from callrouter.storage.statements import insert_once
+from metering.interval import CallFacts
+from metering.tables import intervals
+
+CREATED = 1_000_000
+SETUP = (0, "setup", CREATED, CREATED + 500)
+TALK = (1, "application", CREATED + 500, CREATED + 2_750)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = await Database.open(f"sqlite:///{tmp_path / 'test.db'}")
+    yield opened
+    await opened.close()
+
+
+def facts(digit: str, parent: str = "") -> CallFacts:
+    sid = "CA" + digit * 32
+    return CallFacts(sid, sid, "AC" + "1" * 32, "+15550100", parent)
+
+
+async def row(database: Database, call: CallFacts, status: str, **more: Any) -> None:
+    known = {column.name: "" if column.type.python_type is str else 0 for column in calls.columns}
+    known |= {"start_ms": None, "answered_ms": None, "end_ms": None, "created_ms": CREATED}
+    known |= {"sid": call.call_sid, "account_sid": call.account_sid, "session_sid": call.session_sid}
+    known |= {"status": status, "worker": "w1", "updated_ms": CREATED + 20, "direction": "inbound"}
+    await database.write((insert_once(calls), known | more))
+
+
+async def track(database: Database, call: CallFacts, *stretches: tuple[int, str, int, int]) -> None:
+    for sequence, mode, start_ms, end_ms in stretches:
+        known = {column.name: "" for column in intervals.columns}
+        known |= {"call_sid": call.call_sid, "session_sid": call.session_sid, "sequence": sequence}
+        known |= {"account_sid": call.account_sid, "mode": mode, "start_ms": start_ms, "end_ms": end_ms}
+        await database.write((insert_once(intervals), known | {"estimated": True}))
+
+
+async def ended(database: Database, call: CallFacts) -> dict[str, Any]:
+    (found,) = await database.read(select(calls).where(calls.c.sid == call.call_sid))
+    return dict(found)
+
+
+async def test_a_call_whose_last_rows_were_lost_ends_as_its_track_does(database: Database) -> None:
+    """It was answered and over before the crash; the table had only heard that it rang."""
+    call = facts("a")
+    await row(database, call, "ringing")
+    await track(database, call, SETUP, TALK)
+    await close_dead_calls(database, "w1", ())
+    found = await ended(database, call)
+    assert (found["status"], found["answered_ms"], found["end_ms"]) == (
+        "completed",
+        CREATED + 500,
+        CREATED + 2_750,
+    )
+
+
+async def test_a_call_that_was_never_answered_failed(database: Database) -> None:
+    call = facts("b")
+    await row(database, call, "ringing")
+    await track(database, call, SETUP)
+    await close_dead_calls(database, "w1", (call,))
+    found = await ended(database, call)
+    assert (found["status"], found["answered_ms"], found["end_ms"]) == ("failed", None, CREATED + 500)
+
+
+async def test_a_call_the_meter_never_heard_of_ends_with_its_last_row(database: Database) -> None:
+    call = facts("c")
+    await row(database, call, "queued")
+    await close_dead_calls(database, "w1", ())
+    found = await ended(database, call)
+    assert (found["status"], found["end_ms"]) == ("failed", CREATED + 20)
+
+
+async def test_a_metered_call_whose_row_was_lost_gets_one(database: Database) -> None:
+    root, leg = facts("d"), facts("e", parent="CA" + "d" * 32)
+    await track(database, root, SETUP, TALK)
+    await track(database, leg, SETUP)
+    await close_dead_calls(database, "w1", (root, leg))
+    found = await ended(database, root)
+    assert (found["direction"], found["to"], found["status"]) == ("inbound", "+15550100", "completed")
+    assert (found["created_ms"], found["end_ms"]) == (CREATED, CREATED + 2_750)
+    assert (await ended(database, leg))["direction"] == "outbound-dial"
+
+
+async def test_finished_calls_and_those_of_other_workers_stay_as_they_are(database: Database) -> None:
+    done, elsewhere = facts("f"), facts("0")
+    await row(database, done, "busy", end_ms=CREATED + 90)
+    await row(database, elsewhere, "in-progress", worker="w2")
+    await close_dead_calls(database, "w1", ())
+    assert (await ended(database, done))["status"] == "busy"
+    assert (await ended(database, elsewhere))["end_ms"] is None
+
+
+async def test_closing_twice_changes_nothing(database: Database) -> None:
+    call = facts("9")
+    await row(database, call, "in-progress", answered_ms=CREATED + 500)
+    await track(database, call, SETUP, TALK)
+    await close_dead_calls(database, "w1", (call,))
+    first = await ended(database, call)
+    await close_dead_calls(database, "w1", (call,))
+    assert await ended(database, call) == first
