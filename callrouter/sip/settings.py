@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.networks import IPvAnyNetwork
 
 from callrouter.sip.defence_settings import Defence
@@ -13,6 +13,7 @@ from callrouter.sip.dialog_settings import Dialogs
 from callrouter.sip.limits import Limits
 from callrouter.sip.protocol.grammar import write_host
 from callrouter.sip.registrar_settings import RegistrarSettings
+from callrouter.sip.resolver import split_server
 from callrouter.sip.tls_settings import Tls
 from callrouter.sip.trunk_settings import Trunk as Trunk
 
@@ -164,6 +165,13 @@ class Settings(BaseModel):
             ping_seconds=self.ping_seconds,
             write_bytes=self.max_unread_bytes,
         )
+
+    @field_validator("dns_servers")
+    @classmethod
+    def _are_addresses(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for server in servers:
+            split_server(server)
+        return servers
 
     @model_validator(mode="after")
     def _certificates_fit(self) -> Settings:
