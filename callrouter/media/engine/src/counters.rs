@@ -32,24 +32,42 @@ counters! {
     duplicates: "Packets that arrived twice, or far too late.",
     new_streams: "Times the far end began another RTP stream.",
     strangers: "RTP packets from an address that is not the far end's.",
-    garbage: "Datagrams that were not RTP, or not of an agreed payload type.",
+    garbage: "Datagrams that were neither RTP nor anything else with a name.",
+    stun: "STUN requests and answers of somebody else's making.",
+    empty: "RTP packets without a payload.",
+    wrong_type: "RTP packets of a payload type that was not agreed on.",
     unexpected: "RTP packets that the negotiated direction does not allow.",
+    gaps: "Runs of packets of the far end that never arrived, or not in their turn.",
+    wraps: "Times the far end's sequence numbers began anew at zero.",
+    switches: "Times the far end changed to another agreed codec.",
     digits: "Keys received.",
     relayed: "Packets passed on from the joined leg.",
     late_sends: "Packets sent more than 5 ms after they were due.",
     skipped_sends: "Packets not sent because their time had long passed.",
     send_errors: "Packets that the system refused to send.",
     jitter_us: "Interarrival jitter of the far end's packets, in microseconds.",
+    jitter_max_us: "The most that jitter has been.",
+    reports_in: "RTCP packets of the far end.",
+    reports_out: "RTCP packets sent.",
     reported_lost: "Packets of ours that the far end says it missed.",
     reported_jitter_us: "Jitter of our packets as the far end sees it, in microseconds.",
     round_trip_us: "Round-trip time by RTCP, in microseconds; 0 when unknown.",
+    r_factor_x100: "What we hear, rated by the E-model, in hundredths; 0 when nothing was heard.",
+    mos_x100: "The same as a mean opinion, in hundredths.",
+    reported_r_factor_x100: "What the far end hears, rated from its reports; 0 without any.",
+    reported_mos_x100: "The same as a mean opinion, in hundredths.",
 }
 
 /// Running sums, readable by any thread.
-#[derive(Default)]
 pub struct Totals {
     values: [AtomicU64; Counters::NAMES.len()],
     legs: AtomicU64,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self { values: [const { AtomicU64::new(0) }; Counters::NAMES.len()], legs: AtomicU64::new(0) }
+    }
 }
 
 impl Totals {

@@ -3,18 +3,26 @@
 //! A user opens legs, submits commands in batches and takes events from one queue.  Media threads
 //! own the sockets and keep the time; writer threads own the disk; neither ever waits for Python.
 
+pub mod answering;
+#[cfg(test)]
+mod chance;
 pub mod clock;
 pub mod command;
 pub mod counters;
 pub mod decode;
+pub mod dtmf;
 pub mod engine;
 pub mod event;
 pub mod g711;
 pub mod leg;
+pub mod limiter;
 pub mod outgoing;
 pub mod playback;
+pub mod playout;
 pub mod ports;
 pub mod prompt;
+pub mod pure_tone;
+pub mod quality;
 pub mod reception;
 pub mod recording;
 pub mod relays;
@@ -25,6 +33,8 @@ pub mod rtcp;
 pub mod rtp;
 pub mod shard;
 pub mod source;
+#[cfg(test)]
+mod synthetic_speech;
 pub mod telephone_event;
 pub mod timeline;
 pub mod tone;

@@ -25,6 +25,11 @@ pub struct Reception {
     stream: Option<Stream>,
     doubt: Option<(u32, u16)>,
     pub streams: u64,
+    /// Times packets were skipped over, and times the numbers began anew.
+    pub gaps: u64,
+    pub wraps: u64,
+    /// The most that jitter has been, in samples.
+    pub jitter_max: u32,
     /// Loss of streams that have been replaced.
     lost_before: u64,
 }
@@ -59,13 +64,20 @@ impl Reception {
     pub fn packet(&mut self, ssrc: u32, sequence: u16, timestamp: u32, arrival: i64) -> Arrival {
         let verdict = match &mut self.stream {
             None => self.restart(ssrc, sequence),
-            Some(stream) if stream.ssrc == ssrc => match stream.place(sequence) {
-                Arrival::Doubtful => self.doubt(ssrc, sequence),
-                verdict => {
-                    self.doubt = None;
-                    verdict
+            Some(stream) if stream.ssrc == ssrc => {
+                let before = stream.highest;
+                match stream.place(sequence) {
+                    Arrival::Doubtful => self.doubt(ssrc, sequence),
+                    verdict => {
+                        self.doubt = None;
+                        if verdict == Arrival::Fresh {
+                            self.gaps += u64::from(sequence.wrapping_sub(before) > 1);
+                            self.wraps += u64::from(sequence < before);
+                        }
+                        verdict
+                    }
                 }
-            },
+            }
             Some(_) => self.doubt(ssrc, sequence),
         };
         if let (Arrival::Fresh | Arrival::Late | Arrival::NewStream, Some(stream)) =
@@ -73,6 +85,7 @@ impl Reception {
         {
             stream.received += 1;
             stream.measure(timestamp, arrival);
+            self.jitter_max = self.jitter_max.max(stream.jitter as u32);
         }
         verdict
     }
@@ -196,7 +209,7 @@ mod tests {
         for sequence in (65531..=65535).chain(0..50) {
             assert_eq!(feed(&mut reception, 1, sequence), Arrival::Fresh);
         }
-        assert_eq!(reception.lost(), 0);
+        assert_eq!((reception.lost(), reception.gaps, reception.wraps), (0, 0, 1));
         assert_eq!(reception.report().map(|r| r.highest), Some(65536 + 49));
     }
 
@@ -210,7 +223,9 @@ mod tests {
         assert_eq!(feed(&mut reception, 1, 3), Arrival::Late);
         assert_eq!(feed(&mut reception, 1, 3), Arrival::Duplicate);
         assert_eq!(feed(&mut reception, 1, 4), Arrival::Duplicate);
-        assert_eq!(reception.lost(), 0);
+        assert_eq!((reception.lost(), reception.gaps), (0, 1));
+        feed(&mut reception, 1, 10);
+        assert_eq!((reception.lost(), reception.gaps), (5, 2), "five in a row are one gap");
     }
 
     #[test]
@@ -253,5 +268,9 @@ mod tests {
             reception.packet(1, sequence, time as u32, time + wobble);
         }
         assert!((60..=80).contains(&reception.jitter()), "{}", reception.jitter());
+        for sequence in 200..400 {
+            feed(&mut reception, 1, sequence);
+        }
+        assert!(reception.jitter() < 5 && reception.jitter_max >= 60);
     }
 }

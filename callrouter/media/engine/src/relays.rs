@@ -1,4 +1,5 @@
-//! The sockets of relayed legs, asked once a slot which of them have something to read.
+//! Sockets that are asked once a slot which of them have something to read: those of relayed legs,
+//! and the RTCP ports of all.
 
 use std::mem::MaybeUninit;
 use std::net::UdpSocket;

@@ -6,7 +6,7 @@ use crate::counters::Counters;
 use crate::reception::ReportBlock;
 use crate::rtcp::{LastReport, SenderInfo, compose, ntp_now, parse};
 
-/// Datagrams read per report: a flood on the RTCP port costs no more than this.
+/// Datagrams read at a time: a flood on the RTCP port costs no more than this.
 const MAX_READ: usize = 8;
 
 pub struct Reports {
@@ -16,6 +16,8 @@ pub struct Reports {
     dice: u32,
     cname: String,
     last: Option<LastReport>,
+    /// The far end has reported on what we send.
+    pub has_been_told: bool,
 }
 
 impl Reports {
@@ -26,6 +28,7 @@ impl Reports {
             dice: seed | 1,
             cname: format!("{seed:08x}@callrouter"),
             last: None,
+            has_been_told: false,
         }
     }
 
@@ -44,7 +47,7 @@ impl Reports {
         self.next_ns = now_ns + self.interval_ns / 2 + self.interval_ns * share / 1024;
     }
 
-    /// Read what came since the last report.
+    /// Read what has come.
     pub fn receive(
         &mut self,
         socket: &UdpSocket,
@@ -63,8 +66,10 @@ impl Reports {
                 counters.garbage += 1;
                 continue;
             };
+            counters.reports_in += 1;
             self.last = heard.sender.or(self.last);
             if let Some(about_us) = heard.about_us {
+                self.has_been_told = true;
                 counters.reported_lost = about_us.lost;
                 counters.reported_jitter_us = u64::from(about_us.jitter) * 125;
                 counters.round_trip_us = about_us.round_trip_us.unwrap_or(counters.round_trip_us);

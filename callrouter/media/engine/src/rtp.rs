@@ -48,6 +48,11 @@ impl<'a> Packet<'a> {
     }
 }
 
+/// Whether a datagram is STUN (RFC 8489 §5): its cookie says so, and its first two bits are zero.
+pub fn is_stun(datagram: &[u8]) -> bool {
+    datagram.len() >= 20 && datagram[0] < 4 && datagram[4..8] == [0x21, 0x12, 0xA4, 0x42]
+}
+
 /// Write a header without extension or contributing sources.
 pub fn write_header(
     out: &mut [u8; HEADER],
@@ -115,6 +120,14 @@ mod tests {
         assert_eq!(Packet::parse(&packet(0x00, 0x01, &[0; 8])), None);
         assert_eq!(Packet::parse(&packet(0x80, 200, &[0; 16])), None);
         assert_eq!(Packet::parse(&packet(0x80, 201, &[0; 16])), None);
+    }
+
+    #[test]
+    fn stun_is_known_by_its_cookie() {
+        let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42];
+        request.resize(20, 7);
+        assert!(is_stun(&request));
+        assert!(!is_stun(&request[..19]) && !is_stun(&packet(0x80, 0, &[0; 30])) && !is_stun(&[0; 40]));
     }
 
     #[test]

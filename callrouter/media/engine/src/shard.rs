@@ -50,6 +50,8 @@ pub struct Shard {
     legs: Roster,
     buffer: Box<[u8; MTU]>,
     relays: Relays,
+    /// The RTCP sockets of all legs: a report is read when it comes.
+    reports: Relays,
     events: EventSender,
     writer: Writer,
     /// Sums over the legs that are gone.
@@ -72,6 +74,7 @@ impl Shard {
             legs: Roster::default(),
             buffer: Box::new([0; MTU]),
             relays: Relays::new()?,
+            reports: Relays::new()?,
             events,
             writer,
             counted: Counters::default(),
@@ -93,6 +96,7 @@ impl Shard {
             }
             self.orders();
             self.relay();
+            self.hear_reports();
             self.serve(slot);
             self.publish(slot * SLOT);
             // A thread that was kept from running visits each leg once: what the leg then owes
@@ -166,6 +170,7 @@ impl Shard {
         if matches!(leg.path, Path::Relay { .. }) {
             self.relays.watch(leg.rtp(), leg.id);
         }
+        self.reports.watch(leg.rtcp(), leg.id);
         self.legs.insert(leg);
     }
 
@@ -174,6 +179,7 @@ impl Shard {
         if matches!(leg.path, Path::Relay { .. }) {
             self.relays.forget(leg.rtp());
         }
+        self.reports.forget(leg.rtcp());
         Some(leg)
     }
 
@@ -203,6 +209,16 @@ impl Shard {
             self.read(id, now_ns());
         }
         self.relays.reuse(ready);
+    }
+
+    fn hear_reports(&mut self) {
+        let ready = self.reports.poll();
+        for &id in &ready {
+            if let Some(leg) = self.legs.get_mut(id) {
+                leg.hear_reports();
+            }
+        }
+        self.reports.reuse(ready);
     }
 
     /// Read a relayed leg and pass on what it says.

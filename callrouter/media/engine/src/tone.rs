@@ -135,10 +135,10 @@ pub fn named(name: &str) -> Option<Item> {
 }
 
 /// Rows and columns of the telephone's keys, in hertz (ITU-T Q.23).
-const LOW: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
-const HIGH: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
+pub const LOW: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
+pub const HIGH: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
 /// Row and column of each event code of RFC 4733 §3.2.
-const KEYS: [(usize, usize); 16] = [
+pub const KEYS: [(usize, usize); 16] = [
     (3, 1),
     (0, 0),
     (0, 1),

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use crate::clock::{MILLISECOND, samples_at};
 use crate::event::{EventSender, PlayEnd, RecordingEnd, Told};
 use crate::g711::Codec;
-use crate::leg::{Kind, Leg, Path};
+use crate::leg::{Kind, Leg, Path, Remote};
 use crate::reception::Arrival;
-use crate::rtp::Packet;
+use crate::rtp::{Packet, is_stun};
 use crate::source::Verdict;
 use crate::telephone_event::Press;
 use crate::voice::is_silence;
@@ -18,6 +18,26 @@ pub const MAX_READ: usize = 64;
 /// until nothing is left every few ticks.
 const REGULAR: u8 = 8;
 const EXHAUST_EVERY: u8 = 4;
+
+/// Numbers that RFC 3551 gives the two laws of G.711.
+const MULAW_TYPE: u8 = 0;
+const ALAW_TYPE: u8 = 8;
+
+impl Remote {
+    /// What packets of a payload type are.  A far end that was offered both laws may change from
+    /// one to the other at any time (RFC 3264 §5.1), and many do although they were not.
+    fn kind_of(&self, payload_type: u8) -> Option<Kind> {
+        if payload_type == self.payload_type {
+            return Some(Kind::Audio(self.codec));
+        }
+        match payload_type {
+            number if Some(number) == self.event_type => Some(Kind::Event),
+            MULAW_TYPE => Some(Kind::Audio(Codec::Pcmu)),
+            ALAW_TYPE => Some(Kind::Audio(Codec::Pcma)),
+            _ => None,
+        }
+    }
+}
 
 impl Leg {
     /// Read what has come since the last tick.  A far end that sends one packet a tick is not
@@ -56,19 +76,16 @@ impl Leg {
         events: &EventSender,
     ) -> Option<(Packet<'b>, Kind)> {
         let Some(packet) = Packet::parse(datagram) else {
-            self.counters.garbage += 1;
+            let stun = is_stun(datagram);
+            *(if stun { &mut self.counters.stun } else { &mut self.counters.garbage }) += 1;
             return None;
         };
         let Some(remote) = &mut self.remote else {
             self.counters.unexpected += 1;
             return None;
         };
-        let kind = if Some(packet.payload_type) == remote.event_type {
-            Kind::Event
-        } else if packet.payload_type == remote.payload_type && !packet.payload.is_empty() {
-            Kind::Audio(remote.codec)
-        } else {
-            self.counters.garbage += 1;
+        let Some(kind) = remote.kind_of(packet.payload_type) else {
+            self.counters.wrong_type += 1;
             return None;
         };
         match remote.source.judge(from, packet.ssrc, packet.sequence) {
@@ -91,10 +108,19 @@ impl Leg {
         self.heard_ns = now_ns;
         self.is_lost = false;
         self.counters.packets_in += 1;
+        if packet.payload.is_empty() {
+            // It keeps the sequence and says that the far end lives, nothing else.
+            self.counters.empty += 1;
+            return None;
+        }
         self.counters.octets_in += packet.payload.len() as u64;
         match kind {
             Kind::Event => self.hear_key(&packet, now_ns, events),
-            Kind::Audio(codec) => self.hear(&packet, codec, now_ns),
+            Kind::Audio(codec) => {
+                self.counters.switches += u64::from(self.heard_codec.is_some_and(|before| before != codec));
+                self.heard_codec = Some(codec);
+                self.hear(&packet, codec, now_ns);
+            }
         }
         Some((packet, kind))
     }
