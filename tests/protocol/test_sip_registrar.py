@@ -201,6 +201,15 @@ def test_over_a_stream_the_connection_is_used_and_lost_with_it() -> None:
     assert office.contacts() == ["sip:desk@192.0.2.9:5070;transport=tcp"]
 
 
+@pytest.mark.parametrize("transport", ["tls", "ws", "wss"])
+def test_a_telephone_that_only_makes_connections_is_called_by_the_one_it_made(transport: str) -> None:
+    office = Office(transport).at("192.0.2.9", 41000, connection=7)
+    office.register(f"<sip:alice@192.0.2.9:5070;transport={transport}>", "<sip:x@abc.invalid;transport=ws>")
+    assert {b.hop for b in office.registrar.bindings.of("alice", office.now)} == {office.hop}
+    office.agent.connection_lost(office.hop, office.now)
+    assert office.contacts() == []
+
+
 def test_a_path_is_kept_and_leads_back_through_the_proxy() -> None:
     office = Office().at("192.0.2.9", 5060)
     response = office.register("<sip:alice@192.0.2.9:5099>", lines=("Path: <sip:192.0.2.9;lr>",))

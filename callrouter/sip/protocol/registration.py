@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
-from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.hop import Hop, default_port
 from callrouter.sip.protocol.timers import MS
 from callrouter.sip.protocol.uri import Uri
 
 SECOND = 1000 * MS
 TOP_Q = 1000
+_TAKING_CONNECTIONS = frozenset({"udp", "tcp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,11 @@ class Binding:
 
     @property
     def is_direct(self) -> bool:
-        """The contact names the host that registered it: no NAT, and no proxy."""
-        return not self.routes and _same_host(self.contact.host, self.source.host)
+        """The contact names the host that registered it: no NAT, and no proxy.  Telephones do not take
+        connections by TLS and WebSocket, they only make them."""
+        if self.routes or self.source.transport not in _TAKING_CONNECTIONS:
+            return False
+        return _same_host(self.contact.host, self.source.host)
 
     @property
     def hop(self) -> Hop:
@@ -45,7 +49,7 @@ class Binding:
         if not self.is_direct:
             return source
         transport = self.contact.transport if self.contact.has("transport") else source.transport
-        port = self.contact.port or (5061 if transport in ("tls", "wss") else 5060)
+        port = self.contact.port or default_port(transport)
         connection = source.connection if transport == source.transport else 0
         return Hop(transport, source.host, port, source.listener, connection)
 
