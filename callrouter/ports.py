@@ -401,6 +401,9 @@ class Ended:
     at_ns: int
     cause: EndCause
     detail: str
+    """For people: what the BYE or CANCEL said about itself, or what we found out."""
+    q850: int = 0
+    """Cause of ITU-T Q.850 that a Reason header named (RFC 3326); 0 = none."""
 
 
 @dataclass(frozen=True, slots=True)

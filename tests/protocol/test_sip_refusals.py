@@ -31,7 +31,7 @@ def only(stranger: Stranger, message: str) -> Response:
         (text("BYE", to_tag="unknown"), 481),
         (invite(to_tag="unknown"), 481),
         (text("CANCEL"), 481),
-        (invite("Require: 100rel"), 420),
+        (invite("Require: resource-priority"), 420),
         (invite(uri="tel:+1555"), 416),
         (invite(uri="sip:bob@192.0.2.2?Subject=x"), 400),
         (invite(body="v=0\r\n"), 488),
@@ -72,7 +72,7 @@ def test_405_and_501_name_what_is_allowed() -> None:
 
 
 def test_420_names_the_options_and_415_the_types() -> None:
-    assert only(Stranger(), invite("Require: 100rel, Foo")).get("Unsupported") == "100rel, Foo"
+    assert only(Stranger(), invite("Require: Bar, 100rel, Foo")).get("Unsupported") == "Bar, Foo"
     refused = only(Stranger(), text("INVITE", "Content-Type: text/plain", body="x"))
     assert refused.get("Accept") == "application/sdp"
 

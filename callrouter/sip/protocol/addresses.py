@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import functools
 import ipaddress
-from collections.abc import Iterable
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -80,8 +79,10 @@ def may_send(named: str, source: str, allowed: tuple[Network, ...] = ()) -> bool
     return reach is origin
 
 
-def is_listed(host: str, networks: Iterable[Network]) -> bool:
+def is_listed(host: str, networks: tuple[Network, ...]) -> bool:
     """False for a name."""
+    if not networks:
+        return False
     try:
         address: Address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

@@ -7,6 +7,7 @@ Whoever claims to be one of our users has to prove it, from whatever address.
 from __future__ import annotations
 
 import enum
+import functools
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,6 +134,7 @@ class Admission:
         return address is not None and any(address in network for network in self._peers)
 
 
+@functools.lru_cache(maxsize=4096)
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host)

@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING
 from callrouter.ports import EndCause, MediaAddress
 from callrouter.sip.protocol.admission import PEER
 from callrouter.sip.protocol.dialog import Dialog
-from callrouter.sip.protocol.grammar import displayable
 from callrouter.sip.protocol.message import Request
+from callrouter.sip.protocol.provisionals import Provisionals
 from callrouter.sip.protocol.session import SDP, Session, SessionState
-from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.server import ServerTransaction
 from callrouter.sip.protocol.uri import Uri
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.agent import Agent
-
-_TRYING_AFTER = 100 * MS
-"""100 is owed unless something else follows within 200 ms (§17.2.1)."""
-_REMIND_EVERY = 60_000 * MS
-"""A provisional response is repeated each minute, or proxies give up (§13.3.1.1)."""
 
 
 class IncomingSession(Session):
@@ -36,29 +30,52 @@ class IncomingSession(Session):
         if invite.body:
             self.stream.agreed = self.stream.read(invite.body)
         self._transaction = transaction
-        self._provisional: tuple[int, bytes] = (100, b"")
-        self._timer: Timer | None = agent.layer.timers.start(now_ns + _TRYING_AFTER, self._remind)
+        self._provisionals = Provisionals(
+            invite,
+            agent.timers,
+            int(agent.token(2), 16),
+            self._send_provisional,
+            self._no_prack,
+            now_ns,
+        )
+        self._is_settled = False
+        """Offer and answer have been exchanged before the 2xx, which then carries neither."""
+        self._answer_waiting: MediaAddress | None = None
 
     # -- what the owner asks for
 
     def ring(self, now_ns: int) -> None:
+        if self.stream.agreed is None and self._provisionals.is_required:
+            return  # the first reliable response to a late offer has to bring ours (RFC 3262 §5)
         self._provide(180, b"", now_ns)
 
     def progress(self, local: MediaAddress, now_ns: int) -> None:
-        """Without an offer there is nothing to answer, and so no early media."""
+        """Early media.  Where the INVITE had no offer, ours goes out here if the caller
+        acknowledges it; if not, there is none."""
         if self.state is not SessionState.EARLY or self.is_over:
             return
-        self._provide(183, self.stream.first_answer(local), now_ns)
+        body = b""
+        if not self._is_settled and not self._provisionals.owes_description:
+            body = self.stream.first_answer(local)
+            if not body and self._provisionals.is_supported:
+                body = self.stream.first_offer(local)
+        self._provide(183, body, now_ns)
 
     def answer(self, local: MediaAddress, now_ns: int) -> None:
         if self.state is not SessionState.EARLY or self.is_over:
             return
-        self._stop_reminder()
+        if self._provisionals.owes_description:
+            self._answer_waiting = local
+            return
+        self._provisionals.stop()
         stream = self.stream
         has_offer = stream.agreed is not None
-        body = stream.first_answer(local) if has_offer else stream.first_offer(local)
+        body = b""
+        if not self._is_settled:
+            body = stream.first_answer(local) if has_offer else stream.first_offer(local)
         transaction, invite = self._transaction, self.invite
-        fields = (*self.own_fields(transaction.hop), *self.timer.accept(invite, now_ns), *SDP)
+        timing = self.timer.accept(invite, now_ns)
+        fields = (*self.own_fields(transaction.hop), *timing, *(SDP if body else ()))
         data = self.agent.respond(transaction, 200, now_ns, fields=fields, body=body, tag=self.local_tag)
         self.state = SessionState.ANSWERED
         self.await_ack(data, invite, transaction.hop, wants_answer=not has_offer, now_ns=now_ns)
@@ -79,7 +96,7 @@ class IncomingSession(Session):
     def cancel(self, request: Request, now_ns: int) -> None:
         """Its CANCEL has been answered; too late once we have (§9.2)."""
         if self.state is SessionState.EARLY:
-            self._tell_end(EndCause.CANCEL, displayable(request.get("Reason") or ""), now_ns)
+            self._tell_end_of(request, EndCause.CANCEL, now_ns)
             self._refuse(487, now_ns)
 
     def _on_bye(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
@@ -87,12 +104,62 @@ class IncomingSession(Session):
             super()._on_bye(request, transaction, now_ns)
             return
         self.agent.respond(transaction, 200, now_ns)
-        self._tell_end(EndCause.BYE, displayable(request.get("Reason") or ""), now_ns)
+        self._tell_end_of(request, EndCause.BYE, now_ns)
         self._refuse(487, now_ns)
 
     def close(self) -> None:
-        self._stop_reminder()
+        self._provisionals.stop()
         super().close()
+
+    # -- reliable responses
+
+    def on_request(
+        self, request: Request, dialog: Dialog, transaction: ServerTransaction, now_ns: int
+    ) -> None:
+        if request.method == "PRACK" and self.is_early and request.cseq.number > dialog.remote_sequence:
+            dialog.remote_sequence = request.cseq.number
+            self._on_prack(request, transaction, now_ns)
+        else:
+            super().on_request(request, dialog, transaction, now_ns)
+
+    def _on_prack(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
+        provisionals = self._provisionals
+        try:
+            if not provisionals.acknowledges(request):
+                self.agent.respond(transaction, 481, now_ns)
+                return
+            body = self._described_by(request)
+        except ValueError as error:
+            self.agent.respond(transaction, 400, now_ns, reason=str(error))
+            return
+        self._is_settled = self._is_settled or bool(provisionals.awaited_body)
+        self.agent.respond(transaction, 200, now_ns, fields=SDP if body else (), body=body)
+        provisionals.acknowledged(now_ns)
+        if request.body:
+            self.tell_media(now_ns)
+        if self._answer_waiting is not None:
+            self.answer(self._answer_waiting, now_ns)
+
+    def _described_by(self, prack: Request) -> bytes:
+        """Take up what a PRACK brings: the answer to our offer, or one more offer, whose answer is
+        returned."""
+        stream = self.stream
+        if stream.agreed is None and self._provisionals.awaited_body:
+            stream.agreed = stream.read(prack.body)
+            return b""
+        if not prack.body:
+            return b""
+        stream.agreed = stream.read(prack.body)
+        return stream.next_answer()
+
+    def _no_prack(self, now_ns: int) -> None:
+        self._tell_end(EndCause.TIMEOUT, "no PRACK within 64*T1", now_ns)
+        self._refuse(504, now_ns)
+
+    def glare(self, dialog: Dialog, *, is_offer: bool) -> int:
+        if not self.is_early or not is_offer or self._is_settled:
+            return super().glare(dialog, is_offer=is_offer) if not (self.is_early and self._is_settled) else 0
+        return 491 if self.stream.agreed is None and self._provisionals.owes_description else 500
 
     # -- responses
 
@@ -103,31 +170,18 @@ class IncomingSession(Session):
             return ""
 
     def _provide(self, status: int, body: bytes, now_ns: int) -> None:
-        if self.state is not SessionState.EARLY or self.is_over:
-            return
-        self._provisional = (status, body)
-        self._send_provisional(now_ns)
+        if self.state is SessionState.EARLY and not self.is_over:
+            self._provisionals.provide(status, body, now_ns)
 
-    def _send_provisional(self, now_ns: int) -> None:
-        status, body = self._provisional
+    def _send_provisional(
+        self, status: int, more: tuple[tuple[str, str], ...], body: bytes, now_ns: int
+    ) -> None:
         transaction = self._transaction
         if status == 100:
             self.agent.respond(transaction, 100, now_ns, tag="")
-        else:
-            contact = self.agent.contact(transaction.hop, self._contact_user())
-            fields = (contact, *SDP) if body else (contact,)
-            self.agent.respond(transaction, status, now_ns, fields=fields, body=body, tag=self.local_tag)
-        self._stop_reminder()
-        self._timer = self.agent.layer.timers.start(now_ns + _REMIND_EVERY, self._remind)
-
-    def _remind(self, now_ns: int) -> None:
-        self._timer = None
-        self._send_provisional(now_ns)
-
-    def _stop_reminder(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+            return
+        fields = (*self.own_fields(transaction.hop), *more, *(SDP if body else ()))
+        self.agent.respond(transaction, status, now_ns, fields=fields, body=body, tag=self.local_tag)
 
     def _refuse(
         self,

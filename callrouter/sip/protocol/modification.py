@@ -69,7 +69,7 @@ class Modification:
         if is_invite:
             session.await_ack(data, request, transaction.hop, wants_answer=not request.body, now_ns=now_ns)
         if request.body:
-            session.tell_media(now_ns)
+            session.tell_media(now_ns, dialog)
 
     def _answer_to(self, request: Request, dialog: Dialog) -> bytes:
         stream = self._session.stream_of(dialog)

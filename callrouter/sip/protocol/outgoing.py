@@ -13,23 +13,25 @@ from callrouter.ports import (
     Answered,
     Failed,
     MediaAddress,
-    NegotiatedAudio,
     Ringing,
 )
 from callrouter.sip.protocol import auth, offer
 from callrouter.sip.protocol.dialog import Dialog
+from callrouter.sip.protocol.early import MOST, EarlyDialog, is_reliable
 from callrouter.sip.protocol.grammar import displayable
 from callrouter.sip.protocol.hop import Hop
-from callrouter.sip.protocol.message import Response
+from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.offer import Agreement
 from callrouter.sip.protocol.session import SDP, Session, SessionState
 from callrouter.sip.protocol.status import reason_of
+from callrouter.sip.protocol.stream import Stream
 from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.client import (
     ClientTransaction,
     ClientUser,
     InviteClientTransaction,
 )
+from callrouter.sip.protocol.transactions.server import ServerTransaction
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.agent import Agent
@@ -79,7 +81,8 @@ class OutgoingSession(Session):
         self._hop: Hop | None = None
         self._sequence = 0
         self._invite: InviteClientTransaction | None = None
-        self._early: Agreement | None = None
+        self._early: dict[str, EarlyDialog] = {}
+        """By their tag."""
         self._cancelling = _Cancelling.NO
         self._cancel_reason = ""
         self._nonce: tuple[str, int] = ("", 0)
@@ -109,6 +112,7 @@ class OutgoingSession(Session):
         self._hop = hop
         invitation = self.invitation
         self._sequence += 1
+        self._early.clear()
         body = self.stream.first_offer(invitation.local)
         fields = [
             ("Max-Forwards", "70"),
@@ -149,14 +153,61 @@ class OutgoingSession(Session):
             self._start_timer_c(now_ns)
         if response.status == 100:
             return
-        early: NegotiatedAudio | None = None
-        if response.body and response.content_type == "application/sdp":
-            try:
-                self._early = self.stream.read(response.body)
-                early = self._early.audio
-            except ValueError:
-                early = None  # the 2xx is judged, not this
-        self.tell(Ringing(now_ns, response.status, early))
+        early = self._early_of(transaction, response)
+        if early is None or not early.takes(response):
+            return
+        has_media = early.read(response)
+        if is_reliable(response):
+            early.dialog.refresh(response, early.dialog.hop)
+            rack = ("RAck", f"{early.rseq} {transaction.request.cseq.number} INVITE")
+            self.agent.send_in_dialog(early.dialog, "PRACK", NOBODY, now_ns, fields=(rack,))
+        self.tell(Ringing(now_ns, response.status, early.stream.tell() if has_media else None))
+
+    def _early_of(self, transaction: InviteClientTransaction, response: Response) -> EarlyDialog | None:
+        """The dialog that a provisional response is of, made if need be; None for one too many."""
+        tag = response.to_tag
+        early = self._early.get(tag)
+        if early is None and len(self._early) < MOST:
+            dialog = Dialog.of_response(transaction.request, response, transaction.way)
+            early = self._early[tag] = EarlyDialog(dialog, self.stream.fork())
+        return early
+
+    # -- dialogs before the answer
+
+    def dialog_of(self, request: Request) -> Dialog | None:
+        if self.dialog is not None or request.call_id != self.call_id:
+            return super().dialog_of(request)
+        early = self._early.get(request.from_tag) if request.from_tag else None
+        return None if early is None else early.dialog
+
+    def _early_with(self, dialog: Dialog) -> EarlyDialog | None:
+        return None if dialog is self.dialog else self._early.get(dialog.remote_tag)
+
+    def stream_of(self, dialog: Dialog) -> Stream:
+        early = self._early_with(dialog)
+        return self.stream if early is None else early.stream
+
+    def glare(self, dialog: Dialog, *, is_offer: bool) -> int:
+        early = self._early_with(dialog)
+        if early is None:
+            return super().glare(dialog, is_offer=is_offer)
+        return 491 if is_offer and not early.is_settled else 0
+
+    def tell_media(self, now_ns: int, dialog: Dialog | None = None) -> None:
+        early = None if dialog is None else self._early_with(dialog)
+        if early is None:
+            super().tell_media(now_ns)
+        else:
+            self.tell(Ringing(now_ns, 183, early.stream.tell()))
+
+    def on_request(
+        self, request: Request, dialog: Dialog, transaction: ServerTransaction, now_ns: int
+    ) -> None:
+        """A callee that has not answered may neither end the call nor begin it anew (§15)."""
+        if self.is_early and request.method in ("BYE", "INVITE"):
+            self.agent.respond(transaction, 481, now_ns)
+        else:
+            super().on_request(request, dialog, transaction, now_ns)
 
     def _on_success(self, transaction: InviteClientTransaction, response: Response, now_ns: int) -> None:
         if self.dialog is not None and self.dialog.remote_tag == response.to_tag:
@@ -164,7 +215,8 @@ class OutgoingSession(Session):
                 self.agent.layer.out.append(transaction.accepted_ack)
             return
         self._stop_timer_c()
-        dialog = Dialog.of_response(transaction.request, response, transaction.way)
+        early = self._early.get(response.to_tag)
+        dialog = self._confirmed(transaction, response, early)
         if self.dialog is not None or self.state is not SessionState.EARLY:
             self._decline_fork(transaction, dialog, now_ns)
             return
@@ -175,18 +227,40 @@ class OutgoingSession(Session):
             self._bye("", now_ns)
             return
         try:
-            agreed = self.stream.read(response.body) if response.body else self._early
-            if agreed is None:
-                raise offer.NothingFits("the 2xx brought no SDP")
+            agreed = self._agreed_with(response, early)
         except ValueError as error:
             self._fail(488, str(error), response, now_ns)
             self._bye("", now_ns)
             return
         self.answer_headers = {n: displayable(v) for n, v in response.mapping().items()}
+        if early is not None:
+            self.stream = early.stream
         self.stream.agreed = agreed
         self.learn(response)
         self.timer.conclude(response, now_ns)
         self.tell(Answered(now_ns, self.stream.tell() or agreed.audio, self.answer_headers))
+
+    def _confirmed(
+        self, transaction: InviteClientTransaction, response: Response, early: EarlyDialog | None
+    ) -> Dialog:
+        """The dialog of a 2xx: its routes are the final ones, its numbering goes on (§13.2.2.4)."""
+        dialog = Dialog.of_response(transaction.request, response, transaction.way)
+        if early is not None:
+            dialog.local_sequence = max(dialog.local_sequence, early.dialog.local_sequence)
+            dialog.remote_sequence = early.dialog.remote_sequence
+        return dialog
+
+    def _agreed_with(self, response: Response, early: EarlyDialog | None) -> Agreement:
+        """Raises `ValueError`."""
+        if early is not None and early.is_settled and early.stream.agreed is not None:
+            return early.stream.agreed
+        if response.body:
+            return self.stream.read(response.body)
+        heard = [early] if early is not None else list(self._early.values())
+        agreed = next((e.stream.agreed for e in heard if e.stream.agreed is not None), None)
+        if agreed is None:
+            raise offer.NothingFits("the 2xx brought no SDP")
+        return agreed
 
     def _decline_fork(self, transaction: InviteClientTransaction, dialog: Dialog, now_ns: int) -> None:
         """A second callee picked up."""

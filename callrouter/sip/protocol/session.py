@@ -22,7 +22,7 @@ from callrouter.ports import (
 from callrouter.sip.protocol import dtmf_info
 from callrouter.sip.protocol.awaited_ack import AwaitedAck
 from callrouter.sip.protocol.dialog import Dialog
-from callrouter.sip.protocol.grammar import displayable
+from callrouter.sip.protocol.headers.reason import told
 from callrouter.sip.protocol.hop import Hop, Packet
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.modification import SDP, Modification
@@ -104,11 +104,17 @@ class Session(ClientUser):
         if not self.is_over:
             self.agent.events.append((self, event))
 
-    def tell_media(self, now_ns: int) -> None:
-        """Tell what is new about the stream."""
+    def tell_media(self, now_ns: int, dialog: Dialog | None = None) -> None:
+        """Tell what is new about the stream (of an early dialog, where it is one's)."""
         audio = self.stream.news()
         if audio is not None:
             self.tell(MediaChanged(now_ns, audio))
+
+    def _tell_end_of(self, request: Request, cause: EndCause, now_ns: int) -> None:
+        """A BYE or CANCEL, with what it says about itself."""
+        detail, q850 = told(request)
+        self.tell(Ended(now_ns, cause, detail, q850))
+        self.is_over = True
 
     def _tell_end(self, cause: EndCause, detail: str, now_ns: int) -> None:
         self.tell(Ended(now_ns, cause, detail))
@@ -180,7 +186,7 @@ class Session(ClientUser):
         self.agent.respond(transaction, 200, now_ns)
         if self.state in _OVER:
             return
-        self._tell_end(EndCause.BYE, displayable(request.get("Reason") or ""), now_ns)
+        self._tell_end_of(request, EndCause.BYE, now_ns)
         self.close()
 
     def _on_info(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:

@@ -29,6 +29,13 @@ class Stream:
         self._known: NegotiatedAudio | None = None
         """As the owner was told last."""
 
+    def fork(self) -> Stream:
+        """The same offer of ours, answered by somebody else."""
+        other = Stream(self._codecs, self._token)
+        other._ours = self._ours
+        other.hold_wanted = self.hold_wanted
+        return other
+
     # -- what holds
 
     @property
