@@ -136,7 +136,7 @@ async def serving(config: Config) -> AsyncIterator[Server]:
         )
         await _background(stack, lambda: _sample(services, media))
 
-        api = ApiServer(_context(config, services, snapshot, database, meter, metrics))
+        api = ApiServer(_context(config, services, signalling, snapshot, database, meter, metrics))
         stack.push_async_callback(api.stop)
         host, port = await api.start()
         services.public_url = services.public_url or f"http://{host}:{port}"
@@ -278,6 +278,7 @@ def _deliver(fetcher: Fetcher, snapshot: Snapshot) -> Callable[[OutboxRow], Awai
 def _context(
     config: Config,
     services: Services,
+    signalling: Signalling,
     snapshot: Snapshot,
     database: Database,
     meter: Meter,
@@ -298,6 +299,7 @@ def _context(
         metrics=metrics.render,
         not_ready=not_ready,
         degraded=meter.troubles,
+        trace=signalling.trace,
         public_url=config.calls.public_url,
     )
 

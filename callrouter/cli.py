@@ -1,4 +1,4 @@
-"""The command line: `callrouter run | call | check | apply`."""
+"""The command line: `callrouter run | call | tail | check | apply`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import structlog
 import uvloop
 
 from callrouter import __version__
+from callrouter import tail as tail_command
 from callrouter.app import apply_configuration, run
 from callrouter.caller import command as call_command
 from callrouter.config import Config, load_config
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     call = commands.add_parser("call", help="place a real call to a number, and tell what happened")
     call_command.add_arguments(call)
     call.set_defaults(handler=call_command.run)
+    tail = commands.add_parser("tail", help="watch a call's SIP, requests and warnings as they happen")
+    tail_command.add_arguments(tail)
+    tail.set_defaults(handler=tail_command.run)
     _add_check(commands.add_parser("check", help="look a call document over, line by line"))
     _add_apply(commands.add_parser("apply", help="bring the database to the state that the file declares"))
     options = parser.parse_args(arguments)

@@ -496,6 +496,24 @@ class SipLeg(Protocol):
         """JSON from which `end_orphan` can write a BYE after a crash; "" before the dialog exists."""
 
 
+@dataclass(frozen=True, slots=True)
+class TracedMessage:
+    """A SIP message that came or went."""
+
+    number: int
+    """Rises with every message of the server."""
+    at_ns: int
+    """Monotonic."""
+    call_id: str
+    is_sent: bool
+    transport: str
+    host: str
+    """Of the other end: IP literal without brackets."""
+    port: int
+    text: str
+    """With its body; secrets are masked."""
+
+
 class Signalling(Protocol):
     """The SIP user agent core."""
 

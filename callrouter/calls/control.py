@@ -76,6 +76,7 @@ class Orders:
             "from_": call.from_,
             "to": call.to,
             "status": call.status.value,
+            "sip_call_id": call.sip_call_id,
             "module": control.holder.module if control else "",
             "mode": control.holder.mode.value if control else "",
             "calls": [member.call.sid for member in self._services.exchange.session(sid)],

@@ -22,6 +22,7 @@ from callrouter.sip.protocol.methods import KNOWN
 from callrouter.sip.protocol.session import Session
 from callrouter.sip.resolver import Resolver, Unresolvable
 from callrouter.sip.settings import Listen, Settings
+from callrouter.sip.trace import Trace
 from callrouter.sip.transport_udp import UdpTransport
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,7 @@ class Endpoint:
         self._clock = clock
         self._metrics = metrics
         self._deliver = deliver
+        self.trace = Trace(settings.trace_calls, settings.trace_bytes, settings.trace_call_bytes)
         self.resolver = Resolver(clock, agent.token, settings.dns_servers, self._transports)
         self._certificates = Certificates(settings.tls)
         self._connections = Connections(settings.limits, self._certificates, clock, metrics, self)
@@ -150,13 +152,25 @@ class Endpoint:
 
     def received(self, message: Request | Response, hop: Hop) -> None:
         self._count_in(message, hop.transport)
+        now_ns = self._clock.monotonic_ns()
         try:
-            self._agent.receive(message, hop, self._clock.monotonic_ns())
+            self._agent.receive(message, hop, now_ns)
+            self._note(message, hop, now_ns)
         except Exception:
             # The one boundary per message: whatever a peer sends, the others' calls go on.
             self._metrics.count("sip_errors", kind="internal")
             log.exception("sip_message_failed", source=f"{hop.host}:{hop.port}", transport=hop.transport)
         self.pump()
+
+    def _note(self, message: Request | Response, hop: Hop, now_ns: int) -> None:
+        """Into the trace, an INVITE only if it has become a transaction: what is shed is no call."""
+        if self.trace.is_on:
+            opens = (
+                isinstance(message, Request)
+                and message.method == "INVITE"
+                and (self.trace.knows(message.call_id) or self._agent.layer.serves(message))
+            )
+            self.trace.received(message, hop, now_ns, is_accepted=opens)
 
     def malformed(self, error: Unframeable, hop: Hop) -> None:
         self._metrics.count("sip_errors", kind="malformed")
@@ -268,6 +282,8 @@ class Endpoint:
     def sent(self, packet: Packet) -> None:
         """The packet has been handed to its socket."""
         self._count_out(packet.data, packet.hop.transport)
+        if self.trace.is_on:
+            self.trace.sent(packet.data, packet.hop, self._clock.monotonic_ns())
 
     # -- connections (Shell)
 

@@ -153,6 +153,20 @@ class Settings(BaseModel):
         description="What may wait to be read by the other end of a connection before it is closed.",
     )
 
+    trace_calls: int = Field(
+        default=1000,
+        ge=0,
+        le=1_000_000,
+        description="Calls whose SIP messages are kept in memory, to be shown by `callrouter tail` and "
+        "`/v1/sessions/{sid}/sip`; 0 = none.",
+    )
+    trace_bytes: int = Field(
+        default=32 << 20, ge=1 << 20, le=1 << 34, description="Memory for them altogether."
+    )
+    trace_call_bytes: int = Field(
+        default=256 << 10, ge=1 << 12, le=1 << 24, description="Memory for those of one call."
+    )
+
     @property
     def limits(self) -> Limits:
         return Limits(

@@ -8,7 +8,17 @@ from typing import Literal
 import structlog
 
 from callrouter.errors import Unroutable
-from callrouter.ports import Clock, Ids, Metrics, OutgoingCall, Route, SignalEvent, SignalSink, SipLeg
+from callrouter.ports import (
+    Clock,
+    Ids,
+    Metrics,
+    OutgoingCall,
+    Route,
+    SignalEvent,
+    SignalSink,
+    SipLeg,
+    TracedMessage,
+)
 from callrouter.sip.access import install_access
 from callrouter.sip.arrivals import Arrivals, NotOwned
 from callrouter.sip.branch import Branch
@@ -72,6 +82,10 @@ class Signalling:
         self._endpoint.pump()
         self._heartbeat.stop()
         await self._endpoint.close()
+
+    def trace(self, call_id: str) -> tuple[tuple[TracedMessage, ...], int]:
+        """The messages of a call that are still remembered, in order, and how many are not."""
+        return self._endpoint.trace.of(call_id)
 
     def reload(self) -> None:
         """Read the certificates again.  Open connections, and calls, stay as they are."""

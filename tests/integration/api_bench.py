@@ -15,7 +15,7 @@ from callrouter.api.settings import Settings
 from callrouter.calls.tables import call_events, calls, recordings
 from callrouter.identity.accounts import Account, Accounts, AccountStatus, ApiKey
 from callrouter.identity.secrets import digest
-from callrouter.ports import Hangup, Interrupt, NewCall
+from callrouter.ports import Hangup, Interrupt, NewCall, TracedMessage
 from callrouter.storage.database import Database
 from callrouter.storage.journal import Journal
 from callrouter.storage.workers import claim
@@ -190,6 +190,7 @@ class Bench:
         self.figures = PrometheusMetrics()
         self.reasons: list[str] = []
         self.troubles: list[str] = []
+        self.traces: dict[str, tuple[TracedMessage, ...]] = {}
         self.base = ""
 
     async def add_calls(self, *rows: dict[str, Any]) -> None:
@@ -213,6 +214,7 @@ class Bench:
             metrics=self.figures.render,
             not_ready=lambda: self.reasons,
             degraded=lambda: self.troubles,
+            trace=lambda call_id: (self.traces.get(call_id, ()), 0),
         )
 
 

@@ -15,6 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from callrouter.api.server import build
 from callrouter.api.v1.openapi import description
+from callrouter.ports import TracedMessage
 from metering.interval import CallFacts, Cause, Holder, Mode
 from metering.plan_book import PlanBook
 from metering.plan_config import parse_plan
@@ -72,7 +73,10 @@ async def test_answers_are_as_described(bench: Bench) -> None:
     """The schemas allow no member that they do not name."""
     menu = Holder("acme.menu", "acme", Mode.APPLICATION, "MI1", "AP1", "", OWNER)
     now_ns = bench.clock.monotonic_ns()
-    await bench.add_calls(call_row(ROOT, direction="inbound", status="in-progress"))
+    await bench.add_calls(call_row(ROOT, direction="inbound", status="in-progress", sip_call_id="x"))
+    bench.traces["x"] = (
+        TracedMessage(1, now_ns, "x", True, "udp", "192.0.2.1", 5060, "BYE sip:a SIP/2.0\r\n"),
+    )
     await bench.meter.begin(
         CallFacts(ROOT, ROOT, OWNER, "+15550100"), menu, at_ns=now_ns, cause=Cause.ARRIVAL
     )
@@ -82,6 +86,9 @@ async def test_answers_are_as_described(bench: Bench) -> None:
             await bench.meter.end(ROOT, at_ns=bench.clock.monotonic_ns(), cause=Cause.HANGUP)
         _, session = await get(bench, f"/v1/sessions/{ROOT}", **LOGIN)
         schema("Session").validate(session)
+        _, trace = await get(bench, f"/v1/sessions/{ROOT}/sip", **LOGIN)
+        assert trace["messages"]
+        schema("SipTrace").validate(trace)
         _, usage = await get(bench, "/v1/usage", **LOGIN)
         assert usage["usage"]
         schema("Usage").validate(usage)

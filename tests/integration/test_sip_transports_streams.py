@@ -328,3 +328,28 @@ async def test_each_transport_names_the_address_it_is_reached_at() -> None:
             while not (invite := await ua.inbox.get()).startswith(b"INVITE "):
                 pass
         assert b"\r\nVia: SIP/2.0/UDP 198.51.100.1:5060;" in invite
+
+
+# -- seeing it
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_both_ends_of_a_call_remember_what_was_said(transport: str) -> None:
+    async with peer() as ours, peer() as theirs:
+        port = theirs.port(0 if transport == "udp" else 1)
+        target = f"sip:bob@127.0.0.1:{port};transport={transport}"
+        leg = ours.signalling.place(OutgoingCall(target, "+15550100", "", MEDIA), ours.sink)
+        await ours.wait(lambda: bool(ours.told(Answered)))
+        leg.hangup()
+        await theirs.wait(lambda: bool(theirs.told(Ended)))
+        async with asyncio.timeout(5):
+            while len(ours.signalling.trace(leg.call_id)[0]) < 5:
+                await asyncio.sleep(0.01)
+        sent, _ = ours.signalling.trace(leg.call_id)
+        received, _ = theirs.signalling.trace(leg.call_id)
+        starts = [one.text.partition("\r\n")[0].partition(" sip:")[0] for one in sent]
+        assert starts == ["INVITE", "SIP/2.0 200 OK", "ACK", "BYE", "SIP/2.0 200 OK"]
+        assert [one.is_sent for one in sent] == [True, False, True, True, False]
+        assert [one.text for one in received] == [one.text for one in sent]
+        assert {one.transport for one in received} == {transport}
+        assert "\r\n\r\nv=0\r\n" in sent[0].text

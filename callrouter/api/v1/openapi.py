@@ -46,6 +46,7 @@ def description() -> Schema:
         "security": [{"account": []}],
         "paths": {
             "/v1/sessions/{sid}": {"get": _session()},
+            "/v1/sessions/{sid}/sip": {"get": _sip()},
             "/v1/usage": {"get": _usage()},
             "/v1/openapi.json": {"get": _open("openapi", "This document", _json({"type": "object"}))},
             "/healthz": {"get": _open("healthz", "Whether the server is alive", _json(_ref("Health")))},
@@ -72,6 +73,8 @@ def description() -> Schema:
                 "Session": _object(_SESSION),
                 "Call": _object(_CALL),
                 "Interval": _object(_INTERVAL),
+                "SipTrace": _object(_SIP_TRACE),
+                "SipMessage": _object(_SIP_MESSAGE),
                 "Usage": _object(_USAGE),
                 "UsageRow": _object(_USAGE_ROW),
                 "Cost": _object({"amount": _MONEY, "currency": _CURRENCY}),
@@ -98,16 +101,31 @@ def _session() -> Schema:
         "from INVITE to end, without gap or overlap; `complete` says whether they do. Their costs add up "
         "to the call's, the calls' to the session's. A dialled call that got instructions of its own "
         "is shown here as far as it belonged to this session, and has a session of its own (`split_from`).",
-        "parameters": [
-            {
-                "name": "sid",
-                "in": "path",
-                "required": True,
-                "description": "Of the session's first call",
-                "schema": _CALL_SID,
-            }
-        ],
+        "parameters": [_SESSION_SID],
         "responses": {"200": _json(_ref("Session")), "404": _response("NotFound"), **_REFUSED},
+    }
+
+
+def _sip() -> Schema:
+    ladder = {"schema": {"type": "string"}}
+    answer = _json(_ref("SipTrace"))
+    answer["content"]["text/plain"] = ladder
+    return {
+        "operationId": "sip",
+        "summary": "What was said in SIP on the calls of a session",
+        "description": "As data, or with `Accept: text/plain` as a ladder. Messages are kept in memory for a "
+        "while, with their bodies; credentials and keys in them are masked.",
+        "parameters": [
+            _SESSION_SID,
+            _query("after", "Only messages numbered above this", {"type": "integer", "minimum": 0}),
+            _query("full", "With text/plain: the messages themselves below the ladder", {"type": "string"}),
+        ],
+        "responses": {
+            "200": answer,
+            "400": _response("BadRequest"),
+            "404": _response("NotFound"),
+            **_REFUSED,
+        },
     }
 
 
@@ -179,6 +197,13 @@ def _said(text: str, **more: Any) -> Schema:
     return {"type": "string", "description": text, **more}
 
 
+_SESSION_SID: Final[Schema] = {
+    "name": "sid",
+    "in": "path",
+    "required": True,
+    "description": "Of the session's first call",
+    "schema": _CALL_SID,
+}
 _REFUSED: Final[Schema] = {"401": _response("Unauthenticated"), "429": _response("TooManyAttempts")}
 
 _SESSION: Final[Schema] = {
@@ -226,6 +251,25 @@ _INTERVAL: Final[Schema] = {
     "rate": _said("The price that applied, in words", examples=["0.06 USD/min", "free"]),
     "cost": _MONEY,
     "currency": _or_null(_CURRENCY, "null where nothing is priced"),
+}
+_SIP_TRACE: Final[Schema] = {
+    "sid": _CALL_SID,
+    "status": {"enum": ["running", "ended"]},
+    "messages": _list("SipMessage"),
+    "dropped": {"type": "integer", "minimum": 0, "description": "Messages there was no room for"},
+}
+_SIP_MESSAGE: Final[Schema] = {
+    "number": {"type": "integer", "minimum": 1, "description": "Rises with every message of the server"},
+    "at": _TIME,
+    "at_ns": {"type": "integer", "description": "Monotonic nanoseconds, for differences"},
+    "call_sid": _CALL_SID,
+    "call_id": _said("Call-ID"),
+    "direction": {"enum": ["received", "sent"]},
+    "transport": {"enum": ["udp", "tcp", "tls", "ws", "wss"]},
+    "peer": _said("Address and port of the other end"),
+    "method": _said("Of the request, or of the one that is answered"),
+    "summary": _said("In a few words", examples=["INVITE (SDP)", "180 Ringing", "200 OK to BYE"]),
+    "text": _said("The message, secrets masked"),
 }
 _USAGE: Final[Schema] = {
     "from": _TIME,

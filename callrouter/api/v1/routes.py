@@ -9,6 +9,7 @@ from aiohttp import web
 from callrouter.api.context import Context
 from callrouter.api.v1.openapi import description
 from callrouter.api.v1.sessions import Sessions
+from callrouter.api.v1.sip_trace import SipTrace
 from callrouter.api.v1.usage import Usage
 
 PREFIX: Final = "/v1"
@@ -20,6 +21,7 @@ def routes(context: Context) -> list[web.RouteDef]:
     return [
         web.get(f"{PREFIX}/openapi.json", _openapi, name=DOCUMENT),
         web.get(f"{PREFIX}/sessions/{{sid:CA[0-9a-fA-F]{{32}}}}", Sessions(context).fetch),
+        web.get(f"{PREFIX}/sessions/{{sid:CA[0-9a-fA-F]{{32}}}}/sip", SipTrace(context).fetch),
         web.get(f"{PREFIX}/usage", Usage(context).fetch),
     ]
 

@@ -52,6 +52,7 @@ class Framer:
                 break
             if not self.broken:
                 message.body = bytes(buffer[:length])
+                message.wire += message.body
                 del buffer[:length]
             self._head = None
             messages.append(message)
@@ -75,6 +76,7 @@ class Framer:
             raise
         if message.length is None:
             message.flaw = message.flaw or Flaw("Content-Length is missing on a stream", fatal=True)
+        message.wire = bytes(buffer[: end + 4])
         del buffer[: end + 4]
         self._scanned = 0
         self._head = message

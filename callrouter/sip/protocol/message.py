@@ -47,7 +47,7 @@ class Flaw:
 class Message:
     """What requests and responses have in common."""
 
-    __slots__ = ("_cseq", "_from_tag", "_to_tag", "_via", "body", "fields", "flaw", "index", "length")
+    __slots__ = ("_cseq", "_from_tag", "_to_tag", "_via", "body", "fields", "flaw", "index", "length", "wire")
 
     def __init__(self, fields: list[tuple[str, str]], body: bytes = b"") -> None:
         self.fields = fields
@@ -55,6 +55,8 @@ class Message:
         self.flaw: Flaw | None = None
         self.length: int | None = None
         """What Content-Length says; None when it is missing."""
+        self.wire = b""
+        """The octets it was read from; none for a message of ours."""
         self.index: dict[str, list[str]] = {}
         """Canonical names, or lower case where there is none, to all their values."""
         for name, value in fields:
@@ -209,9 +211,11 @@ def parse(data: bytes) -> Request | Response:
     end = data.find(b"\r\n\r\n")
     if end < 0:
         message = parse_head(data.rstrip(b"\r\n") if data.endswith(b"\r\n") else data)
+        message.wire = data
         message.flaw = message.flaw or Flaw("the header block has no end", fatal=True)
         return message
     message = parse_head(data[:end])
+    message.wire = data
     body = data[end + 4 :]
     length = message.length
     if length is None:

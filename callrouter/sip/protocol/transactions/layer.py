@@ -56,6 +56,13 @@ class TransactionLayer:
             method,
         )
 
+    def serves(self, request: Request) -> bool:
+        """There is a transaction for this request."""
+        try:
+            return self.key_of(request) in self.servers
+        except ValueError:
+            return False
+
     def server(self, key: Key, request: Request, hop: Hop) -> ServerTransaction:
         kind = InviteServerTransaction if request.method == "INVITE" else ServerTransaction
         transaction = self.servers[key] = kind(self, key, request, hop)
