@@ -47,7 +47,7 @@ async def test_the_callee_ends_a_call_over_the_connection_it_came_by() -> None:
         await ours.wait(lambda: bool(ours.told(Answered)))
         theirs.legs[0].hangup("done")
         await ours.wait(lambda: bool(ours.told(Ended)))
-        assert ours.told(Ended)[0].detail == 'Q.850;cause=16;text="done"'
+        assert ours.told(Ended)[0].detail == "done (Q.850 16)"
 
 
 async def test_a_refused_tcp_connection_fails_the_call_with_503() -> None:
