@@ -92,8 +92,11 @@ class NumberFormat:
         if self.style is Style.DIGITS:
             return digits
         is_national = self.style is Style.NATIONAL and self.country_code != ""
-        if is_national and digits.startswith(self.country_code):
-            return f"{self.national_prefix}{digits.removeprefix(self.country_code)}"
+        rest = digits.removeprefix(self.country_code)
+        # A rest that begins like the prefix would be read as something else: no such number exists.
+        is_clear = not self.national_prefix or not rest.startswith(self.national_prefix)
+        if is_national and rest != digits and is_clear:
+            return f"{self.national_prefix}{rest}"
         return f"{self.international_prefix}{digits}"
 
 
