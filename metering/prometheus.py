@@ -15,6 +15,8 @@ PREFIX = "callrouter"
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _HUMAN = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0)
+_OPINION = (1.5, 2.0, 2.6, 3.1, 3.6, 4.0, 4.3)
+_SHARE = (0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,13 @@ FIGURES: dict[str, Declared] = {
     "module_seconds": Declared("counter", "Time modules controlled calls", ("module", "mode")),
     "rtp_packets": Declared("counter", "RTP packets", ("direction",)),
     "rtp_lost": Declared("counter", "RTP packets that never arrived"),
+    "rtp_discarded": Declared("counter", "Datagrams on RTP ports that were not used", ("reason",)),
+    "rtp_mos": Declared(
+        "histogram", "Mean opinion score of ended legs, by the E-model", ("direction",), _OPINION
+    ),
+    "rtp_loss_ratio": Declared("histogram", "Share of packets lost, of ended legs", ("direction",), _SHARE),
+    "rtp_jitter_seconds": Declared("histogram", "Jitter of ended legs", ("direction",), _FAST),
+    "rtp_round_trip_seconds": Declared("histogram", "Round trip of ended legs, by RTCP", (), _FAST),
     "rtp_late_sends": Declared("counter", "RTP packets sent more than 5 ms late"),
     "legs_live": Declared("gauge", "Media legs that are open"),
     "policy_refusals": Declared("counter", "Control refused, by the rule that did", ("rule",)),

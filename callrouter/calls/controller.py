@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from dataclasses import replace
 
@@ -353,6 +354,7 @@ class Controller:
             self.answer.cancel()
         await self._end_track()
         if call.leg is not None:
+            call.leg.on_measured = functools.partial(services.log.measured, call)
             call.leg.close()
         services.meter.drop_dialog(call.sid)
         services.log.changed(call)

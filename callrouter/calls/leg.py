@@ -85,6 +85,8 @@ class Leg:
         self.gone = False
         self.on_lost: Callable[[int], None] | None = None
         """Told, once, for how many milliseconds nothing was received."""
+        self.on_measured: Callable[[], None] | None = None
+        """Told once `counters` are known: the leg has closed."""
         self._playing: Token | None = None
         self._plays: dict[Token, asyncio.Future[PlayEnded]] = {}
         self._sends: dict[Token, asyncio.Future[None]] = {}
@@ -221,6 +223,8 @@ class Leg:
             _resolve(ended, lost)
         self._recordings.clear()
         self._closed.set()
+        if self.on_measured is not None:
+            self.on_measured()
 
 
 def _resolve(future: asyncio.Future[T] | None, value: T) -> None:

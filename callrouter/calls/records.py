@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from callrouter.calls import parameters
 from callrouter.calls.call import Call, StatusCallback, callback_event
+from callrouter.calls.quality import quality_of
 from callrouter.calls.recording import RecordingFacts
 from callrouter.calls.tables import call_events, calls, recordings
 from callrouter.errors import FetchFailed
@@ -42,6 +43,10 @@ class CallLog:
     def changed(self, call: Call) -> None:
         """Record the call as it is now and tell its status callbacks."""
         self._database.post((UPSERT_CALL, self._row(call)), *self._progress(call))
+
+    def measured(self, call: Call) -> None:
+        """The call's leg has closed: record what its audio was like."""
+        self._database.post((UPSERT_CALL, self._row(call)))
 
     def fetched(self, call: Call, order: FetchOrder, document: FetchedDocument, at_ms: int) -> None:
         """A document was received."""
@@ -123,6 +128,7 @@ class CallLog:
             "error_code": call.error_code,
             "end_detail": call.end_detail[:256],
             "worker": self._worker,
+            **quality_of({} if call.leg is None else call.leg.counters),
         }
 
     def _event(self, call: Call, **facts: object) -> None:

@@ -6,6 +6,20 @@ from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text
 
 from callrouter.storage.database import metadata
 
+QUALITY = (
+    "packets_in",
+    "packets_out",
+    "packets_lost",
+    "packets_lost_out",
+    "jitter_us",
+    "round_trip_us",
+    "r_factor_x100",
+    "mos_x100",
+    "mos_out_x100",
+)
+"""Columns of `calls` with what its audio was like, known a moment after its end; NULL until then,
+and where nothing was measured."""
+
 calls = Table(
     "calls",
     metadata,
@@ -32,6 +46,7 @@ calls = Table(
     Column("error_code", Integer, nullable=False, default=0),
     Column("end_detail", String(256), nullable=False, default=""),
     Column("worker", String(64), nullable=False, default=""),
+    *(Column(name, BigInteger) for name in QUALITY),
     Index("calls_by_account", "account_sid", "created_ms"),
     Index("calls_by_session", "session_sid"),
 )

@@ -15,21 +15,48 @@ COUNTERS: dict[str, str] = {
     "duplicates": "packets that arrived twice, or far too late",
     "new_streams": "RTP streams (SSRCs, restarts) that the far end has sent",
     "strangers": "packets from an address that is not the far end's",
-    "garbage": "datagrams that were not RTP, or not of an agreed payload type",
+    "garbage": "datagrams that were neither RTP nor anything else with a name",
+    "stun": "STUN requests and answers of somebody else's making",
+    "empty": "RTP packets without a payload",
+    "wrong_type": "RTP packets of a payload type that was not agreed on",
     "unexpected": "RTP packets that the negotiated direction does not allow",
+    "gaps": "runs of packets of the far end that never arrived, or not in their turn",
+    "wraps": "times the far end's sequence numbers began anew at zero",
+    "switches": "times the far end changed to another agreed codec",
     "digits": "keys received",
     "relayed": "packets passed on from the joined leg",
     "late_sends": "packets sent more than 5 ms after they were due",
     "skipped_sends": "packets not sent because their time had long passed",
     "send_errors": "packets that the system refused to send",
     "jitter_us": "interarrival jitter of the far end's packets, microseconds",
+    "jitter_max_us": "the most that jitter has been, microseconds",
+    "reports_in": "RTCP packets of the far end",
+    "reports_out": "RTCP packets sent",
     "reported_lost": "packets of ours that the far end says it missed",
     "reported_jitter_us": "jitter of our packets as the far end sees it, microseconds",
     "round_trip_us": "round-trip time by RTCP, microseconds; 0 when unknown",
+    "r_factor_x100": "what we hear, rated by the E-model, hundredths; 0 when nothing was heard",
+    "mos_x100": "the same as a mean opinion, hundredths",
+    "reported_r_factor_x100": "what the far end hears, rated from its reports, hundredths; 0 without any",
+    "reported_mos_x100": "the same as a mean opinion, hundredths",
 }
 
-GAUGES = frozenset({"jitter_us", "reported_jitter_us", "round_trip_us"})
+GAUGES = frozenset(
+    {
+        "jitter_us",
+        "jitter_max_us",
+        "reported_jitter_us",
+        "round_trip_us",
+        "r_factor_x100",
+        "mos_x100",
+        "reported_r_factor_x100",
+        "reported_mos_x100",
+    }
+)
 """Latest values rather than counts: they have no sum over legs."""
+
+DISCARDS = ("strangers", "garbage", "stun", "empty", "wrong_type", "duplicates", "unexpected")
+"""Why datagrams that came were not used."""
 
 
 @dataclass(frozen=True, slots=True)

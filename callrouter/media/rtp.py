@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import resource
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -12,10 +13,11 @@ import structlog
 
 from callrouter.errors import MediaUnavailable, StartupError
 from callrouter.media._engine import Engine
-from callrouter.media.counters import GAUGES, Totals, by_name
+from callrouter.media.counters import DISCARDS, GAUGES, Totals, by_name
 from callrouter.media.news import event_of
 from callrouter.media.orders import batch_of
 from callrouter.media.prompts import Prompts
+from callrouter.media.quality import observe_quality
 from callrouter.media.settings import Settings
 from callrouter.ports import (
     AudioFile,
@@ -41,6 +43,8 @@ class RtpMedia:
         self._sinks: dict[int, MediaSink] = {}
         self._tokens = itertools.count(1)
         self._reported: dict[str, int] = {}
+        self._ended: list[Mapping[str, int]] = []
+        """Counters of legs that have closed since the last report."""
         self._running: _Running | None = None
 
     async def start(self) -> None:
@@ -118,7 +122,12 @@ class RtpMedia:
         metrics.count("rtp_packets", since("packets_out"), direction="out")
         metrics.count("rtp_lost", since("lost"))
         metrics.count("rtp_late_sends", since("late_sends") + since("skipped_sends"))
+        for reason in DISCARDS:
+            metrics.count("rtp_discarded", since(reason), reason=reason)
         metrics.gauge("legs_live", totals.legs_live)
+        ended, self._ended = self._ended, []
+        for counters in ended:
+            observe_quality(metrics, counters)
 
     def _engine(self) -> Engine:
         if self._running is None:
@@ -137,6 +146,7 @@ class RtpMedia:
                 continue
             if isinstance(event, LegClosed):
                 del self._sinks[event.leg]
+                self._ended.append(event.counters)
             try:
                 sink(event)
             except Exception:  # noqa: BLE001 - one leg's listener must not silence the others

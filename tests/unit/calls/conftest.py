@@ -99,12 +99,16 @@ class ListedLog:
         self.statuses: list[tuple[str, str]] = []
         self.warnings: list[tuple[int, str]] = []
         self.recordings: list[str] = []
+        self.measures: list[str] = []
 
     async def queued(self, call: Any) -> None:
         self.changed(call)
 
     def changed(self, call: Any) -> None:
         self.statuses.append((call.sid, call.status.value))
+
+    def measured(self, call: Any) -> None:
+        self.measures.append(call.sid)
 
     def fetched(self, *facts: Any) -> None: ...
 

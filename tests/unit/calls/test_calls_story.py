@@ -28,6 +28,7 @@ async def test_a_call_hears_its_document_and_is_hung_up_at_the_end(house: Any) -
     (track,) = h.meter.tracks.values()
     assert track.names() == ["demo.self:setup", "demo.self:application"]
     assert [status for _, status in h.log.statuses][-1] == "completed"
+    assert h.log.measures == [h.log.statuses[-1][0]], "once, after the end"
 
 
 async def test_standard_parameters_go_with_the_first_request(house: Any) -> None:

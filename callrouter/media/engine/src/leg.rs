@@ -1,6 +1,7 @@
 //! One leg: its sockets, the stream it sends, what it makes of what it receives.
 
 mod hearing;
+mod reporting;
 mod speaking;
 
 use std::net::{SocketAddr, UdpSocket};
@@ -14,7 +15,6 @@ use crate::g711::Codec;
 use crate::outgoing::Outgoing;
 use crate::playback::Playback;
 use crate::ports::PortPair;
-use crate::quality::{self, CONCEALED, Measured};
 use crate::reception::Reception;
 use crate::recording::Recording;
 use crate::reports::Reports;
@@ -168,65 +168,6 @@ impl Leg {
             may_receive: agreed.may_receive,
             rtcp: agreed.remote_rtcp,
         });
-    }
-
-    fn report(&mut self, now_ns: i64, leaving: bool) {
-        if !leaving && !self.reports.is_due(now_ns) {
-            return;
-        }
-        self.measure();
-        let Some(remote) = &self.remote else { return };
-        let (source, host) = (&remote.source, remote.rtcp);
-        let Some(target) = source.target() else { return };
-        let next_port = target.port().checked_add(1).map(|port| SocketAddr::new(target.ip(), port));
-        let latched = source.latched().and(next_port);
-        let Some(to) = latched.or(host).or(next_port) else { return };
-        let timestamp = self.out.timestamp_at(now_ns);
-        let sent = (self.out.packets, self.out.octets);
-        let bytes = self.reports.compose(self.out.ssrc, timestamp, sent, self.reception.report(), leaving);
-        // A report that cannot be sent is as good as one that is lost.
-        self.counters.reports_out += u64::from(self.ports.rtcp.send_to(&bytes, to).is_ok());
-        self.reports.schedule(now_ns);
-    }
-
-    /// Read the far end's reports.  They say when they were sent: whoever calls has to do so soon
-    /// after they came, or the round trip is not true.
-    pub fn hear_reports(&mut self) {
-        let (source, ssrc) = (self.remote.as_ref().map(|remote| &remote.source), self.out.ssrc);
-        let is_peer = |from| source.is_some_and(|source| source.is_peer_host(from));
-        self.reports.receive(&self.ports.rtcp, ssrc, is_peer, &mut self.counters);
-    }
-
-    /// Bring the figures that are not counted one by one up to date.
-    fn measure(&mut self) {
-        let counters = &mut self.counters;
-        counters.lost = self.reception.lost();
-        counters.gaps = self.reception.gaps;
-        counters.wraps = self.reception.wraps;
-        counters.jitter_us = u64::from(self.reception.jitter()) * 125;
-        counters.jitter_max_us = u64::from(self.reception.jitter_max) * 125;
-        let heard = Measured {
-            received: counters.packets_in,
-            lost: counters.lost,
-            gaps: counters.gaps,
-            jitter_us: counters.jitter_us,
-            round_trip_us: counters.round_trip_us,
-        };
-        let rating = quality::rate(&heard, CONCEALED);
-        (counters.r_factor_x100, counters.mos_x100) = (rating.r_factor, rating.mos);
-        if !self.reports.has_been_told {
-            return;
-        }
-        let lost = counters.reported_lost.min(counters.packets_out);
-        let told = Measured {
-            received: counters.packets_out - lost,
-            lost,
-            gaps: lost,
-            jitter_us: counters.reported_jitter_us,
-            round_trip_us: counters.round_trip_us,
-        };
-        let rating = quality::rate(&told, CONCEALED);
-        (counters.reported_r_factor_x100, counters.reported_mos_x100) = (rating.r_factor, rating.mos);
     }
 
     /// The end: tell what was under way and say goodbye.

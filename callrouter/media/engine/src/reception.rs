@@ -90,6 +90,15 @@ impl Reception {
         verdict
     }
 
+    /// A packet that is of no use has arrived all the same: it is not lost.
+    pub fn pass(&mut self, ssrc: u32, sequence: u16) {
+        if let Some(stream) = self.stream.as_mut().filter(|stream| stream.ssrc == ssrc)
+            && matches!(stream.place(sequence), Arrival::Fresh | Arrival::Late)
+        {
+            stream.received += 1;
+        }
+    }
+
     fn doubt(&mut self, ssrc: u32, sequence: u16) -> Arrival {
         if self.doubt == Some((ssrc, sequence)) {
             return self.restart(ssrc, sequence);
@@ -226,6 +235,17 @@ mod tests {
         assert_eq!((reception.lost(), reception.gaps), (0, 1));
         feed(&mut reception, 1, 10);
         assert_eq!((reception.lost(), reception.gaps), (5, 2), "five in a row are one gap");
+    }
+
+    #[test]
+    fn what_is_of_no_use_is_not_lost() {
+        let mut reception = Reception::default();
+        feed(&mut reception, 1, 1);
+        reception.pass(1, 2);
+        reception.pass(1, 40000);
+        reception.pass(9, 3);
+        assert_eq!(feed(&mut reception, 1, 3), Arrival::Fresh);
+        assert_eq!((reception.lost(), reception.gaps, reception.streams), (0, 0, 1));
     }
 
     #[test]

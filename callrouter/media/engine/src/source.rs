@@ -84,6 +84,10 @@ impl Source {
         Verdict::Stranger
     }
 
+    pub fn is_settled_on(&self, from: SocketAddr) -> bool {
+        self.settled == Some(from)
+    }
+
     /// Whether RTCP from this host can be the peer's.
     pub fn is_peer_host(&self, from: SocketAddr) -> bool {
         from.ip() == self.settled.unwrap_or(self.signalled).ip()

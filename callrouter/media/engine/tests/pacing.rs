@@ -71,6 +71,8 @@ fn every_leg_sends_on_an_absolute_schedule_even_while_it_changes_threads() {
         turn += 1;
         std::thread::sleep(Duration::from_millis(5));
     }
+    // The sums are brought up to date twice a second; a leg on its way is on neither thread.
+    std::thread::sleep(Duration::from_millis(600));
     let elapsed = begin.elapsed().as_millis() as i64;
     let (sums, legs) = engine.totals();
     assert_eq!(legs, LEGS as u64, "{sums:?}");

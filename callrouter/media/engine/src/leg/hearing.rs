@@ -86,6 +86,10 @@ impl Leg {
         };
         let Some(kind) = remote.kind_of(packet.payload_type) else {
             self.counters.wrong_type += 1;
+            if remote.source.is_settled_on(from) {
+                // Of no use, but not lost.
+                self.reception.pass(packet.ssrc, packet.sequence);
+            }
             return None;
         };
         match remote.source.judge(from, packet.ssrc, packet.sequence) {
