@@ -66,18 +66,11 @@ class Placing(Step):
         try:
             route = await services.signalling.route(uri)
             call.leg = Leg(services.media, services.clock, route.family)
-        except CallError as error:
-            controller.warn(error.code, str(error))
-            call.sip_status = error.sip_status
-            call.end_detail = str(error)[:250]
-            controller.fail()
-            return False
-        call.leg.on_lost = controller.on_audio_lost
-        if call.start_ms is None:
-            call.start_ms = services.clock.utc_ms()
-        controller.enter(CallStatus.INITIATED)
-        call.leg.sip = services.signalling.place(
-            OutgoingCall(
+            call.leg.on_lost = controller.on_audio_lost
+            if call.start_ms is None:
+                call.start_ms = services.clock.utc_ms()
+            controller.enter(CallStatus.INITIATED)
+            order = OutgoingCall(
                 target=uri,
                 caller=target.caller_id or call.from_,
                 caller_name=self.caller_name,
@@ -85,9 +78,14 @@ class Placing(Step):
                 headers=target.headers,
                 username=target.username,
                 password=target.password,
-            ),
-            controller.on_signal,
-        )
+            )
+            call.leg.sip = services.signalling.place(order, controller.on_signal)
+        except CallError as error:
+            controller.warn(error.code, str(error))
+            call.sip_status = error.sip_status
+            call.end_detail = str(error)[:250]
+            controller.fail(status_of(error.sip_status))
+            return False
         call.sip_call_id = call.leg.sip.call_id
         return True
 
