@@ -85,6 +85,11 @@ async def test_a_call_over_tls_is_placed_answered_and_ended_by_the_callee(
         assert ours.told(Answered)
         incoming = theirs.legs[0]
         assert incoming.transport == "tls"
+        is_sips = scheme.startswith("sips:")
+        for leg_side in (ours, theirs):
+            for one in leg_side.signalling.trace(incoming.call_id)[0]:
+                if "\r\nContact: " in one.text:
+                    assert ("\r\nContact: <sips:" in one.text) is is_sips
         incoming.hangup()
         await ours.wait(lambda: bool(ours.told(Ended)))
         assert theirs.metrics.gauges["sip_connections", "transport=tls"] == 1

@@ -350,16 +350,20 @@ class Agent:
         ]
         return self.request(method, uri, hop, head, body)
 
-    def contact(self, hop: Hop, user: str) -> tuple[str, str]:
-        """Where requests of the dialog reach us."""
+    def contact(self, hop: Hop, user: str, *, is_secure: bool = False) -> tuple[str, str]:
+        """Where requests of the dialog reach us; `is_secure`: by TLS all the way, as who began it
+        asked (RFC 3261 §12.1.1)."""
         listener = self.listener_of(hop)
         at = f"{user}@" if user else ""
-        transport = "" if hop.transport == "udp" else f";transport={hop.transport}"
-        return "Contact", f"<sip:{at}{write_host(listener.host)}:{listener.port}{transport}>"
+        scheme = "sips" if is_secure else "sip"
+        is_implied = hop.transport == "udp" or (is_secure and hop.transport == "tls")
+        transport = "" if is_implied else f";transport={hop.transport}"
+        return "Contact", f"<{scheme}:{at}{write_host(listener.host)}:{listener.port}{transport}>"
 
-    def invite_fields(self, hop: Hop, user: str) -> Fields:
+    def invite_fields(self, hop: Hop, user: str, *, is_secure: bool = False) -> Fields:
         """What INVITEs and their 2xx say about us."""
-        return (self.contact(hop, user), ("Allow", ALLOWED), ("Supported", SUPPORTED))
+        contact = self.contact(hop, user, is_secure=is_secure)
+        return (contact, ("Allow", ALLOWED), ("Supported", SUPPORTED))
 
     def listener_of(self, hop: Hop) -> Listener:
         """The address of ours to name to `hop`: the one it knows, else the first of its transport

@@ -23,6 +23,7 @@ class IncomingSession(Session):
     def __init__(self, agent: Agent, invite: Request, transaction: ServerTransaction, now_ns: int) -> None:
         super().__init__(agent, invite.call_id, agent.token(8))
         self.invite = invite
+        self.is_secure = invite.uri[:5].lower() == "sips:"
         self.received_ns = now_ns
         self.origin = PEER
         self.dialog = Dialog.of_request(invite, self.local_tag, transaction.hop)

@@ -77,6 +77,7 @@ class OutgoingSession(Session):
     def __init__(self, agent: Agent, invitation: Invitation, call_id: str) -> None:
         super().__init__(agent, call_id, agent.token(8))
         self.invitation = invitation
+        self.is_secure = invitation.uri[:5].lower() == "sips:"
         self.answer_headers: dict[str, str] = {}
         self._hop: Hop | None = None
         self._sequence = 0

@@ -56,6 +56,8 @@ _OVER = (SessionState.ENDING, SessionState.ENDED)
 
 
 class Session(ClientUser):
+    is_secure = False
+    """It was called by a `sips:` address."""
     owns_call_id = False
     """Whoever made the Call-ID waits longer after a glare (§14.1)."""
 
@@ -145,7 +147,7 @@ class Session(ClientUser):
 
     def own_fields(self, hop: Hop) -> tuple[tuple[str, str], ...]:
         """What our INVITEs, UPDATEs and their 2xx say about us."""
-        return self.agent.invite_fields(hop, self._contact_user())
+        return self.agent.invite_fields(hop, self._contact_user(), is_secure=self.is_secure)
 
     def _contact_user(self) -> str:
         return ""
