@@ -147,6 +147,21 @@ async def test_oversized_body_is_413(http: aiohttp.ClientSession) -> None:
         assert (answer.status, (await answer.json())["code"]) == (413, 20413)
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"\xff\xfe%%%"),
+        ("application/x-www-form-urlencoded; charset=klingon", b"To=x"),
+        ("multipart/form-data", b"no boundary"),
+    ],
+)
+async def test_body_that_is_no_form_is_400(http: aiohttp.ClientSession, kind: str, body: bytes) -> None:
+    headers = {**LOGIN, "Content-Type": kind}
+    async with http.post(f"{CALLS}.json", data=body, headers=headers) as answer:
+        assert answer.status == 400
+        assert "form" in (await answer.json())["message"]
+
+
 async def test_handler_that_breaks_costs_only_its_answer(bench: Bench, http: aiohttp.ClientSession) -> None:
     bench.control.error = ZeroDivisionError("secret detail")
     form = {"To": "+1555", "From": "+1556", "Twiml": "<Response/>"}

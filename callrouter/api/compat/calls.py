@@ -142,7 +142,10 @@ class Calls:
 
 async def read_form(request: web.Request) -> Form:
     """The form of a body, with the parameters of the query behind it."""
-    posted = await request.post()
+    try:
+        posted = await request.post()
+    except (ValueError, LookupError):  # not in the character set it claims, or in one nobody knows
+        raise bad(BAD_PARAMETER, "The body cannot be read as a form; send it URL-encoded, in UTF-8") from None
     pairs = [(name, value) for name, value in posted.items() if isinstance(value, str)]
     return Form([*pairs, *request.query.items()])
 
