@@ -15,6 +15,7 @@ from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, MediaUnavailable
 from callrouter.ports import CallStatus, GoTo, SipLeg
 from dispatcher.grant import NumberMapping
+from dispatcher.numbers import normalised
 from metering.interval import CallFacts, Cause
 
 logger = structlog.get_logger(__name__)
@@ -137,6 +138,8 @@ def party_of(uri: str) -> str:
         return ""
     start, end = uri.find("<"), uri.find(">")
     bare = uri[start + 1 : end] if 0 <= start < end else uri
-    user = user_of(bare)
-    digits = user.removeprefix("+")
-    return user if digits.isdigit() else bare.partition(";")[0]
+    number = normalised(user_of(bare))
+    if number.removeprefix("+").isdecimal():
+        return number
+    userinfo, at, host = bare.rpartition("@")
+    return userinfo + at + host.partition(";")[0]
