@@ -12,6 +12,7 @@ from callrouter.calls.steps.context import Context
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, CallGone, DocumentError
 from callrouter.ports import CallStatus, Connect, Finish, GoTo, Hangup, Interrupt, Next, Outcome, Refuse, Side
+from callrouter.verbs.pause import Pause
 from callrouter.verbs.program import Program
 from dispatcher.grant import InlineGrant, Refusal
 from metering.interval import Cause
@@ -32,6 +33,7 @@ class Running(Step):
     async def perform(self, controller: Controller) -> Step | None:
         verbs = self.program.verbs
         if self.index >= len(verbs):
+            await self._pick_up(controller)
             return self.context.at_end(controller)
         verb = verbs[self.index]
         self.live = ScopedCall(controller, self.context)
@@ -46,6 +48,12 @@ class Running(Step):
         finally:
             await self.live.release(keep=kept.child if kept else None)
         return self.follow(controller, outcome)
+
+    async def _pick_up(self, controller: Controller) -> None:
+        """A document that has nothing to do, or only waits, is answered all the same (twiml.md §1.0).
+        One that looked in vain for somebody to answer (`answerOnBridge`) leaves the call unanswered."""
+        if not controller.call.is_answered and all(isinstance(verb, Pause) for verb in self.program.verbs):
+            await ScopedCall(controller, self.context).answer()
 
     def follow(self, controller: Controller, outcome: Outcome) -> Step | None:
         """The step an outcome of this document's current verb leads to."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from callrouter.errors import FetchFailed
 from callrouter.ports import CallStatus, NewCall, Replace, Transfer
 from callrouter.testing.world import Callee
@@ -88,7 +90,8 @@ async def test_a_dead_module_costs_a_spoken_error(house: Any) -> None:
     await h.idle()
     assert leg.actions == ["answer", "hangup"]
     assert h.speech.said == ["An application error has occurred. Goodbye."]
-    assert (11201, "refused") in h.log.warnings
+    assert h.log.failed_requests == [(11201, "refused")]
+    assert h.log.warnings == [], "the developer is told once"
 
 
 async def test_the_fallback_takes_over_once_with_the_error(house: Any) -> None:
