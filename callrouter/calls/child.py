@@ -124,13 +124,14 @@ async def place(parent: Controller, context: Context, target: DialTarget) -> Chi
         key_number=mother.facts.key_number,
         parent_sid=mother.sid,
     )
+    created_ns = services.clock.monotonic_ns()
     call = Call(
         facts=facts,
         direction="outbound-dial",
         from_=target.caller_id or mother.from_,
         to=_shown(target.uri),
-        created_ms=services.clock.utc_ms(),
-        created_ns=services.clock.monotonic_ns(),
+        created_ms=parent.wall_ms(created_ns),
+        created_ns=created_ns,
         jar=mother.jar,
         callbacks=_callbacks(target),
     )
