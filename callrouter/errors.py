@@ -66,6 +66,8 @@ class FetchFailed(CallError):
         super().__init__(message, code=code, retryable=retryable)
         self.url = url
         self.status = status
+        self.recorded = False
+        """The failed request is among the events of the call."""
 
 
 class DocumentError(CallError):

@@ -14,7 +14,7 @@ from callrouter.calls.call import Call
 from callrouter.calls.leg import Leg
 from callrouter.calls.services import Services
 from callrouter.calls.steps.step import Step
-from callrouter.errors import CallError, CallGone
+from callrouter.errors import CallError, CallGone, FetchFailed
 from callrouter.ports import (
     Answered,
     CallStatus,
@@ -323,6 +323,14 @@ class Controller:
         self._log.info("document_warning", code=code, message=message, line=line)
         self.services.metrics.count("warnings", code=str(code))
         self.services.log.warned(self.call, code, message, line, level)
+
+    def report(self, error: CallError, line: int = 0) -> None:
+        """Tell the developer of an error; of a failed request the call's events tell already."""
+        if isinstance(error, FetchFailed) and error.recorded:
+            self._log.info("document_not_fetched", code=error.code, message=str(error))
+            self.services.metrics.count("warnings", code=str(error.code))
+        else:
+            self.warn(error.code, str(error), line, level="error")
 
     def wall_ms(self, at_ns: int) -> int:
         """UTC milliseconds of a monotonic instant, on the call's own anchor."""

@@ -59,7 +59,7 @@ class Apologizing(Step):
         if self.error is not None:
             controller.call.error_code = self.error.code
             controller.call.end_detail = f"error {self.error.code}"
-            controller.warn(self.error.code, str(self.error), level="error")
+            controller.report(self.error)
         if controller.control is None:
             controller.fail()
             return None
@@ -87,7 +87,7 @@ def failed(
     where = getattr(error, "line", 0) or line
     if not call.fallback or (context is not None and (context.fallback_used or context.screening)):
         return Apologizing(error)
-    controller.warn(error.code, str(error), where, level="error")
+    controller.report(error, where)
     details: Parameters = (("ErrorCode", str(error.code)), ("ErrorUrl", url))
     order = GoTo(call.fallback, call.fallback_method, details)
     return steps.Dispatching(order, Cause.FALLBACK, context, is_fallback=True)

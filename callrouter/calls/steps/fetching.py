@@ -63,6 +63,7 @@ async def fetch(controller: Controller, grant: DocumentGrant) -> FetchedDocument
         document = await services.fetcher.document(order, call.jar)
     except FetchFailed as error:
         services.log.fetch_failed(call, order, error, started_ms)
+        error.recorded = True
         raise
     services.log.fetched(call, order, document, started_ms)
     return document
@@ -91,7 +92,7 @@ class LastRequest(Step):
             try:
                 await fetch(controller, answer)
             except FetchFailed as error:
-                controller.warn(error.code, str(error), level="error")
+                controller.report(error)
         return None
 
     def yields_to(self, cause: Interrupt) -> bool:

@@ -99,6 +99,7 @@ class ListedLog:
         self.statuses: list[tuple[str, str]] = []
         self.warnings: list[tuple[int, str]] = []
         self.recordings: list[str] = []
+        self.failed_requests: list[tuple[int, str]] = []
         self.measures: list[str] = []
 
     async def queued(self, call: Any) -> None:
@@ -112,7 +113,8 @@ class ListedLog:
 
     def fetched(self, *facts: Any) -> None: ...
 
-    def fetch_failed(self, *facts: Any) -> None: ...
+    def fetch_failed(self, call: Any, order: Any, error: Any, at_ms: int) -> None:
+        self.failed_requests.append((error.code, str(error)))
 
     def warned(self, call: Any, code: int, message: str, line: int, level: str) -> None:
         self.warnings.append((code, message))

@@ -69,6 +69,23 @@ async def test_without_a_journal_no_call_is_taken(house: Any) -> None:
     assert leg.actions == ["reject 503"]
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        "<Response/>",
+        "<Response><Unknown/></Response>",
+        "<Response><Pause/></Response>",
+        "<Response><Redirect>/nothing</Redirect></Response>",
+    ],
+)
+async def test_a_document_with_nothing_to_do_is_answered_and_hung_up(house: Any, document: str) -> None:
+    h = house({VOICE: document, "http://app.test/nothing": "<Response/>"})
+    leg = await h.call()
+    await h.idle()
+    assert [action for action in leg.actions if action != "ring"] == ["answer", "hangup"]
+    assert [status for _, status in h.log.statuses][-1] == "completed"
+
+
 async def test_gathered_digits_reach_the_action(house: Any) -> None:
     h = house(
         {
