@@ -413,7 +413,39 @@ class InfoDigit:
     duration_ms: int
 
 
-SignalEvent = Ringing | Answered | Confirmed | MediaChanged | Failed | Ended | InfoDigit
+@dataclass(frozen=True, slots=True)
+class TransferRequested:
+    """The far end asks, by REFER or INFO, that control of a call pass to `target`.  Nothing has been
+    answered yet: `SipLeg.settle_transfer` does that."""
+
+    at_ns: int
+    request: int
+    """Names it to `settle_transfer` and `conclude_transfer`."""
+    target: str
+    token: str
+    """Not verified: whoever owns the call knows which tokens were given out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferProgress:
+    """How far the far end got with what `SipLeg.refer` asked of it."""
+
+    at_ns: int
+    status: int
+    is_final: bool
+
+
+SignalEvent = (
+    Ringing
+    | Answered
+    | Confirmed
+    | MediaChanged
+    | Failed
+    | Ended
+    | InfoDigit
+    | TransferRequested
+    | ReferProgress
+)
 SignalSink = Callable[[SignalEvent], None]
 
 
@@ -491,6 +523,21 @@ class SipLeg(Protocol):
 
     def hold(self, on: bool) -> None:
         """re-INVITE with `sendonly` or back to `sendrecv`."""
+
+    def refer(self, target: str, replaces: str = "") -> None:
+        """Ask the far end to call `target` (a URI), in place of the dialog that `replaces` names
+        (the escaped value of a Replaces header, as `replaces_value` gives it); `ReferProgress` tells
+        what came of it.  One at a time."""
+
+    def replaces_value(self) -> str:
+        """What names this call's dialog to somebody who is to take its far end's place; "" before
+        there is one."""
+
+    def settle_transfer(self, request: int, accepted: bool) -> None:
+        """Answer a `TransferRequested`: 202 (200 to an INFO), or 403."""
+
+    def conclude_transfer(self, request: int, status: int) -> None:
+        """Tell whoever asked by REFER how it ended, as a SIP status."""
 
     def dialog_state(self) -> str:
         """JSON from which `end_orphan` can write a BYE after a crash; "" before the dialog exists."""
@@ -918,6 +965,10 @@ class CallControl(Protocol):
 
     async def cancel(self, sid: str) -> bool:
         """End the call only if it has not been answered; False when it has, or is not live."""
+
+    def transfer_token(self, sid: str, target: str, seconds: int = 300) -> str | None:
+        """A token with which a party of the call `sid` may move it to `target` by a SIP message, once,
+        within `seconds`; None when no such call is live here."""
 
     def live(self, sid: str) -> Mapping[str, Any] | None:
         """Snapshot for `/v1/sessions` of a live call, None when it is not live here; what the table

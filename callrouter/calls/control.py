@@ -61,6 +61,13 @@ class Orders:
         await controller.finished.wait()
         return True
 
+    def transfer_token(self, sid: str, target: str, seconds: int = 300) -> str | None:
+        controller = self._services.exchange.get(sid)
+        if controller is None or controller.over.is_set():
+            return None
+        now_ms = self._services.clock.monotonic_ns() // 1_000_000
+        return self._services.transfers.issue(sid, target, now_ms + seconds * 1000)
+
     def live(self, sid: str) -> Mapping[str, Any] | None:
         controller = self._services.exchange.get(sid)
         if controller is None:

@@ -31,7 +31,9 @@ from callrouter.ports import (
     Shutdown,
     Side,
     SignalEvent,
+    SipLeg,
     Transfer,
+    TransferRequested,
 )
 from dispatcher.grant import Control
 from metering.interval import Cause, Holder, Mode
@@ -56,6 +58,8 @@ class Controller:
         """How an outgoing INVITE ended."""
         self.early = asyncio.Event()
         """Set when the far end of an outgoing call is heard before it answers."""
+        self.transfer_asked: tuple[SipLeg, int] | None = None
+        """Whose leg asked by SIP for the transfer that is under way, and its request."""
         self.picking_up = asyncio.Lock()
         """Held by whoever answers an incoming call."""
         self._step: Step = Step()
@@ -215,6 +219,8 @@ class Controller:
                     leg.connect(event.audio)
             case InfoDigit():
                 leg.feed_digit(event.digit, event.duration_ms)
+            case TransferRequested():
+                self._on_transfer(event)
             case Ended():
                 self._on_ended(event)
 
@@ -224,6 +230,29 @@ class Controller:
         if event.early is not None and self.call.leg is not None:
             self.call.leg.connect(event.early)
             self.early.set()
+
+    def _on_transfer(self, event: TransferRequested) -> None:
+        """A party wants control of a call of this session to pass on; its token says whether it may."""
+        services, sip = self.services, self.call.leg.sip if self.call.leg is not None else None
+        if sip is None:
+            return
+        members = {c.call.sid: c for c in services.exchange.session(self.call.facts.session_sid)}
+        now_ms = services.clock.monotonic_ns() // 1_000_000
+        sid = services.transfers.redeem(event.token, event.target, members, now_ms)
+        moved = members.get(sid)
+        if moved is None or moved.over.is_set():
+            self._log.warning("transfer_refused", target=event.target, why="not a token for this call")
+            sip.settle_transfer(event.request, False)
+            return
+        sip.settle_transfer(event.request, True)
+        moved.transfer_asked = (sip, event.request)
+        moved.interrupt(Transfer(event.target, "sip"))
+
+    def conclude_transfer(self, status: int) -> None:
+        """Tell the party that asked for a transfer by SIP how it ended, if there is one."""
+        asked, self.transfer_asked = self.transfer_asked, None
+        if asked is not None:
+            asked[0].conclude_transfer(asked[1], status)
 
     def _on_ended(self, event: Ended) -> None:
         cause = Hangup(Side.CALLER, event.detail or event.cause.value)

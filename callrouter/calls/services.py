@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from callrouter.calls.settings import Settings
+from callrouter.calls.transfer_tokens import TransferTokens
 from callrouter.ports import Clock, Fetcher, Ids, Media, Metrics, Signalling, Speech
 from callrouter.verbs.program import Program
 from dispatcher.grant import Control, Grant, NoOutlet, NumberMapping, Refusal, Request
@@ -62,3 +63,4 @@ class Services:
     recordings: Path
     public_url: str
     """Base of the URLs handed to applications, without a trailing slash."""
+    transfers: TransferTokens = field(default_factory=TransferTokens)

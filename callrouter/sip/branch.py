@@ -51,6 +51,10 @@ class Branch:
         self._patience: Timer | None = None
         self.session.owner = self
 
+    @property
+    def owner(self) -> BranchOwner:
+        return self._owner
+
     def begin(self, servers: tuple[Hop, ...]) -> None:
         """The destination has been found."""
         self._servers.extend(servers)

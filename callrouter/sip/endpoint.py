@@ -15,7 +15,7 @@ from callrouter.sip.certificates import Certificates
 from callrouter.sip.connections import Connections
 from callrouter.sip.protocol import stun
 from callrouter.sip.protocol.addresses import may_send
-from callrouter.sip.protocol.agent import Agent, NewCall, family_of
+from callrouter.sip.protocol.agent import Agent, NewCall, Replaced, family_of
 from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Listener, Packet, is_response
 from callrouter.sip.protocol.message import Message, Request, Response, Unframeable, parse
 from callrouter.sip.protocol.methods import KNOWN
@@ -27,7 +27,7 @@ from callrouter.sip.transport_udp import UdpTransport
 
 log = structlog.get_logger(__name__)
 _STREAMS = frozenset({"tcp", "tls", "ws", "wss"})
-Deliver = Callable[[Session, SignalEvent | NewCall], None]
+Deliver = Callable[[Session, SignalEvent | NewCall | Replaced], None]
 
 
 class Endpoint:
@@ -198,7 +198,7 @@ class Endpoint:
             self._is_pumping = False
         self._arm()
 
-    def _deliver_one(self, session: Session, event: SignalEvent | NewCall) -> None:
+    def _deliver_one(self, session: Session, event: SignalEvent | NewCall | Replaced) -> None:
         try:
             self._deliver(session, event)
         except Exception:

@@ -10,6 +10,7 @@ from callrouter.sip.arrivals import Arrival
 from callrouter.sip.protocol.agent import family_of
 from callrouter.sip.protocol.grammar import displayable, quote
 from callrouter.sip.protocol.headers.address import Address
+from callrouter.sip.protocol.headers.replaces import Replaces
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.session import Session, SessionState
 
@@ -57,6 +58,33 @@ class Leg:
         self._session.hold(on, self._clock.monotonic_ns())
         self._pump()
 
+    def continue_with(self, session: Session) -> None:
+        """Somebody else has taken the far end's place."""
+        self._session = session
+        session.owner = self
+
+    def refer(self, target: str, replaces: str = "") -> None:
+        """Ask the far end to call `target`, in place of the dialog that `replaces` names."""
+        self._session.transfers.refer(target, replaces, self._clock.monotonic_ns())
+        self._pump()
+
+    def replaces_value(self) -> str:
+        """What names this dialog to whoever is to take its far end's place; "" before there is one."""
+        dialog = self._session.dialog
+        if dialog is None:
+            return ""
+        return Replaces(dialog.call_id, dialog.remote_tag, dialog.local_tag).escaped
+
+    def settle_transfer(self, request: int, accepted: bool) -> None:
+        """Answer what the far end asked: 202 (200 to an INFO), or 403."""
+        self._session.transfers.settle(request, 202 if accepted else 403, self._clock.monotonic_ns())
+        self._pump()
+
+    def conclude_transfer(self, request: int, status: int) -> None:
+        """Tell whoever asked by REFER how it ended."""
+        self._session.transfers.conclude(request, status, self._clock.monotonic_ns())
+        self._pump()
+
     def dialog_state(self) -> str:
         """JSON from which `end_orphan` writes a BYE; "" before there is a dialog."""
         session = self._session
@@ -75,8 +103,8 @@ class IncomingLeg(Leg):
 
     def dialog_state(self) -> str:
         """Also while the call is unanswered: the INVITE has all that its dialog will be made of."""
-        dialog = self._incoming.dialog
-        if dialog is None or self._incoming.state is SessionState.ENDED:
+        dialog = self._session.dialog
+        if dialog is None or self._session.state is SessionState.ENDED:
             return ""
         return dialog.to_json()
 

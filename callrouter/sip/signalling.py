@@ -30,7 +30,7 @@ from callrouter.sip.leg import IncomingLeg, Leg, reason_header
 from callrouter.sip.outgoing_leg import OutgoingLeg
 from callrouter.sip.planning import Planner
 from callrouter.sip.protocol.addresses import is_listed
-from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall, family_of
+from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall, Replaced, family_of
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.domains import Domains
 from callrouter.sip.protocol.hop import Hop, Listener
@@ -110,9 +110,13 @@ class Signalling:
         """`handler` gets every new, negotiable INVITE exactly once."""
         self._incoming = handler
 
-    def _deliver(self, session: Session, event: SignalEvent | NewCall) -> None:
+    def _deliver(self, session: Session, event: SignalEvent | NewCall | Replaced) -> None:
         if isinstance(event, NewCall):
             self._new_call(event.session)
+        elif isinstance(event, Replaced):
+            owner = session.owner.owner if isinstance(session.owner, Branch) else session.owner
+            if isinstance(owner, Leg):
+                owner.continue_with(event.session)
         elif isinstance(session.owner, Leg | Branch):
             session.owner.deliver(event)
 

@@ -263,6 +263,18 @@ class ScriptedLeg:
     def hold(self, on: bool) -> None:
         self._did(f"hold {on}")
 
+    def refer(self, target: str, replaces: str = "") -> None:
+        self._did(f"refer {target}")
+
+    def replaces_value(self) -> str:
+        return "call-1"
+
+    def settle_transfer(self, request: int, accepted: bool) -> None:
+        self._did(f"settle {request} {accepted}")
+
+    def conclude_transfer(self, request: int, status: int) -> None:
+        self._did(f"conclude {request} {status}")
+
     def dialog_state(self) -> str:
         return '{"call_id": "call-1"}'
 

@@ -205,7 +205,7 @@ def test_info_that_is_no_digit(content_type: str, body: str, status: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("method", "status"), [("OPTIONS", 200), ("MESSAGE", 405), ("REFER", 405), ("ODD", 501)]
+    ("method", "status"), [("OPTIONS", 200), ("MESSAGE", 405), ("REFER", 400), ("ODD", 501)]
 )
 def test_other_requests_within_a_call(method: str, status: int) -> None:
     stranger = Stranger()

@@ -161,7 +161,7 @@ def test_refusals_say_what_would_have_been_understood() -> None:
         ("bext01", "Unsupported", "nothingSupportsThis, nothingSupportsThisEither"),
         ("invut", "Accept", "application/sdp"),
         ("sdp01", "Accept", "application/sdp"),
-        ("intmeth", "Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK"),
+        ("intmeth", "Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY"),
     ):
         (refusal,) = Stranger().send(read("rfc4475", name))
         assert refusal.get(header) == value

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from callrouter.calls.steps.running import Running
 
 
+_CAUSES = {"event": Cause.EVENT, "sip": Cause.SIP}
+
+
 @dataclass(slots=True)
 class Dispatching(Step):
     """Ask for control to pass to where `order` says."""
@@ -61,8 +64,10 @@ class Dispatching(Step):
                 controller.warn(12200, answer.message, _line(self.origin))
                 return self.origin.onward() if self.origin else None
             case Refusal():
+                controller.conclude_transfer(answer.sip_status)
                 return steps.Refused(answer)
             case _:
+                controller.conclude_transfer(200)
                 return carry_out(controller, answer, self)
 
     def yields_to(self, cause: Interrupt) -> bool:
@@ -108,7 +113,7 @@ def instructions_of(controller: Controller, cause: Replace | Transfer) -> Step |
     """The step that new instructions from outside lead to."""
     controller.detach()
     if isinstance(cause, Transfer):
-        return Dispatching(GoTo(cause.target), Cause.EVENT if cause.cause == "event" else Cause.API)
+        return Dispatching(GoTo(cause.target), _CAUSES.get(cause.cause, Cause.API))
     if cause.fallback:
         controller.call.fallback = cause.fallback
     if cause.twiml:

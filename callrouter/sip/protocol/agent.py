@@ -16,6 +16,7 @@ from callrouter.sip.protocol.addresses import Network
 from callrouter.sip.protocol.admission import PEER, Admission, Origin
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import write_host
+from callrouter.sip.protocol.headers.replaces import Replaces
 from callrouter.sip.protocol.hop import Hop, Listener, Packet
 from callrouter.sip.protocol.hop import family_of as family_of
 from callrouter.sip.protocol.incoming import IncomingSession
@@ -41,6 +42,7 @@ from callrouter.sip.protocol.validate import (
 )
 
 Fields = tuple[tuple[str, str], ...]
+REPLACED = 'SIP;cause=200;text="Replaced by another call"'
 _ORPHAN_LEAP = 100_000
 """More requests than a dialog ever sends after its state was saved: a CSeq must not go back."""
 
@@ -66,6 +68,14 @@ class NewCall:
     session: IncomingSession
 
 
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Another far end takes the place of this session's (RFC 3891): what it was told and asked goes
+    to `session` from now on."""
+
+    session: IncomingSession
+
+
 class Agent:
     def __init__(self, settings: AgentSettings, token: Callable[[int], str]) -> None:
         self.settings = settings
@@ -74,7 +84,7 @@ class Agent:
         self.listeners: list[Listener] = []
         self.sessions: dict[str, Session] = {}
         """By our tag, which is unique."""
-        self.events: list[tuple[Session, SignalEvent | NewCall]] = []
+        self.events: list[tuple[Session, SignalEvent | NewCall | Replaced]] = []
         self.admission: Admission | None = None
         """None: whoever reaches us may call."""
         self.registrar: Registrar | None = None
@@ -202,8 +212,11 @@ class Agent:
         refusal = check_invite_body(request) or check_interval(request, self.settings.min_session_seconds)
         if refusal is None and self.layer.is_merged(transaction, request):
             refusal = Refusal(482, "")
-        if refusal is not None:
-            self._refuse(transaction, refusal, now_ns)
+        replaced = None if refusal is not None else self._replaced_by(request)
+        if isinstance(replaced, Refusal):
+            refusal = replaced
+        if refusal is not None or isinstance(replaced, Refusal):
+            self._refuse(transaction, refusal or Refusal(481, ""), now_ns)
             return
         try:
             session = IncomingSession(self, request, transaction, now_ns)
@@ -213,7 +226,33 @@ class Agent:
         session.origin = origin
         transaction.session = session
         self.sessions[session.local_tag] = session
-        self.events.append((session, NewCall(session)))
+        if replaced is None:
+            self.events.append((session, NewCall(session)))
+        else:
+            self.events.append((replaced, Replaced(session)))
+            session.take_place_of(replaced, now_ns)
+            replaced.hangup(REPLACED, now_ns)
+
+    def _replaced_by(self, request: Request) -> Session | Refusal | None:
+        """The call whose place an INVITE takes (RFC 3891 §3); None where it takes nobody's.  Only a
+        call that is up has a far end that can be replaced."""
+        values = request.all("Replaces")
+        if not values:
+            return None
+        try:
+            named = Replaces.parse(values[0])
+        except ValueError as error:
+            return Refusal(400, str(error))
+        if len(values) > 1:
+            return Refusal(400, "Replaces is given twice")
+        session = self.sessions.get(named.to_tag)
+        if session is None or session.dialog is None or session.call_id != named.call_id:
+            return Refusal(481, "")
+        if session.dialog.remote_tag != named.from_tag or session.is_early or session.is_over:
+            return Refusal(481, "")
+        if named.early_only:
+            return Refusal(486, "")
+        return session if session.is_up else Refusal(603, "")
 
     # -- answers
 

@@ -9,7 +9,7 @@ from callrouter.sip.protocol.admission import PEER
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.provisionals import Provisionals
-from callrouter.sip.protocol.session import SDP, Session, SessionState
+from callrouter.sip.protocol.session import SDP, OutOfOrder, Session, SessionState
 from callrouter.sip.protocol.transactions.server import ServerTransaction
 from callrouter.sip.protocol.uri import Uri
 
@@ -80,6 +80,14 @@ class IncomingSession(Session):
         data = self.agent.respond(transaction, 200, now_ns, fields=fields, body=body, tag=self.local_tag)
         self.state = SessionState.ANSWERED
         self.await_ack(data, invite, transaction.hop, wants_answer=not has_offer, now_ns=now_ns)
+
+    def take_place_of(self, other: Session, now_ns: int) -> None:
+        """Answer at once, with what `other` said of its stream: its audio goes on, with us."""
+        local = other.stream.local
+        if local is None:
+            raise OutOfOrder("the call to be replaced has described nothing")
+        self.answer(local, now_ns)
+        self.tell_media(now_ns)
 
     def reject(self, status: int, reason: str, fields: tuple[tuple[str, str], ...], now_ns: int) -> None:
         if self.state is not SessionState.EARLY or self.is_over:

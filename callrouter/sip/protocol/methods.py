@@ -21,12 +21,12 @@ KNOWN = frozenset(
     }
 )
 """RFC 3261 and its extensions; methods are case-sensitive, so `invite` is not among them."""
-ALLOWED = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK"
-DIALOG_ONLY = frozenset({"BYE", "INFO", "UPDATE", "PRACK"})
+ALLOWED = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY"
+DIALOG_ONLY = frozenset({"BYE", "INFO", "UPDATE", "PRACK", "REFER", "NOTIFY"})
 """Mean nothing outside of a dialog."""
 ACCEPTED = "application/sdp"
 """Body types an INVITE may carry; INFO has its own."""
-SUPPORTED = "timer, 100rel"
+SUPPORTED = "timer, 100rel, replaces, norefersub"
 """Option tags, as headers list them."""
 SUPPORTED_OPTIONS = frozenset(SUPPORTED.split(", "))
 """Those that a peer may `Require`."""

@@ -34,6 +34,7 @@ from callrouter.sip.protocol.transactions.client import (
     InviteClientTransaction,
 )
 from callrouter.sip.protocol.transactions.server import ServerTransaction
+from callrouter.sip.protocol.transfer import INFO_TYPE, Transfers
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.agent import Agent
@@ -69,6 +70,7 @@ class Session(ClientUser):
         self.dialog: Dialog | None = None
         self.stream = Stream(agent.settings.codecs, agent.token)
         self.modification = Modification(self)
+        self.transfers = Transfers(self)
         self.timer = SessionTimer(
             agent.timers,
             agent.settings.session_seconds,
@@ -94,6 +96,10 @@ class Session(ClientUser):
     @property
     def is_early(self) -> bool:
         return self.state is SessionState.EARLY
+
+    @property
+    def is_up(self) -> bool:
+        return self.state is SessionState.CONFIRMED
 
     @property
     def is_settling(self) -> bool:
@@ -168,6 +174,16 @@ class Session(ClientUser):
             self.agent.respond(transaction, 481, now_ns)
         elif request.method in ("INVITE", "UPDATE"):
             self.modification.receive(request, dialog, transaction, now_ns)
+        else:
+            self._on_other(request, transaction, now_ns)
+
+    def _on_other(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
+        """What changes nothing about the dialog itself."""
+        is_transfer = request.method == "INFO" and request.content_type == INFO_TYPE
+        if request.method == "REFER" or is_transfer:
+            self.transfers.receive(request, transaction, now_ns)
+        elif request.method == "NOTIFY":
+            self.transfers.on_notify(request, transaction, now_ns)
         elif request.method == "INFO":
             self._on_info(request, transaction, now_ns)
         elif request.method == "OPTIONS":
@@ -196,7 +212,7 @@ class Session(ClientUser):
             self.agent.respond(transaction, 200, now_ns)
             return
         if request.content_type not in dtmf_info.TYPES:
-            accept = (("Accept", ", ".join(dtmf_info.TYPES)),)
+            accept = (("Accept", ", ".join((*dtmf_info.TYPES, INFO_TYPE))),)
             self.agent.respond(transaction, 415, now_ns, fields=accept)
             return
         try:
@@ -303,6 +319,7 @@ class Session(ClientUser):
 
     def _stop_timers(self) -> None:
         self.modification.stop()
+        self.transfers.stop()
         self.timer.stop()
         if self._awaited is not None:
             self._awaited.stop()

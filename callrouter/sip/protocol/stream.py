@@ -47,6 +47,11 @@ class Stream:
         direction = self._own_direction(audio.direction)
         return audio if direction is audio.direction else replace(audio, direction=direction)
 
+    @property
+    def local(self) -> MediaAddress | None:
+        """Where we said that we receive."""
+        return None if self._ours is None else self._ours.local
+
     def tell(self) -> NegotiatedAudio | None:
         """The audio, which the owner is being told now."""
         self._known = self.audio
