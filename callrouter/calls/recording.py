@@ -57,16 +57,18 @@ class LiveRecording:
         running.ended.add_done_callback(self._on_ended)
 
     async def result(self) -> Recorded:
-        return self._recorded(await asyncio.shield(self._running.ended))
+        return await self._recorded(await asyncio.shield(self._running.ended))
 
     async def stop(self) -> Recorded | None:
         """End it and wait until it is on disk; None when that failed or took too long."""
         self._leg.stop_recording(self._running)
         limit = self._controller.services.settings.cleanup_seconds
         done, _ = await asyncio.wait((self._running.ended,), timeout=limit)
-        return self._recorded(self._running.ended.result()) if done else None
+        return await self._recorded(self._running.ended.result()) if done else None
 
-    def _recorded(self, ended: RecordingEnded) -> Recorded:
+    async def _recorded(self, ended: RecordingEnded) -> Recorded:
+        """Whoever is told of the recording may ask for it at once: its row comes first."""
+        await self._controller.services.log.caught_up()
         return Recorded(
             self._facts.sid, self._facts.url, (ended.duration_ms + 500) // 1000, ended.reason, ended.digit
         )

@@ -1,13 +1,17 @@
 """What is kept of calls in the database, and the callbacks that tell of it.
 
 State and the callback that tells of it go into one transaction; nothing here waits for the disk
-except `queued`, which a REST answer stands on.
+except `queued`, which a REST answer stands on, and `caught_up`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from urllib.parse import urlsplit
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from callrouter.calls import parameters
 from callrouter.calls.call import Call, StatusCallback, callback_event
@@ -20,9 +24,12 @@ from callrouter.storage.database import Database, Write
 from callrouter.storage.outbox import outbox_row
 from callrouter.storage.statements import insert_new, upsert
 
+logger = structlog.get_logger(__name__)
+
 UPSERT_CALL = upsert(calls, ["sid"])
 UPSERT_RECORDING = upsert(recordings, ["sid"])
 INSERT_EVENT = insert_new(call_events)
+CATCH_UP_SECONDS = 1.0
 LONGEST_KEPT_ANSWER = 4096
 """Characters of an answer kept for the developer to look at."""
 
@@ -100,6 +107,16 @@ class CallLog:
         status = "failed" if event.reason is RecordingEnd.FAILED else "completed"
         told = self._recording_callback(call, facts, status, event)
         self._database.post((UPSERT_RECORDING, _recording_row(facts, status, event)), *told)
+
+    async def caught_up(self) -> None:
+        """Return when everything told so far can be read, for somebody who is about to be referred to
+        it.  Bounded: calls do not wait for a database that is away."""
+        written = asyncio.ensure_future(self._database.write())
+        try:
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                await written
+        except (TimeoutError, SQLAlchemyError) as error:
+            logger.warning("records_behind", error=repr(error))
 
     # ------------------------------------------------------------------ rows
 

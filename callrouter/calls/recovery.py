@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import structlog
-from sqlalchemy import Select, bindparam, case, func, select, update
+from sqlalchemy import ColumnDefault, Select, bindparam, case, func, select, update
 
 from callrouter.calls.tables import calls, recordings
 from callrouter.ports import CallStatus, Signalling
@@ -24,7 +24,15 @@ logger = structlog.get_logger(__name__)
 UNFINISHED = [status.value for status in CallStatus if not status.final]
 DETAIL = "the server stopped while the call was up"
 
-INSERT_LOST = insert_once(calls)
+_BLANK = {
+    column.name: column.default.arg for column in calls.columns if isinstance(column.default, ColumnDefault)
+}
+"""A call of which nothing is known."""
+_KNOWN = (
+    *("sid", "account_sid", "parent_sid", "session_sid", "key_number", "direction", "from_", "to"),
+    *("status", "created_ms", "start_ms", "updated_ms", "worker"),
+)
+INSERT_LOST = insert_once(calls, {*_BLANK, *_KNOWN})
 STARTS = (
     select(intervals.c.call_sid, intervals.c.start_ms)
     .outerjoin(calls, calls.c.sid == intervals.c.call_sid)
@@ -69,12 +77,11 @@ async def close_dead_calls(database: Database, worker: str, closed: Sequence[Cal
 
 def _lost(call: CallFacts, start_ms: int, worker: str) -> dict[str, object]:
     """The row of a call whose own never reached the table: what the meter knows of it."""
-    return {
+    known = {
         "sid": call.call_sid,
         "account_sid": call.account_sid,
         "parent_sid": call.parent_sid,
         "session_sid": call.session_sid,
-        "split_from": "",
         "key_number": call.key_number,
         "direction": "outbound-dial" if call.parent_sid else "inbound",
         "from_": "",
@@ -82,18 +89,10 @@ def _lost(call: CallFacts, start_ms: int, worker: str) -> dict[str, object]:
         "status": CallStatus.RINGING.value,
         "created_ms": start_ms,
         "start_ms": start_ms,
-        "answered_ms": None,
-        "end_ms": None,
         "updated_ms": start_ms,
-        "sip_status": 0,
-        "sip_call_id": "",
-        "forwarded_from": "",
-        "caller_name": "",
-        "answered_by": "",
-        "error_code": 0,
-        "end_detail": "",
         "worker": worker,
     }
+    return _BLANK | known
 
 
 def end_orphans(signalling: Signalling, dialogs: Iterable[tuple[str, str]]) -> list[str]:

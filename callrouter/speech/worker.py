@@ -96,7 +96,10 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever the library prints must not get between the answers
     with open(0, encoding="utf-8", closefd=False) as orders:
-        serve(orders, answers)
+        try:
+            serve(orders, answers)
+        except BrokenPipeError:
+            os._exit(1)  # the server was killed; writing what is buffered would only fail again
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ on a line with a dead server."""
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
@@ -186,3 +187,49 @@ async def nothing_changes_by_starting_again(stage: Stage, books: Books) -> None:
     await stage.server.kill()
     await stage.server.start()
     assert books.everything() == before
+
+
+async def test_killed_at_any_moment_among_calls_of_every_kind_the_books_are_right(
+    stage: Stage, tmp_path: Path
+) -> None:
+    write_hum(tmp_path / "short.wav", 1500)
+    chance = random.Random(20)
+    async with desk(tmp_path / "desk", Manner(tmp_path / "short.wav", ring_seconds=0.3)) as agent:
+        numbers = [
+            stage.number(document)
+            for document in (
+                "<Say>Hello, how are you today?</Say>",
+                '<Gather timeout="2"><Say>Press a key.</Say></Gather><Say>Goodbye.</Say>',
+                f"<Dial><Sip>{agent.uri}</Sip></Dial>",
+                f'<Dial answerOnBridge="true"><Sip>{agent.uri}</Sip></Dial>',
+                '<Record maxLength="2" action="/events"/>',
+                '<Pause length="1"/><Say>Hello.</Say>',
+                "<Reject/>",
+            )
+        ]
+        calls: list[asyncio.Task[None]] = []
+        for _ in range(3):
+            until = time.monotonic() + chance.uniform(1.0, 3.0)
+            while time.monotonic() < until:
+                calls.append(asyncio.create_task(one_of_many(stage, chance.choice(numbers))))
+                await asyncio.sleep(0.1)
+            await stage.server.kill()
+            await stage.server.start()
+        await asyncio.gather(*calls)
+    books = Books(stage.server.folder / "data")
+    await projected(books)
+    books.assert_closed()
+    books.assert_balanced()
+    books.assert_charged_as_metered()
+
+
+async def one_of_many(stage: Stage, number: str) -> None:
+    """Whoever was answered is hung up sooner or later; who was not gives up."""
+    async with stage.phone() as phone:
+        try:
+            async with asyncio.timeout(8):
+                answered = await stage.dial(phone, number)
+        except TimeoutError:
+            return
+        if answered:
+            assert await phone.over(15), f"nobody ended {phone.story.call_id}"

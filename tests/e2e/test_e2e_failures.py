@@ -214,7 +214,9 @@ async def heard_an_apology(stage: Stage, number: str, seconds: float = 10) -> Ph
 async def told_to_the_developer(stage: Stage, phone: Phone, number: str, code: int) -> None:
     """In Notifications, in the Events of the call, and in the figures."""
     (call,) = await stage.server.calls(To=number)
-    assert call["status"] == "completed"
+    session = await stage.server.session(call["sid"])
+    assert session["calls"][0]["status"] == "completed"
+    assert_partitioned(session)
     found = await notices(stage, call["sid"])
     assert str(code) in {notice["error_code"] for notice in found}, found
     worst = next(notice for notice in found if notice["error_code"] == str(code))
@@ -222,7 +224,6 @@ async def told_to_the_developer(stage: Stage, phone: Phone, number: str, code: i
     page = await stage.server.get(f"/2010-04-01/Accounts/{ACCOUNT}/Calls/{call['sid']}/Events.json")
     assert page["events"], "no request is shown"
     assert await figure(stage, f'callrouter_warnings_total{{code="{code}"}}') >= 1
-    assert_partitioned(await stage.server.session(call["sid"]))
 
 
 async def notices(stage: Stage, sid: str) -> list[dict[str, Any]]:

@@ -34,8 +34,9 @@ def facts(digit: str, parent: str = "") -> CallFacts:
 
 
 async def row(database: Database, call: CallFacts, status: str, **more: Any) -> None:
-    known = {column.name: "" if column.type.python_type is str else 0 for column in calls.columns}
-    known |= {"start_ms": None, "answered_ms": None, "end_ms": None, "created_ms": CREATED}
+    known: dict[str, Any] = {column.name: None for column in calls.columns if column.nullable}
+    known |= {column.name: column.default.arg for column in calls.columns if column.default is not None}
+    known |= {"created_ms": CREATED, "from_": "", "to": "", "key_number": call.key_number}
     known |= {"sid": call.call_sid, "account_sid": call.account_sid, "session_sid": call.session_sid}
     known |= {"status": status, "worker": "w1", "updated_ms": CREATED + 20, "direction": "inbound"}
     await database.write((insert_once(calls), known | more))

@@ -119,6 +119,8 @@ class ListedLog:
     def warned(self, call: Any, code: int, message: str, line: int, level: str) -> None:
         self.warnings.append((code, message))
 
+    async def caught_up(self) -> None: ...
+
     def recording_started(self, call: Any, facts: Any) -> None:
         self.recordings.append(f"started {facts.sid}")
 
