@@ -29,6 +29,8 @@ class Incoming:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._looking_up = 0
+        """Calls let in whose number is still being looked up: they take up room too."""
 
     def __call__(self, sip: SipLeg) -> None:
         """Decide at once whether there is room; the rest happens in the call's own task."""
@@ -37,6 +39,7 @@ class Incoming:
             sip.reject(503, refusal, (("Retry-After", RETRY_AFTER),))
             services.metrics.count("calls", direction="inbound", outcome="shed")
             return
+        self._looking_up += 1
         services.exchange.start(self._look_up(sip), "incoming call")
 
     def _full(self) -> str:
@@ -44,14 +47,17 @@ class Incoming:
         services = self._services
         if services.exchange.draining:
             return "Shutting Down"
-        if len(services.exchange) >= services.settings.max_calls:
+        if len(services.exchange) + self._looking_up >= services.settings.max_calls:
             return "Too Many Calls"
         return "" if services.meter.writable else "Cannot Meter Calls"
 
     async def _look_up(self, sip: SipLeg) -> None:
         services = self._services
         number = services.dispatcher.number
-        mapping = await number(user_of(sip.request_uri)) or await number(sip.request_uri)
+        try:
+            mapping = await number(user_of(sip.request_uri)) or await number(sip.request_uri)
+        finally:
+            self._looking_up -= 1
         if mapping is None:
             sip.reject(404)
             services.metrics.count("calls", direction="inbound", outcome="unknown-number")

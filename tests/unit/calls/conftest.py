@@ -182,11 +182,20 @@ class House:
 
     async def call(self, **facts: Any) -> ScriptedLeg:
         """A call comes in; returns when its controller runs."""
+        leg = self.ring(**facts)
+        await self.begun()
+        return leg
+
+    def ring(self, **facts: Any) -> ScriptedLeg:
+        """An INVITE arrives; nothing has been done about it yet."""
         leg = ScriptedLeg(received_ns=LoopTime().monotonic_ns(), **facts)
         self.incoming(leg)
+        return leg
+
+    async def begun(self) -> None:
+        """Return when the controllers of the calls that came in run."""
         for _ in range(5):
             await asyncio.sleep(0)
-        return leg
 
     async def idle(self) -> None:
         """Return when every call is over and everything is released."""

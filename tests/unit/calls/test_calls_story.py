@@ -62,6 +62,18 @@ async def test_too_many_calls_are_503(house: Any) -> None:
     await h.idle()
 
 
+async def test_a_burst_gets_no_more_calls_in_than_there_is_room_for(house: Any) -> None:
+    h = house("<Response><Pause length='5'/></Response>")
+    h.services.settings = h.services.settings.model_copy(update={"max_calls": 3})
+    legs = [h.ring() for _ in range(10)]
+    await h.begun()
+    await h.idle()
+    assert [leg.actions for leg in legs].count(["reject 503"]) == 7
+    leg = await h.call()
+    assert leg.actions != ["reject 503"]
+    await h.idle()
+
+
 async def test_without_a_journal_no_call_is_taken(house: Any) -> None:
     h = house("<Response/>")
     h.meter.writable = False
