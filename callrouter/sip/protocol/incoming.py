@@ -34,7 +34,7 @@ class IncomingSession(Session):
         self._provisionals = Provisionals(
             invite,
             agent.timers,
-            int(agent.token(2), 16),
+            lambda: int(agent.token(2), 16),
             self._send_provisional,
             self._no_prack,
             now_ns,

@@ -24,6 +24,7 @@ class Provisionals:
 
     __slots__ = (
         "_deadline",
+        "_first_rseq",
         "_gap",
         "_give_up",
         "_is_required",
@@ -43,7 +44,7 @@ class Provisionals:
         self,
         invite: Request,
         timers: Timers,
-        first_rseq: int,
+        first_rseq: Callable[[], int],
         send: Send,
         give_up: Callable[[int], None],
         now_ns: int,
@@ -54,7 +55,8 @@ class Provisionals:
         self._is_required = OPTION in invite.tokens("Require")
         self._is_supported = self._is_required or OPTION in invite.tokens("Supported")
         self._sequence = invite.cseq.number
-        self._rseq = first_rseq
+        self._first_rseq = first_rseq
+        self._rseq = 0
         self._last = 100
         self._queue: list[tuple[int, bytes]] = []
         self._unacknowledged: tuple[int, Fields, bytes] | None = None
@@ -90,7 +92,7 @@ class Provisionals:
         self._remind_later(now_ns)
 
     def _send_reliably(self, status: int, body: bytes, now_ns: int) -> None:
-        self._rseq += 1
+        self._rseq = (self._rseq or self._first_rseq()) + 1
         fields = (("Require", OPTION), ("RSeq", str(self._rseq)))
         self._unacknowledged = (status, fields, body)
         self._gap = T1

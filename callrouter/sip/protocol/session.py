@@ -70,7 +70,7 @@ class Session(ClientUser):
         self.dialog: Dialog | None = None
         self.stream = Stream(agent.settings.codecs, agent.token)
         self.modification = Modification(self)
-        self.transfers = Transfers(self)
+        self._transfers: Transfers | None = None
         self.timer = SessionTimer(
             agent.timers,
             agent.settings.session_seconds,
@@ -96,6 +96,13 @@ class Session(ClientUser):
     @property
     def is_early(self) -> bool:
         return self.state is SessionState.EARLY
+
+    @property
+    def transfers(self) -> Transfers:
+        """Made when they are first spoken of: few calls ever are asked to move."""
+        if self._transfers is None:
+            self._transfers = Transfers(self)
+        return self._transfers
 
     @property
     def is_up(self) -> bool:
@@ -319,7 +326,8 @@ class Session(ClientUser):
 
     def _stop_timers(self) -> None:
         self.modification.stop()
-        self.transfers.stop()
+        if self._transfers is not None:
+            self._transfers.stop()
         self.timer.stop()
         if self._awaited is not None:
             self._awaited.stop()
