@@ -57,13 +57,6 @@ class Funds:
                 self._prepaid[row["holder"]] = row["currency"]
             self._add(row["holder"], int(row["amount_micro"]))
 
-    async def open_prepaid(self, account_sid: str, currency: str) -> None:
-        """Make an account pay in advance, if it does not already."""
-        account = LedgerAccount("prepaid", account_sid)
-        row = {"code": account.code, "currency": currency, "kind": "prepaid", "holder": account_sid}
-        await self._database.write((ledger.OPEN_ACCOUNT, row))
-        self._prepaid.setdefault(account_sid, currency)
-
     async def credit(self, account_sid: str, amount_micro: int, currency: str, *, key: str) -> bool:
         """Post money paid in; an account that has any pays in advance.  False if `key` was posted
         before, which changes nothing.  Raises ValueError for another currency than the account's."""
@@ -96,9 +89,6 @@ class Funds:
                     self._add(entry.account.holder, entry.amount_micro)
                     self._is_posted_now(entry.account.holder, entry.amount_micro)
 
-    def is_prepaid(self, account_sid: str) -> bool:
-        return account_sid in self._prepaid
-
     def balance_micro(self, account_sid: str) -> int:
         """Posted balance less the cost of live calls; negative: the account owes."""
         return self._posted.get(account_sid, 0) - self._live_cost(account_sid)
@@ -112,11 +102,6 @@ class Funds:
             live = self._live_cost(account_sid)
             self._estimates[account_sid] = (now_ms, live)
         return self._posted.get(account_sid, 0) - live
-
-    def funds_above_zero(self, account_sid: str) -> bool:
-        """Whether the account may begin what costs money.  Accounts that do not pay in advance
-        always may."""
-        return account_sid not in self._prepaid or self.available_micro(account_sid) > 0
 
     def _add(self, account_sid: str, amount_micro: int) -> None:
         self._posted[account_sid] = self._posted.get(account_sid, 0) + amount_micro

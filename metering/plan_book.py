@@ -41,10 +41,6 @@ class PlanBook:
     def get(self, code: str) -> Plan | None:
         return self._plans.get(code)
 
-    def assign(self, module: str, plan: str) -> None:
-        """Make `plan` the default of `module`."""
-        self._defaults[module] = plan
-
 
 async def load_plans(
     database: Database,

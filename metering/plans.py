@@ -150,11 +150,6 @@ def decimal_text(amount: Fraction) -> str:
     return sign + (f"{text[:-digits]}.{text[-digits:]}" if digits else text)
 
 
-def micro_text(amount_micro: int) -> str:
-    """Micro-units as a decimal: `1230000` is `1.23`."""
-    return decimal_text(Fraction(amount_micro, MICRO))
-
-
 def _seconds(ms: int) -> str:
     return decimal_text(Fraction(ms, 1000))
 

@@ -190,17 +190,16 @@ async def test_a_running_call_tells_its_cost_and_uses_up_the_balance(tmp_path: P
         await funds.credit("AC1", 60_000, "USD", key="opening")
         assert await funds.credit("AC1", 60_000, "USD", key="opening") is False
         await meter.begin(call(), MENU, at_ns=clock.ns, cause=Cause.ARRIVAL)
-        assert funds.funds_above_zero("AC1")
+        assert funds.available_micro("AC1") == 60_000
         now_ns = clock.advance(30)
         assert meter.live_cost("CA1", now_ns) == {"USD": 30_000}
         assert funds.balance_micro("AC1") == 30_000
         (entry,) = await meter.timeline("CA1")
         assert (entry.running, entry.duration_ms, entry.cost_micro) == (True, 30_000, 30_000)
         clock.advance(30)
-        assert not funds.funds_above_zero("AC1")
+        assert funds.available_micro("AC1") == 0
         await funds.credit("AC1", 1_000_000, "USD", key="top-up")
-        assert funds.funds_above_zero("AC1"), "money paid in counts at once"
-        assert funds.funds_above_zero("AC2"), "who does not pay in advance may always"
+        assert funds.available_micro("AC1") == 1_000_000, "money paid in counts at once"
         with pytest.raises(ValueError, match="kept in USD"):
             await funds.credit("AC1", 1, "EUR", key="euro")
         await meter.end("CA1", at_ns=clock.ns, cause=Cause.HANGUP)
@@ -214,14 +213,6 @@ async def test_an_account_that_does_not_pay_in_advance_owes(tmp_path: Path) -> N
         assert server.meter.funds.balance_micro("AC1") == -62_000
     async with running(tmp_path) as server:
         assert server.meter.funds.balance_micro("AC1") == -62_000
-
-
-async def test_an_opened_prepaid_account_without_money_may_not_begin(tmp_path: Path) -> None:
-    async with running(tmp_path) as server:
-        await server.meter.funds.open_prepaid("AC1", "USD")
-        assert not server.meter.funds.funds_above_zero("AC1")
-    async with running(tmp_path) as server:
-        assert server.meter.funds.is_prepaid("AC1")
 
 
 async def test_the_same_holder_goes_on_and_time_never_goes_back(tmp_path: Path) -> None:
