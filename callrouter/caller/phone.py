@@ -23,6 +23,7 @@ from callrouter.ports import (
     CloseLeg,
     Confirmed,
     DigitReceived,
+    DigitsSent,
     Ended,
     Failed,
     InfoDigit,
@@ -35,6 +36,7 @@ from callrouter.ports import (
     NegotiatedAudio,
     OutgoingCall,
     Play,
+    PlayEnded,
     PlayPrompt,
     RecordingEnded,
     RecordSource,
@@ -214,7 +216,7 @@ class Phone:
                 for future in self._waiting.values():
                     _settle(future, None)
                 self._waiting.clear()
-            case _:
+            case PlayEnded() | DigitsSent() | RecordingEnded():
                 if isinstance(event, RecordingEnded) and event.error:
                     _log.error("recording_failed", error=event.error)
                 future_of = self._waiting.pop(event.token, None)

@@ -27,6 +27,8 @@ _SECRETS = re.compile(
     r"|^(a=ice-pwd:)[^\r\n]*"
     r"|^(a=key-mgmt:\S+)[^\r\n]*"
     r"|^(k=)[^\r\n]*"
+    r"|^(callrouter-token[ \t]*:)[^\r\n]*"
+    r"|(\"token\"[ \t]*:[ \t]*\")[^\"\r\n]*(?=\")"
     r"|(\bsips?:[^:@;>\s\"]+:)[^@>\s\"]+(?=@)",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -130,3 +130,10 @@ def test_secrets_are_masked_and_nothing_else() -> None:
         "Contact: <sip:alice@example.com:5060>\r\n\r\n"
         "v=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:***\r\na=ice-pwd:***\r\nm=audio 1 RTP/AVP 0\r\n"
     )
+
+
+def test_transfer_tokens_are_masked_in_headers_and_bodies() -> None:
+    assert masked("REFER x SIP/2.0\r\nCallrouter-Token: abc.def\r\nTo: y\r\n") == (
+        "REFER x SIP/2.0\r\nCallrouter-Token:***\r\nTo: y\r\n"
+    )
+    assert masked('{"target": "tel:1", "token": "abc.def"}') == '{"target": "tel:1", "token": "***"}'
