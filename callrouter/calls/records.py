@@ -6,12 +6,10 @@ except `queued`, which a REST answer stands on, and `caught_up`.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from urllib.parse import urlsplit
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from callrouter.calls import parameters
 from callrouter.calls.call import Call, StatusCallback, callback_event
@@ -111,12 +109,8 @@ class CallLog:
     async def caught_up(self) -> None:
         """Return when everything told so far can be read, for somebody who is about to be referred to
         it.  Bounded: calls do not wait for a database that is away."""
-        written = asyncio.ensure_future(self._database.write())
-        try:
-            async with asyncio.timeout(CATCH_UP_SECONDS):
-                await written
-        except (TimeoutError, SQLAlchemyError) as error:
-            logger.warning("records_behind", error=repr(error))
+        if not await self._database.caught_up(CATCH_UP_SECONDS):
+            logger.warning("records_behind", waited_seconds=CATCH_UP_SECONDS)
 
     # ------------------------------------------------------------------ rows
 

@@ -103,6 +103,16 @@ class Database:
         if self._soon is None:
             self._soon = self._loop.call_later(POST_SECONDS, self._hand_over)
 
+    async def caught_up(self, seconds: float) -> bool:
+        """Return when everything posted before can be read, with True; after `seconds`, or where the
+        database cannot be had, with False."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.write()
+        except (TimeoutError, SQLAlchemyError):
+            return False
+        return True
+
     def watch(self, statement: Executable | RowStatement, callback: Callable[[], None]) -> None:
         """Call `callback` after each commit that executed exactly this statement object."""
         self._watched[id(statement)] = callback
