@@ -67,6 +67,17 @@ class MediaAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class SrtpKeys:
+    """What protects an audio stream (RFC 4568): each end's own key, for what it sends."""
+
+    suite: str
+    """As `a=crypto` names it: `AES_CM_128_HMAC_SHA1_80`, `AEAD_AES_256_GCM` …"""
+    send: bytes = field(repr=False)
+    """Master key and, behind it, master salt."""
+    receive: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class NegotiatedAudio:
     """What offer and answer agreed on for one audio stream, from our side."""
 
@@ -80,6 +91,8 @@ class NegotiatedAudio:
     """RFC 4733 telephone-event number, or None: the peer did not offer it."""
     direction: Direction = Direction.SENDRECV
     ptime_ms: int = 20
+    keys: SrtpKeys | None = None
+    """None: RTP as it is."""
 
 
 # --------------------------------------------------------------------------- media engine

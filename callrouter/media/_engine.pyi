@@ -21,6 +21,7 @@ class Batch:
         event_type: int | None,
         may_send: bool,
         may_receive: bool,
+        srtp: tuple[str, bytes, bytes] | None = None,
     ) -> None: ...
     def play(
         self, leg: int, token: int, items: Sequence[tuple[str, int | str]], loops: int, stop_digits: str

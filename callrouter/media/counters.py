@@ -19,6 +19,8 @@ COUNTERS: dict[str, str] = {
     "stun": "STUN requests and answers of somebody else's making",
     "empty": "RTP packets without a payload",
     "wrong_type": "RTP packets of a payload type that was not agreed on",
+    "bad_tags": "packets that the agreed keys did not seal",
+    "replays": "sealed packets that had come before",
     "unexpected": "RTP packets that the negotiated direction does not allow",
     "gaps": "runs of packets of the far end that never arrived, or not in their turn",
     "wraps": "times the far end's sequence numbers began anew at zero",
@@ -55,7 +57,17 @@ GAUGES = frozenset(
 )
 """Latest values rather than counts: they have no sum over legs."""
 
-DISCARDS = ("strangers", "garbage", "stun", "empty", "wrong_type", "duplicates", "unexpected")
+DISCARDS = (
+    "strangers",
+    "garbage",
+    "stun",
+    "empty",
+    "wrong_type",
+    "bad_tags",
+    "replays",
+    "duplicates",
+    "unexpected",
+)
 """Why datagrams that came were not used."""
 
 

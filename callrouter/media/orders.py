@@ -69,7 +69,7 @@ def _add_rarer(batch: Batch, command: StartRecording | StopRecording | SendDigit
 
 
 def _set_remote(batch: Batch, command: SetRemote) -> None:
-    audio = command.audio
+    audio, keys = command.audio, command.audio.keys
     batch.set_remote(
         command.leg,
         remote=_pair(audio.remote),
@@ -79,6 +79,7 @@ def _set_remote(batch: Batch, command: SetRemote) -> None:
         event_type=audio.dtmf_payload_type,
         may_send=audio.direction in _SENDING,
         may_receive=audio.direction in _RECEIVING,
+        srtp=None if keys is None else (keys.suite, keys.send, keys.receive),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from callrouter.media import RtpMedia, Settings
 from callrouter.ports import (
@@ -39,6 +39,10 @@ class Heard:
     payload: bytes
 
 
+class Wire(Protocol):
+    def seal(self, packet: bytes) -> bytes: ...
+
+
 class Peer:
     """One far end.  It hears everything that comes and says what it is told to."""
 
@@ -52,6 +56,8 @@ class Peer:
         self.timestamp = 2**32 - 16000
         self.heard: list[Heard] = []
         self.to: tuple[str, int] = ("", 0)
+        self.wire: Wire | None = None
+        """What packets pass on their way out."""
 
     @property
     def address(self) -> MediaAddress:
@@ -75,7 +81,8 @@ class Peer:
         """One packet; the timestamp moves on by `step` after it."""
         second = payload_type | (128 if marker else 0)
         header = struct.pack("!BBHII", 128, second, self.sequence, self.timestamp, self.ssrc)
-        self.socket.sendto(header + payload, self.to)
+        packet = header + payload
+        self.socket.sendto(packet if self.wire is None else self.wire.seal(packet), self.to)
         self.sequence = (self.sequence + 1) % 2**16
         self.timestamp = (self.timestamp + step) % 2**32
 
@@ -176,7 +183,7 @@ class Room:
         peer = Peer(host="::1" if family == 6 else "127.0.0.1")
         station = Station(self.media, opened, peer, events)
         peer.to = (station.opened.local.host, station.opened.local.port)
-        asyncio.get_running_loop().add_reader(peer.socket, peer.read)
+        asyncio.get_running_loop().add_reader(peer.socket, lambda: peer.read())
         self.stations.append(station)
         return station
 

@@ -6,10 +6,11 @@ use crate::event::LegId;
 use crate::g711::Codec;
 use crate::playback::Item;
 use crate::recording::RecordingPlan;
+use crate::srtp::Keys;
 use crate::telephone_event::KeySet;
 
 /// What offer and answer agreed on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Negotiated {
     pub remote: SocketAddr,
     pub remote_rtcp: Option<SocketAddr>,
@@ -18,6 +19,8 @@ pub struct Negotiated {
     pub event_type: Option<u8>,
     pub may_send: bool,
     pub may_receive: bool,
+    /// Both ends' keys; None: RTP as it is.
+    pub keys: Option<Keys>,
 }
 
 #[derive(Debug)]

@@ -36,6 +36,8 @@ counters! {
     stun: "STUN requests and answers of somebody else's making.",
     empty: "RTP packets without a payload.",
     wrong_type: "RTP packets of a payload type that was not agreed on.",
+    bad_tags: "Packets that the agreed keys did not seal.",
+    replays: "Sealed packets that had come before.",
     unexpected: "RTP packets that the negotiated direction does not allow.",
     gaps: "Runs of packets of the far end that never arrived, or not in their turn.",
     wraps: "Times the far end's sequence numbers began anew at zero.",

@@ -20,6 +20,7 @@ use crate::recording::Recording;
 use crate::reports::Reports;
 use crate::rtp::FRAME;
 use crate::source::Source;
+use crate::srtp::Protection;
 use crate::telephone_event::{KeyReceiver, KeySender};
 use crate::timeline::Timeline;
 
@@ -89,6 +90,7 @@ pub struct Leg {
     reception: Reception,
     keys: KeyReceiver,
     reports: Reports,
+    protection: Option<Box<Protection>>,
     heard_ns: i64,
     has_heard: bool,
     heard_codec: Option<Codec>,
@@ -121,6 +123,7 @@ impl Leg {
             reception: Reception::default(),
             keys: KeyReceiver::default(),
             reports: Reports::new(word(0)),
+            protection: None,
             heard_ns: 0,
             has_heard: false,
             heard_codec: None,
@@ -156,6 +159,14 @@ impl Leg {
                 self.reports.begin(now_ns, self.policy.report_interval_ns);
                 Source::new(agreed.remote)
             }
+        };
+        self.protection = match (self.protection.take(), &agreed.keys) {
+            (Some(mut protection), Some(keys)) => {
+                protection.renew(keys);
+                Some(protection)
+            }
+            (None, Some(keys)) => Some(Box::new(Protection::new(keys))),
+            (_, None) => None,
         };
         self.out.mark();
         self.is_lost = false;

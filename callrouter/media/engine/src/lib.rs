@@ -33,6 +33,7 @@ pub mod rtcp;
 pub mod rtp;
 pub mod shard;
 pub mod source;
+pub mod srtp;
 #[cfg(test)]
 mod synthetic_speech;
 pub mod telephone_event;

@@ -17,6 +17,7 @@ use crate::g711::Codec;
 use crate::playback::Item;
 use crate::prompt::{Prompt, Prompts};
 use crate::recording::{RecordingPlan, Track};
+use crate::srtp::{Keys, Master, Suite};
 use crate::telephone_event::KeySet;
 use crate::{clock, decode, tone};
 
@@ -181,7 +182,7 @@ impl Batch {
         Self::default()
     }
 
-    #[pyo3(signature = (leg, *, remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive))]
+    #[pyo3(signature = (leg, *, remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, srtp=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword-only, one per negotiated property")]
     fn set_remote(
         &self,
@@ -193,6 +194,7 @@ impl Batch {
         event_type: Option<u8>,
         may_send: bool,
         may_receive: bool,
+        srtp: Option<(String, Vec<u8>, Vec<u8>)>,
     ) -> PyResult<()> {
         let codec =
             Codec::named(codec).ok_or_else(|| invalid(format!("{codec:?} is not a codec of this engine")))?;
@@ -201,8 +203,9 @@ impl Batch {
         }
         let remote_rtcp = remote_rtcp.map(|(host, port)| address(&host, port)).transpose()?;
         let remote = address(&remote.0, remote.1)?;
+        let keys = srtp.map(|(suite, send, receive)| keys(&suite, &send, &receive)).transpose()?;
         let agreed =
-            Negotiated { remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive };
+            Negotiated { remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, keys };
         self.ready(leg, Action::SetRemote(agreed));
         Ok(())
     }
@@ -273,6 +276,15 @@ impl Batch {
     fn close(&self, leg: u64) {
         self.ready(leg, Action::Close);
     }
+}
+
+/// The keys of a suite, each with its salt behind it.
+fn keys(suite: &str, send: &[u8], receive: &[u8]) -> PyResult<Keys> {
+    let named = Suite::named(suite).ok_or_else(|| invalid(format!("{suite:?} is not a crypto suite")))?;
+    let master = |bytes| {
+        Master::new(named, bytes).ok_or_else(|| invalid(format!("a key of {suite} has another length")))
+    };
+    Ok(Keys { send: master(send)?, receive: master(receive)? })
 }
 
 fn draft_item(kind: &str, value: &Bound<'_, PyAny>) -> PyResult<DraftItem> {

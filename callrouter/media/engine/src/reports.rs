@@ -5,6 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use crate::counters::Counters;
 use crate::reception::ReportBlock;
 use crate::rtcp::{LastReport, SenderInfo, compose, ntp_now, parse};
+use crate::srtp::Incoming;
 
 /// Datagrams read at a time: a flood on the RTCP port costs no more than this.
 const MAX_READ: usize = 8;
@@ -53,6 +54,7 @@ impl Reports {
         socket: &UdpSocket,
         our_ssrc: u32,
         is_peer: impl Fn(SocketAddr) -> bool,
+        mut protection: Option<&mut Incoming>,
         counters: &mut Counters,
     ) {
         let mut buffer = [0; 1500];
@@ -62,6 +64,17 @@ impl Reports {
                 counters.strangers += 1;
                 continue;
             }
+            let opened = match &mut protection {
+                None => Ok(length),
+                Some(protection) => protection.rtcp(&mut buffer[..length]),
+            };
+            let length = match opened {
+                Ok(length) => length,
+                Err(rejected) => {
+                    *rejected.counter(counters) += 1;
+                    continue;
+                }
+            };
             let Some(heard) = parse(&buffer[..length], our_ssrc, ntp_now()) else {
                 counters.garbage += 1;
                 continue;

@@ -18,17 +18,8 @@ impl<'a> Packet<'a> {
     /// None for anything that is not an RTP packet of version 2 with a consistent length: STUN,
     /// RTCP on the wrong port, truncated or padded beyond its end.
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
+        let start = header_length(datagram)?;
         let header = datagram.first_chunk::<HEADER>()?;
-        // 192..=223 in the second octet is RTCP (RFC 5761 §4).
-        if header[0] >> 6 != 2 || (192..=223).contains(&header[1]) {
-            return None;
-        }
-        let mut start = HEADER + 4 * usize::from(header[0] & 0x0F);
-        if header[0] & 0x10 != 0 {
-            let extension = datagram.get(start..start + 4)?;
-            let words = u16::from_be_bytes([extension[2], extension[3]]);
-            start += 4 + 4 * usize::from(words);
-        }
         let mut end = datagram.len();
         if header[0] & 0x20 != 0 {
             let padding = usize::from(*datagram.last()?);
@@ -46,6 +37,21 @@ impl<'a> Packet<'a> {
             payload: datagram.get(start..end)?,
         })
     }
+}
+
+/// Octets of an RTP packet ahead of its payload, which may be encrypted; None: not RTP.
+pub fn header_length(packet: &[u8]) -> Option<usize> {
+    let header = packet.first_chunk::<HEADER>()?;
+    // 192..=223 in the second octet is RTCP (RFC 5761 §4).
+    if header[0] >> 6 != 2 || (192..=223).contains(&header[1]) {
+        return None;
+    }
+    let mut length = HEADER + 4 * usize::from(header[0] & 0x0F);
+    if header[0] & 0x10 != 0 {
+        let extension = packet.get(length..length + 4)?;
+        length += 4 + 4 * usize::from(u16::from_be_bytes([extension[2], extension[3]]));
+    }
+    (length <= packet.len()).then_some(length)
 }
 
 /// Whether a datagram is STUN (RFC 8489 §5): its cookie says so, and its first two bits are zero.

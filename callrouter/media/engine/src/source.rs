@@ -88,6 +88,10 @@ impl Source {
         self.settled == Some(from)
     }
 
+    pub fn is_settled_elsewhere(&self, from: SocketAddr) -> bool {
+        self.settled.is_some_and(|settled| settled != from)
+    }
+
     /// Whether RTCP from this host can be the peer's.
     pub fn is_peer_host(&self, from: SocketAddr) -> bool {
         from.ip() == self.settled.unwrap_or(self.signalled).ip()

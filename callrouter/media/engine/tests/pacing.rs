@@ -32,6 +32,7 @@ fn to(remote: SocketAddr) -> Action {
         event_type: None,
         may_send: true,
         may_receive: true,
+        keys: None,
     })
 }
 

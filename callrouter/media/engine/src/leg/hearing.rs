@@ -65,7 +65,28 @@ impl Leg {
         events: &EventSender,
     ) -> Option<Option<(Packet<'b>, Kind)>> {
         let (length, from) = self.ports.receive(buffer)?;
+        let Some(length) = self.open(&mut buffer[..length], from) else { return Some(None) };
         Some(self.accept(&buffer[..length], from, now_ns, events))
+    }
+
+    /// Check and decrypt a datagram of a protected leg; its length after that, None: not for us.
+    /// Nothing is learned from one whose tag is wrong, not even where it came from.
+    fn open(&mut self, datagram: &mut [u8], from: SocketAddr) -> Option<usize> {
+        let (Some(protection), Some(remote)) = (&mut self.protection, &self.remote) else {
+            return Some(datagram.len());
+        };
+        let counter = if remote.source.is_settled_elsewhere(from) {
+            &mut self.counters.strangers
+        } else if is_stun(datagram) {
+            &mut self.counters.stun
+        } else {
+            match protection.heard.rtp(datagram) {
+                Ok(length) => return Some(length),
+                Err(rejected) => rejected.counter(&mut self.counters),
+            }
+        };
+        *counter += 1;
+        None
     }
 
     fn accept<'b>(

@@ -20,8 +20,13 @@ impl Leg {
         let timestamp = self.out.timestamp_at(now_ns);
         let sent = (self.out.packets, self.out.octets);
         let bytes = self.reports.compose(self.out.ssrc, timestamp, sent, self.reception.report(), leaving);
+        let bytes = match &mut self.protection {
+            None => Some(&bytes[..]),
+            Some(protection) => protection.out.rtcp(&bytes),
+        };
         // A report that cannot be sent is as good as one that is lost.
-        self.counters.reports_out += u64::from(self.ports.rtcp.send_to(&bytes, to).is_ok());
+        let is_sent = bytes.is_some_and(|bytes| self.ports.rtcp.send_to(bytes, to).is_ok());
+        self.counters.reports_out += u64::from(is_sent);
         self.reports.schedule(now_ns);
     }
 
@@ -30,7 +35,8 @@ impl Leg {
     pub fn hear_reports(&mut self) {
         let (source, ssrc) = (self.remote.as_ref().map(|remote| &remote.source), self.out.ssrc);
         let is_peer = |from| source.is_some_and(|source| source.is_peer_host(from));
-        self.reports.receive(&self.ports.rtcp, ssrc, is_peer, &mut self.counters);
+        let heard = self.protection.as_mut().map(|protection| &mut protection.heard);
+        self.reports.receive(&self.ports.rtcp, ssrc, is_peer, heard, &mut self.counters);
     }
 
     /// Bring the figures that are not counted one by one up to date.

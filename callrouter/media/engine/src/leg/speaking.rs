@@ -9,6 +9,7 @@ use crate::leg::{Kind, Leg, Path, Sending, TICK};
 use crate::playback::Slot;
 use crate::ports::PortPair;
 use crate::rtp::{HEADER, Packet};
+use crate::srtp::Protection;
 use crate::telephone_event::{KeyFrame, KeySender};
 use crate::tone;
 
@@ -102,7 +103,7 @@ impl Leg {
             timeline.write(timestamp, samples_at(due_ns), remote.codec, self.out.frame());
         }
         let bytes = self.out.audio_packet(remote.payload_type, timestamp);
-        transmit(&self.ports, target, bytes, &mut self.counters);
+        transmit(&self.ports, target, bytes, &mut self.protection, &mut self.counters);
         self.count_late(due_ns, now_ns);
     }
 
@@ -119,7 +120,7 @@ impl Leg {
         };
         if let Some(target) = remote.source.target().filter(|_| remote.may_send) {
             let bytes = self.out.event_packet(event_type, self.key_timestamp, frame == 0, payload);
-            transmit(&self.ports, target, bytes, &mut self.counters);
+            transmit(&self.ports, target, bytes, &mut self.protection, &mut self.counters);
             self.count_late(due_ns, now_ns);
         }
     }
@@ -148,17 +149,28 @@ impl Leg {
         if let (Some(timeline), Kind::Audio(_)) = (&mut self.sent, kind) {
             timeline.write(timestamp, samples_at(now_ns), remote.codec, &bytes[HEADER..]);
         }
-        transmit(&self.ports, target, bytes, &mut self.counters);
+        transmit(&self.ports, target, bytes, &mut self.protection, &mut self.counters);
         self.counters.relayed += 1;
     }
 }
 
-fn transmit(ports: &PortPair, target: SocketAddr, bytes: &[u8], counters: &mut Counters) {
-    match ports.send(bytes, target) {
-        Ok(_) => {
+fn transmit(
+    ports: &PortPair,
+    target: SocketAddr,
+    bytes: &[u8],
+    protection: &mut Option<Box<Protection>>,
+    counters: &mut Counters,
+) {
+    let payload = bytes.len() - HEADER;
+    let bytes = match protection {
+        None => Some(bytes),
+        Some(protection) => protection.out.rtp(bytes),
+    };
+    match bytes.map(|bytes| ports.send(bytes, target)) {
+        Some(Ok(_)) => {
             counters.packets_out += 1;
-            counters.octets_out += (bytes.len() - HEADER) as u64;
+            counters.octets_out += payload as u64;
         }
-        Err(_) => counters.send_errors += 1,
+        Some(Err(_)) | None => counters.send_errors += 1,
     }
 }

@@ -1,0 +1,82 @@
+//! SRTP and SRTCP (RFC 3711, RFC 7714) with keys that signalling agreed on (RFC 4568).
+//!
+//! Made of RustCrypto's primitives.  A packet's tag is checked before anything is learned from it;
+//! an index is used for sending once, and accepted once.
+
+mod cipher;
+mod derivation;
+mod incoming;
+mod outgoing;
+mod replay;
+mod suite;
+
+pub use incoming::{Incoming, Rejected};
+pub use outgoing::Outgoing;
+pub use suite::Suite;
+
+/// The longest packet that is protected, its tag included.
+pub const MAX_PACKET: usize = 2048;
+
+/// A master key and its salt, one after the other, as `a=crypto` carries them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Master {
+    suite: Suite,
+    bytes: Vec<u8>,
+}
+
+impl Master {
+    /// None where the length is not the suite's.
+    pub fn new(suite: Suite, bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == suite.key_length() + suite.salt_length())
+            .then(|| Self { suite, bytes: bytes.to_vec() })
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.bytes[..self.suite.key_length()]
+    }
+
+    fn salt(&self) -> &[u8] {
+        &self.bytes[self.suite.key_length()..]
+    }
+}
+
+impl std::fmt::Debug for Master {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Master({:?})", self.suite)
+    }
+}
+
+/// What offer and answer agreed on: each end's own key, for what it sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    pub send: Master,
+    pub receive: Master,
+}
+
+/// Both directions of a leg.
+pub struct Protection {
+    keys: Keys,
+    pub out: Outgoing,
+    pub heard: Incoming,
+}
+
+impl Protection {
+    pub fn new(keys: &Keys) -> Self {
+        Self { out: Outgoing::new(&keys.send), heard: Incoming::new(&keys.receive), keys: keys.clone() }
+    }
+
+    /// Take over what offer and answer now say.  A direction whose key stays goes on where it is:
+    /// its indices must never be used again.
+    pub fn renew(&mut self, keys: &Keys) {
+        if self.keys.send != keys.send {
+            self.out = Outgoing::new(&keys.send);
+        }
+        if self.keys.receive != keys.receive {
+            self.heard = Incoming::new(&keys.receive);
+        }
+        self.keys = keys.clone();
+    }
+}
+
+#[cfg(test)]
+mod tests;

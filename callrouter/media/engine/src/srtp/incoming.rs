@@ -1,0 +1,131 @@
+//! What a leg hears, checked and decrypted in place.
+
+use crate::counters::Counters;
+use crate::rtp::header_length;
+use crate::srtp::Master;
+use crate::srtp::cipher::{Cipher, Place};
+use crate::srtp::replay::Replay;
+
+const ENCRYPTED: u32 = 1 << 31;
+const REPORT_HEADER: usize = 8;
+/// Streams a far end may begin under one key.  None is ever forgotten, or its packets could be
+/// played back.
+const MAX_STREAMS: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// Too short, or not of the shape.
+    Malformed,
+    BadTag,
+    Replayed,
+}
+
+impl Rejected {
+    pub fn counter(self, counters: &mut Counters) -> &mut u64 {
+        match self {
+            Self::Malformed => &mut counters.garbage,
+            Self::BadTag => &mut counters.bad_tags,
+            Self::Replayed => &mut counters.replays,
+        }
+    }
+}
+
+pub struct Incoming {
+    rtp: Cipher,
+    rtcp: Cipher,
+    is_gcm: bool,
+    streams: Vec<(u32, Replay)>,
+    reports: Vec<(u32, Replay)>,
+}
+
+fn of(known: &[(u32, Replay)], ssrc: u32) -> Replay {
+    known.iter().find(|(of, _)| *of == ssrc).map(|(_, replay)| *replay).unwrap_or_default()
+}
+
+/// Only after the tag was found good: strangers leave no trace.
+fn mark(known: &mut Vec<(u32, Replay)>, ssrc: u32, index: u64) -> Result<(), Rejected> {
+    if let Some((_, replay)) = known.iter_mut().find(|(of, _)| *of == ssrc) {
+        replay.mark(index);
+        return Ok(());
+    }
+    if known.len() >= MAX_STREAMS {
+        return Err(Rejected::Malformed);
+    }
+    let mut replay = Replay::default();
+    replay.mark(index);
+    known.push((ssrc, replay));
+    Ok(())
+}
+
+impl Incoming {
+    pub fn new(master: &Master) -> Self {
+        Self {
+            rtp: Cipher::new(master, false),
+            rtcp: Cipher::new(master, true),
+            is_gcm: master.suite.salt_length() == 12,
+            streams: vec![],
+            reports: vec![],
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn streams_known(&self) -> (usize, usize) {
+        (self.streams.len(), self.reports.len())
+    }
+
+    /// An RTP packet; its length without the tag.
+    pub fn rtp(&mut self, packet: &mut [u8]) -> Result<usize, Rejected> {
+        let head = header_length(packet).ok_or(Rejected::Malformed)?;
+        let length = packet.len().checked_sub(self.rtp.tag_length()).ok_or(Rejected::Malformed)?;
+        let sequence = u16::from_be_bytes([packet[2], packet[3]]);
+        let ssrc = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
+        if length < head {
+            return Err(Rejected::Malformed);
+        }
+        let replay = of(&self.streams, ssrc);
+        let index = replay.index_of(sequence);
+        if !replay.is_fresh(index) {
+            return Err(Rejected::Replayed);
+        }
+        let (packet, tag) = packet.split_at_mut(length);
+        let (head, body) = packet.split_at_mut(head);
+        let cycles = ((index >> 16) as u32).to_be_bytes();
+        let trailer = if self.is_gcm { &[][..] } else { &cycles };
+        let opened = self.rtp.open(Place { ssrc, index }, head, body, trailer, tag);
+        opened.map_err(|_| Rejected::BadTag)?;
+        mark(&mut self.streams, ssrc, index)?;
+        Ok(length)
+    }
+
+    /// A compound RTCP packet; its length without index and tag.
+    pub fn rtcp(&mut self, packet: &mut [u8]) -> Result<usize, Rejected> {
+        let tag_length = self.rtcp.tag_length();
+        let length = packet.len().checked_sub(4 + tag_length).ok_or(Rejected::Malformed)?;
+        if length < REPORT_HEADER {
+            return Err(Rejected::Malformed);
+        }
+        let (packet, rest) = packet.split_at_mut(length);
+        let (trailer, tag) = if self.is_gcm {
+            let (tag, trailer) = rest.split_at(tag_length);
+            (trailer, tag)
+        } else {
+            rest.split_at(4)
+        };
+        let word = |bytes: &[u8]| bytes.first_chunk().map(|four| u32::from_be_bytes(*four));
+        let (ssrc, word) = word(&packet[4..]).zip(word(trailer)).ok_or(Rejected::Malformed)?;
+        let index = u64::from(word & !ENCRYPTED);
+        if !of(&self.reports, ssrc).is_fresh(index) {
+            return Err(Rejected::Replayed);
+        }
+        let place = Place { ssrc, index };
+        let opened = if word & ENCRYPTED == 0 {
+            self.rtcp.check_clear(place, packet, trailer, tag)
+        } else {
+            let (head, body) = packet.split_at_mut(REPORT_HEADER);
+            self.rtcp.open(place, head, body, trailer, tag)
+        };
+        opened.map_err(|_| Rejected::BadTag)?;
+        mark(&mut self.reports, ssrc, index)?;
+        Ok(length)
+    }
+}
