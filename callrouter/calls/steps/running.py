@@ -12,7 +12,7 @@ from callrouter.calls.steps.context import Context
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, CallGone, DocumentError
 from callrouter.ports import CallStatus, Connect, Finish, GoTo, Hangup, Interrupt, Next, Outcome, Refuse, Side
-from callrouter.verbs.pause import Pause
+from callrouter.verbs.dial.dial import Dial
 from callrouter.verbs.program import Program
 from dispatcher.grant import InlineGrant, Refusal
 from metering.interval import Cause
@@ -50,9 +50,9 @@ class Running(Step):
         return self.follow(controller, outcome)
 
     async def _pick_up(self, controller: Controller) -> None:
-        """A document that has nothing to do, or only waits, is answered all the same (twiml.md §1.0).
+        """A document that had nothing to say, or only waited, is answered all the same (twiml.md §1.0).
         One that looked in vain for somebody to answer (`answerOnBridge`) leaves the call unanswered."""
-        if not controller.call.is_answered and all(isinstance(verb, Pause) for verb in self.program.verbs):
+        if not controller.call.is_answered and not any(isinstance(verb, Dial) for verb in self.program.verbs):
             await ScopedCall(controller, self.context).answer()
 
     def follow(self, controller: Controller, outcome: Outcome) -> Step | None:

@@ -87,6 +87,7 @@ async def test_without_a_journal_no_call_is_taken(house: Any) -> None:
         "<Response/>",
         "<Response><Unknown/></Response>",
         "<Response><Pause/></Response>",
+        "<Response><Play digits='xyz'/><Say/></Response>",
         "<Response><Redirect>/nothing</Redirect></Response>",
     ],
 )
