@@ -204,8 +204,20 @@ class Controller:
     # ------------------------------------------------------------------ signalling
 
     def on_signal(self, event: SignalEvent) -> None:
-        """Sink of the leg's SIP events."""
+        """Sink of the leg's SIP events.  They come outside of the call's task: a fault ends the call
+        here, or nobody would be left to end it."""
+        try:
+            self._take_signal(event)
+        except Exception:  # noqa: BLE001 - the boundary of signalling; one event costs its own call only
+            self._log.exception("signal_crashed", event_type=type(event).__name__)
+            self.interrupt(Hangup(Side.US, "internal error", CallStatus.FAILED))
+
+    def _take_signal(self, event: SignalEvent) -> None:
         leg = self.call.leg
+        if isinstance(event, Ended):
+            # A caller may be gone again before the leg is open.
+            self._on_ended(event)
+            return
         if leg is None:
             return
         match event:
@@ -221,8 +233,6 @@ class Controller:
                 leg.feed_digit(event.digit, event.duration_ms)
             case TransferRequested():
                 self._on_transfer(event)
-            case Ended():
-                self._on_ended(event)
 
     def _on_ringing(self, event: Ringing) -> None:
         if self.call.status is CallStatus.INITIATED:

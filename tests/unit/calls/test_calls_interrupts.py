@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callrouter.ports import Hangup, Replace, Shutdown, Side, Transfer
+from callrouter.ports import EndCause, Ended, Hangup, MediaChanged, Replace, Shutdown, Side, Transfer
 from callrouter.testing import virtual_time
-from callrouter.testing.world import Callee
+from callrouter.testing.world import AUDIO, Callee, LoopTime
 
 VOICE = "http://app.test/voice"
 AGENT = "sip:agent@host"
@@ -110,3 +110,33 @@ def test_interrupted_calls_leave_nothing_behind(
         built.check_nothing_left()
 
     virtual_time.run(story())
+
+
+async def test_a_caller_gone_before_the_leg_is_open_leaves_no_call(house: Any) -> None:
+    """INVITE and CANCEL in one breath: nobody may be called, metered or looked after for a minute."""
+    h = house("<Response><Say loop='0'>Hello</Say></Response>")
+    leg = h.ring()
+    leg.say(Ended(LoopTime().monotonic_ns(), EndCause.CANCEL, ""))
+    await asyncio.sleep(1)
+    h.check_nothing_left()
+    assert h.fetcher.requests == []
+    assert [status for _, status in h.log.statuses][-1] == "no-answer"
+    (track,) = h.meter.tracks.values()
+    assert track.names() == ["platform.router:setup"]
+
+
+async def test_a_signal_that_cannot_be_handled_ends_the_call(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    h = house("<Response><Say loop='0'>Hello</Say></Response>")
+    leg = await h.call()
+    await asyncio.sleep(1)
+
+    def broken(_: Any) -> None:
+        raise ValueError("that is no address")
+
+    monkeypatch.setattr(h.root.call.leg, "connect", broken)
+    leg.say(MediaChanged(LoopTime().monotonic_ns(), AUDIO))
+    await asyncio.sleep(1)
+    assert leg.actions[-1] == "hangup"
+    h.check_nothing_left()
