@@ -67,10 +67,12 @@ class InvitationWriter:
             and not (identity and name.lower() in TRUSTED_ONLY)
         )
 
+        srtp = None if plan.trunk is None else plan.trunk.srtp
+
         def write(destination: Destination) -> Invitation:
             routes = tuple(("Route", route) for route in destination.routes)
             fields = (*routes, *identity, *own)
-            return Invitation(destination.uri, sender, user, call.local, fields, credentials)
+            return Invitation(destination.uri, sender, user, call.local, fields, credentials, srtp)
 
         return write
 

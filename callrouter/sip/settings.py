@@ -11,6 +11,7 @@ from pydantic.networks import IPvAnyNetwork
 from callrouter.sip.defence_settings import Defence
 from callrouter.sip.dialog_settings import Dialogs
 from callrouter.sip.limits import Limits
+from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.grammar import write_host
 from callrouter.sip.registrar_settings import RegistrarSettings
 from callrouter.sip.resolver import split_server
@@ -51,6 +52,12 @@ class Listen(BaseModel):
         description="Port that peers reach, when it is not the bound one.",
     )
 
+    srtp: SrtpPolicy | None = Field(
+        default=None,
+        description="Whether audio of calls to it is protected: `off`, `optional` or `required`; empty = "
+        "`sip.srtp`.",
+    )
+
     @model_validator(mode="after")
     def _is_unambiguous(self) -> Listen:
         try:
@@ -82,6 +89,12 @@ class Settings(BaseModel):
         default=("PCMU", "PCMA"),
         min_length=1,
         description="Codecs to offer, best first; incoming offers keep their caller's order.",
+    )
+    srtp: SrtpPolicy = Field(
+        default=SrtpPolicy.OPTIONAL,
+        description="Whether audio is protected by SRTP with keys in SIP (SDES): `off`; `optional`, where "
+        "the far end offers it, and offered by us in calls placed by TLS, where nobody on the way can read "
+        "the keys; `required`: calls without it are refused with 488.",
     )
     user_agent: str = Field(
         default="callrouter", pattern=r"^[ -~]+$", description="What User-Agent headers say."

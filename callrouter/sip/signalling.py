@@ -207,4 +207,7 @@ def _agent_settings(settings: Settings) -> AgentSettings:
         min_session_seconds=dialogs.min_session_seconds,
         mentionable=settings.defence.mentionable,
         unanswered_seconds=dialogs.unanswered_seconds,
+        srtp=settings.srtp,
+        srtp_of_listeners=tuple(listen.srtp for listen in settings.listen),
+        srtp_of_trunks={trunk.name: trunk.srtp for trunk in settings.trunks if trunk.srtp is not None},
     )

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic.networks import IPvAnyNetwork
 
+from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.identity import IdentityHeader
 from callrouter.sip.protocol.numbering import Bare, NumberFormat, Rewrite, Style
 
@@ -152,6 +153,11 @@ class Trunk(BaseModel):
         default=(),
         description="Numbers its calls may be for, in E.164, `*` at the end for all that begin so; "
         "empty = any.",
+    )
+    srtp: SrtpPolicy | None = Field(
+        default=None,
+        description="Whether its calls' audio is protected: `off`, `optional` or `required`; empty = "
+        "`sip.srtp`.",
     )
     numbers: Numbers = Field(default=Numbers(), description="How it writes telephone numbers.")
     identity: IdentityHeader = Field(

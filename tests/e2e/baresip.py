@@ -38,6 +38,7 @@ module g711.so
 module aufile.so
 module aubridge.so
 module sndfile.so
+{extra}
 snd_path {folder}
 module_tmp account.so
 module_app menu.so
@@ -58,12 +59,15 @@ class Baresip:
         mode: str = "manual",
         codec: str = "pcmu",
         account: str = "",
+        extra: tuple[str, ...] = (),
     ) -> None:
+        """`extra` are lines for its configuration, such as `module g722.so`."""
         self.folder = folder
         self.port = free_port()
         self._control = free_port()
         self._account = account or ACCOUNT.format(user=user, mode=mode, codec=codec)
         self._user = user
+        self._extra = extra
         self._program: Program | None = None
         self._reading: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -150,6 +154,7 @@ class Baresip:
             rtp_last=rtp + 40,
             folder=self.folder,
             modules=modules,
+            extra="\n".join(self._extra),
         )
         (self.folder / "config").write_text(text)
         (self.folder / "accounts").write_text(self._account)

@@ -7,13 +7,14 @@ Nothing in here waits, sleeps or opens anything.  The shell feeds messages and t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from callrouter.ports import SignalEvent
 from callrouter.sip.protocol import responses
 from callrouter.sip.protocol.addresses import Network
-from callrouter.sip.protocol.admission import PEER, Admission, Origin
+from callrouter.sip.protocol.admission import PEER, Admission, Origin, OriginKind
+from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import write_host
 from callrouter.sip.protocol.headers.replaces import Replaces
@@ -59,6 +60,17 @@ class AgentSettings:
     """Where anybody may point us (`addresses.may_send`)."""
     unanswered_seconds: int = 660
     """Timer C: an INVITE of ours that rings on and on is cancelled (RFC 3261 §16.6)."""
+    srtp: SrtpPolicy = SrtpPolicy.OPTIONAL
+    srtp_of_listeners: tuple[SrtpPolicy | None, ...] = ()
+    srtp_of_trunks: Mapping[str, SrtpPolicy] = field(default_factory=dict)
+
+    def srtp_for(self, origin: Origin, listener: int) -> SrtpPolicy:
+        """How calls from `origin` by a listener are protected: a carrier's rule goes before that of
+        the address it calls at."""
+        if origin.kind is OriginKind.TRUNK and origin.name in self.srtp_of_trunks:
+            return self.srtp_of_trunks[origin.name]
+        known = self.srtp_of_listeners
+        return (known[listener] if listener < len(known) else None) or self.srtp
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,11 +231,10 @@ class Agent:
             self._refuse(transaction, refusal or Refusal(481, ""), now_ns)
             return
         try:
-            session = IncomingSession(self, request, transaction, now_ns)
+            session = IncomingSession(self, request, transaction, origin, now_ns)
         except ValueError as error:
             self.respond(transaction, 488, now_ns, reason=str(error))
             return
-        session.origin = origin
         transaction.session = session
         self.sessions[session.local_tag] = session
         if replaced is None:

@@ -50,6 +50,11 @@ class Hop(NamedTuple):
     def is_reliable(self) -> bool:
         return self.transport != "udp"
 
+    @property
+    def is_secret(self) -> bool:
+        """Nobody on the way can read what passes."""
+        return self.transport in ("tls", "wss")
+
 
 class Listener(NamedTuple):
     """One of our addresses, as the others are told it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from callrouter.ports import EndCause, MediaAddress
-from callrouter.sip.protocol.admission import PEER
+from callrouter.sip.protocol.admission import Origin
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.provisionals import Provisionals
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 class IncomingSession(Session):
     """Raises `ValueError` from the constructor when the offer cannot be used."""
 
-    def __init__(self, agent: Agent, invite: Request, transaction: ServerTransaction, now_ns: int) -> None:
+    def __init__(
+        self, agent: Agent, invite: Request, transaction: ServerTransaction, origin: Origin, now_ns: int
+    ) -> None:
         super().__init__(agent, invite.call_id, agent.token(8))
         self.invite = invite
         self.is_secure = invite.uri[:5].lower() == "sips:"
         self.received_ns = now_ns
-        self.origin = PEER
+        self.origin = origin
+        self.stream.protect(agent.settings.srtp_for(origin, transaction.hop.listener))
         self.dialog = Dialog.of_request(invite, self.local_tag, transaction.hop)
         self.learn(invite)
         if invite.body:
@@ -59,7 +62,7 @@ class IncomingSession(Session):
         if not self._is_settled and not self._provisionals.owes_description:
             body = self.stream.first_answer(local)
             if not body and self._provisionals.is_supported:
-                body = self.stream.first_offer(local)
+                body = self._first_offer(local)
         self._provide(183, body, now_ns)
 
     def answer(self, local: MediaAddress, now_ns: int) -> None:
@@ -73,7 +76,7 @@ class IncomingSession(Session):
         has_offer = stream.agreed is not None
         body = b""
         if not self._is_settled:
-            body = stream.first_answer(local) if has_offer else stream.first_offer(local)
+            body = stream.first_answer(local) if has_offer else self._first_offer(local)
         transaction, invite = self._transaction, self.invite
         timing = self.timer.accept(invite, now_ns)
         fields = (*self.own_fields(transaction.hop), *timing, *(SDP if body else ()))
@@ -88,6 +91,9 @@ class IncomingSession(Session):
             raise OutOfOrder("the call to be replaced has described nothing")
         self.answer(local, now_ns)
         self.tell_media(now_ns)
+
+    def _first_offer(self, local: MediaAddress) -> bytes:
+        return self.stream.first_offer(local, is_secret=self._transaction.hop.is_secret)
 
     def reject(self, status: int, reason: str, fields: tuple[tuple[str, str], ...], now_ns: int) -> None:
         if self.state is not SessionState.EARLY or self.is_over:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from callrouter.ports import Direction, MediaAddress, NegotiatedAudio
+from callrouter.ports import Direction, MediaAddress, NegotiatedAudio, SrtpKeys
+from callrouter.sip.protocol.crypto import Crypto, OwnKeys, SrtpPolicy, chosen
 from callrouter.sip.protocol.grammar import number
 from callrouter.sip.protocol.sdp import Codec, MediaLine, SessionDescription
 
@@ -18,7 +19,8 @@ _MIRROR = {
     Direction.RECVONLY: Direction.SENDONLY,
     Direction.INACTIVE: Direction.INACTIVE,
 }
-_PROFILES = ("RTP/AVP", "RTP/AVPF")
+_CLEAR = ("RTP/AVP", "RTP/AVPF")
+_PROTECTED = ("RTP/SAVP", "RTP/SAVPF")
 
 
 class NothingFits(ValueError):
@@ -34,18 +36,45 @@ class Agreement:
     """Which of its media lines carries the audio."""
     lines: tuple[MediaLine, ...]
     """All of them: an answer mirrors each."""
+    crypto_tag: int = 0
+    """Of the `a=crypto` that its keys are from."""
 
 
-def agree(remote: SessionDescription, codecs: tuple[str, ...] = DEFAULT_CODECS) -> Agreement:
-    """The first audio line that has one of `codecs` (upper case names), the writer's order
-    preferred.  Reads offers and answers alike.  Raises `NothingFits`."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What we agree to."""
+
+    codecs: tuple[str, ...] = DEFAULT_CODECS
+    """Upper case names."""
+    srtp: SrtpPolicy = SrtpPolicy.OFF
+    keys: OwnKeys | None = None
+    """Needed unless `srtp` is off."""
+
+
+def agree(remote: SessionDescription, terms: Terms = Terms()) -> Agreement:
+    """The first audio line that has one of our codecs, the writer's order preferred, and is
+    protected as the terms want it.  Reads offers and answers alike.  Raises `NothingFits`."""
     for index, line in enumerate(remote.media):
-        if line.kind != "audio" or line.port == 0 or line.profile not in _PROFILES:
+        if line.kind != "audio" or line.port == 0:
             continue
-        audio = _audio(line, codecs)
-        if audio is not None:
+        crypto = _crypto(line, terms)
+        if crypto is None and (line.profile not in _CLEAR or terms.srtp is SrtpPolicy.REQUIRED):
+            continue
+        audio = _audio(line, terms.codecs)
+        if audio is None:
+            continue
+        if crypto is None or terms.keys is None:
             return Agreement(audio, index, remote.media)
+        keys = SrtpKeys(crypto.suite, terms.keys.of(crypto.suite), crypto.key)
+        return Agreement(replace(audio, keys=keys), index, remote.media, crypto.tag)
     raise NothingFits("no usable audio stream")
+
+
+def _crypto(line: MediaLine, terms: Terms) -> Crypto | None:
+    """Keys in a line of the clear profile are an offer too: of protection, if we can do it."""
+    if terms.srtp is SrtpPolicy.OFF or line.profile not in (*_CLEAR, *_PROTECTED):
+        return None
+    return chosen(value for name, value in line.attributes if name == "crypto")
 
 
 def _audio(line: MediaLine, codecs: tuple[str, ...]) -> NegotiatedAudio | None:
@@ -96,9 +125,20 @@ class Description:
         return replace(self, version=self.version + 1, local=local)
 
 
-def write_offer(ours: Description, direction: Direction, codecs: tuple[str, ...] = DEFAULT_CODECS) -> bytes:
-    known = [Codec(_PAYLOAD_TYPES[name], name, 8000) for name in codecs]
-    return (_session(ours) + _audio_line(ours, "RTP/AVP", known, _EVENT_PAYLOAD_TYPE, direction)).encode()
+def write_offer(
+    ours: Description,
+    direction: Direction,
+    terms: Terms = Terms(),
+    *,
+    is_secret: bool = False,
+) -> bytes:
+    """`is_secret`: nobody but the far end will read it."""
+    known = [Codec(_PAYLOAD_TYPES[name], name, 8000) for name in terms.codecs]
+    is_offered = terms.srtp is SrtpPolicy.REQUIRED or (terms.srtp is SrtpPolicy.OPTIONAL and is_secret)
+    cryptos = terms.keys.offer() if terms.keys is not None and is_offered else ()
+    profile = _PROTECTED[0] if terms.srtp is SrtpPolicy.REQUIRED else _CLEAR[0]
+    line = _audio_line(ours, profile, known, _EVENT_PAYLOAD_TYPE, direction)
+    return (_session(ours) + line + "".join(crypto.line() for crypto in cryptos)).encode()
 
 
 def write_renewal(ours: Description, agreed: Agreement, direction: Direction) -> bytes:
@@ -117,6 +157,8 @@ def write_answer(ours: Description, agreed: Agreement, direction: Direction | No
             text += _audio_line(
                 ours, line.profile, [codec], audio.dtmf_payload_type, direction or audio.direction
             )
+            if audio.keys is not None:
+                text += Crypto(agreed.crypto_tag, audio.keys.suite, audio.keys.send).line()
         else:
             text += f"m={line.kind} 0 {line.profile} {' '.join(line.formats)}\r\n"
     return text.encode()

@@ -16,6 +16,7 @@ from callrouter.ports import (
     Ringing,
 )
 from callrouter.sip.protocol import auth, offer
+from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.early import MOST, EarlyDialog, is_reliable
 from callrouter.sip.protocol.grammar import displayable
@@ -49,6 +50,8 @@ class Invitation:
     local: MediaAddress
     fields: tuple[tuple[str, str], ...] = ()
     credentials: auth.Credentials | None = None
+    srtp: SrtpPolicy | None = None
+    """None: as for all calls."""
 
 
 class _Cancelling(enum.Enum):
@@ -77,6 +80,7 @@ class OutgoingSession(Session):
     def __init__(self, agent: Agent, invitation: Invitation, call_id: str) -> None:
         super().__init__(agent, call_id, agent.token(8))
         self.invitation = invitation
+        self.stream.protect(invitation.srtp or agent.settings.srtp)
         self.is_secure = invitation.uri[:5].lower() == "sips:"
         self.answer_headers: dict[str, str] = {}
         self._hop: Hop | None = None
@@ -114,7 +118,7 @@ class OutgoingSession(Session):
         invitation = self.invitation
         self._sequence += 1
         self._early.clear()
-        body = self.stream.first_offer(invitation.local)
+        body = self.stream.first_offer(invitation.local, is_secret=hop.is_secret)
         fields = [
             ("Max-Forwards", "70"),
             ("From", f"{invitation.caller};tag={self.local_tag}"),

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from callrouter.ports import Direction, MediaAddress, NegotiatedAudio
 from callrouter.sip.protocol import offer, sdp
-from callrouter.sip.protocol.offer import Agreement, Description
+from callrouter.sip.protocol.crypto import OwnKeys, SrtpPolicy
+from callrouter.sip.protocol.offer import Agreement, Description, Terms
 
 _RECEIVING = (Direction.SENDRECV, Direction.SENDONLY)
 
@@ -17,11 +18,16 @@ class OutOfOrder(RuntimeError):
 
 
 class Stream:
-    __slots__ = ("_codecs", "_known", "_ours", "_token", "agreed", "hold_offered", "hold_wanted")
+    __slots__ = ("_known", "_ours", "_terms", "_token", "agreed", "hold_offered", "hold_wanted")
 
-    def __init__(self, codecs: tuple[str, ...], token: Callable[[int], str]) -> None:
-        self._codecs = codecs
+    def __init__(
+        self,
+        codecs: tuple[str, ...],
+        token: Callable[[int], str],
+        srtp: SrtpPolicy = SrtpPolicy.OFF,
+    ) -> None:
         self._token = token
+        self._terms = Terms(codecs, srtp, OwnKeys(token))
         self.agreed: Agreement | None = None
         self.hold_wanted = False
         self.hold_offered = False
@@ -31,7 +37,8 @@ class Stream:
 
     def fork(self) -> Stream:
         """The same offer of ours, answered by somebody else."""
-        other = Stream(self._codecs, self._token)
+        other = Stream(self._terms.codecs, self._token)
+        other._terms = self._terms
         other._ours = self._ours
         other.hold_wanted = self.hold_wanted
         return other
@@ -72,9 +79,13 @@ class Stream:
 
     # -- what they say
 
+    def protect(self, policy: SrtpPolicy) -> None:
+        """Before anything is said or read."""
+        self._terms = replace(self._terms, srtp=policy)
+
     def read(self, body: bytes) -> Agreement:
         """What a description of theirs leads to.  Raises `ValueError` (`NothingFits` among them)."""
-        return offer.agree(sdp.parse(body), self._codecs)
+        return offer.agree(sdp.parse(body), self._terms)
 
     # -- what we say
 
@@ -88,8 +99,10 @@ class Stream:
             self._ours = self._ours.next_version(local)
         return self._ours
 
-    def first_offer(self, local: MediaAddress) -> bytes:
-        return offer.write_offer(self.describe(local), Direction.SENDRECV, self._codecs)
+    def first_offer(self, local: MediaAddress, *, is_secret: bool = False) -> bytes:
+        """`is_secret`: nobody but the next hop can read it."""
+        ours = self.describe(local)
+        return offer.write_offer(ours, Direction.SENDRECV, self._terms, is_secret=is_secret)
 
     def first_answer(self, local: MediaAddress) -> bytes:
         """To the offer of their INVITE; b"" when it had none."""

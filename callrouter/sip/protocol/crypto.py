@@ -1,0 +1,91 @@
+"""Keys for SRTP in session descriptions (RFC 4568): `a=crypto` read, chosen from, and written."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from callrouter.sip.protocol.grammar import number
+
+SUITES = MappingProxyType(
+    {
+        "AEAD_AES_256_GCM": 44,
+        "AEAD_AES_128_GCM": 28,
+        "AES_CM_128_HMAC_SHA1_80": 30,
+        "AES_CM_128_HMAC_SHA1_32": 30,
+    }
+)
+"""Octets of master key and salt, by name, the best suite first (RFC 4568 §6.2, RFC 7714 §14)."""
+
+_MAX_TAG = 999_999_999
+
+
+class SrtpPolicy(enum.Enum):
+    """Whether audio is protected."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    """Where the far end offers it; offered by us only where nobody on the way can read the keys."""
+    REQUIRED = "required"
+    """Calls without it are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crypto:
+    """One `a=crypto`: a suite, and the key that its writer sends with."""
+
+    tag: int
+    suite: str
+    key: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, value: str) -> Crypto | None:
+        """None for one that we cannot do everything of, which must then not be chosen (§6.1)."""
+        words = value.split()
+        if len(words) < 3 or words[1] not in SUITES:
+            return None
+        if any(not word.startswith("WSH=") for word in words[3:]):
+            return None
+        method, _, info = words[2].partition(":")
+        encoded, *rest = info.split("|")
+        # A second key, or one with an identifier in every packet, is more than we do.
+        if method.lower() != "inline" or ";" in info or any(":" in part for part in rest):
+            return None
+        try:
+            key = base64.b64decode(encoded, validate=True)
+            tag = number(words[0], _MAX_TAG)
+        except (ValueError, binascii.Error):
+            return None
+        return cls(tag, words[1], key) if len(key) == SUITES[words[1]] else None
+
+    def line(self) -> str:
+        return f"a=crypto:{self.tag} {self.suite} inline:{base64.b64encode(self.key).decode()}\r\n"
+
+
+def chosen(values: Iterable[str]) -> Crypto | None:
+    """The first of a description's `a=crypto` that we can do."""
+    return next((crypto for crypto in map(Crypto.parse, values) if crypto is not None), None)
+
+
+class OwnKeys:
+    """The keys we send with on one stream: made when they are first needed, one for each suite, and
+    the same for as long as the call lasts, for a new one would begin a new stream of packets."""
+
+    __slots__ = ("_keys", "_token")
+
+    def __init__(self, token: Callable[[int], str]) -> None:
+        self._token = token
+        self._keys: dict[str, bytes] = {}
+
+    def of(self, suite: str) -> bytes:
+        key = self._keys.get(suite)
+        if key is None:
+            key = self._keys[suite] = bytes.fromhex(self._token(SUITES[suite]))
+        return key
+
+    def offer(self) -> tuple[Crypto, ...]:
+        return tuple(Crypto(tag, suite, self.of(suite)) for tag, suite in enumerate(SUITES, 1))
