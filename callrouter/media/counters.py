@@ -26,6 +26,7 @@ COUNTERS: dict[str, str] = {
     "wraps": "times the far end's sequence numbers began anew at zero",
     "switches": "times the far end changed to another agreed codec",
     "digits": "keys received",
+    "feed_dropped": "pieces of handed-over audio that were not taken",
     "relayed": "packets passed on from the joined leg",
     "late_sends": "packets sent more than 5 ms after they were due",
     "skipped_sends": "packets not sent because their time had long passed",

@@ -7,16 +7,25 @@ from typing import Any
 
 from callrouter.media.counters import by_name
 from callrouter.ports import (
+    AnswerDetected,
+    Answerer,
     AudioLost,
     AudioStarted,
     DigitReceived,
     DigitsSent,
     LegClosed,
+    MarkReached,
     MediaEvent,
     PlayEnd,
     PlayEnded,
     RecordingEnd,
     RecordingEnded,
+    SpeakerChanged,
+    TapEnded,
+    TapFrame,
+    TapFrames,
+    VoiceStarted,
+    VoiceStopped,
 )
 
 _READERS: dict[str, Callable[..., MediaEvent]] = {
@@ -30,6 +39,17 @@ _READERS: dict[str, Callable[..., MediaEvent]] = {
     ),
     "audio-started": AudioStarted,
     "audio-lost": AudioLost,
+    "voice-started": VoiceStarted,
+    "voice-stopped": VoiceStopped,
+    "speaker-changed": SpeakerChanged,
+    "answer-detected": lambda leg, at_ns, token, answerer, after_ms: AnswerDetected(
+        leg, at_ns, token, Answerer(answerer), after_ms
+    ),
+    "tap-frames": lambda leg, at_ns, token, frames, dropped: TapFrames(
+        leg, at_ns, token, tuple(TapFrame(*frame) for frame in frames), dropped
+    ),
+    "tap-ended": TapEnded,
+    "mark-reached": MarkReached,
     "leg-closed": lambda leg, at_ns, values: LegClosed(leg, at_ns, by_name(values)),
 }
 

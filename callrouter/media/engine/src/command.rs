@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 
+use crate::answering;
+use crate::ear::KeyWish;
 use crate::event::LegId;
 use crate::g711::Codec;
 use crate::playback::Item;
 use crate::recording::RecordingPlan;
+use crate::seat::{Part, RoomId};
 use crate::srtp::Keys;
+use crate::tap::Tap;
 use crate::telephone_event::KeySet;
 
 /// What offer and answer agreed on.
@@ -23,17 +27,94 @@ pub struct Negotiated {
     pub keys: Option<Keys>,
 }
 
+/// How a leg takes its seat in a room.
+#[derive(Debug)]
+pub struct Entrance {
+    pub room: RoomId,
+    pub part: Part,
+    /// What everybody hears when it enters, and when it leaves.
+    pub enter_sound: Option<Item>,
+    pub leave_sound: Option<Item>,
+}
+
 #[derive(Debug)]
 pub enum Action {
     SetRemote(Negotiated),
-    Play { token: u64, items: Vec<Item>, loops: u32, stop_keys: KeySet },
+    Play {
+        token: u64,
+        items: Vec<Item>,
+        loops: u32,
+        stop_keys: KeySet,
+    },
     StopPlay,
-    Join { with: LegId },
+    Join {
+        with: LegId,
+    },
     Part,
     StartRecording(RecordingPlan),
-    StopRecording { token: u64 },
-    SendDigits { token: u64, keys: String },
-    FeedDigit { key: char, duration_ms: u32 },
+    StopRecording {
+        token: u64,
+    },
+    /// Record silence or nothing at all until it is resumed.
+    PauseRecording {
+        token: u64,
+        with_silence: bool,
+    },
+    ResumeRecording {
+        token: u64,
+    },
+    SendDigits {
+        token: u64,
+        keys: String,
+    },
+    FeedDigit {
+        key: char,
+        duration_ms: u32,
+    },
+    EnterRoom(Entrance),
+    SetPart(Part),
+    LeaveRoom,
+    /// Play to everybody in the leg's room.
+    Announce {
+        token: u64,
+        items: Vec<Item>,
+        loops: u32,
+    },
+    StopAnnouncement {
+        token: u64,
+    },
+    /// Play, or silence, instead of the relay or room the leg is in, until it is resumed.
+    Hold {
+        token: u64,
+        items: Vec<Item>,
+        loops: u32,
+    },
+    Resume,
+    Listen {
+        voice: bool,
+        keys: KeyWish,
+    },
+    DetectAnswer(answering::Plan),
+    StopDetecting,
+    StartTap(Tap),
+    StopTap {
+        token: u64,
+    },
+    OpenFeed {
+        token: u64,
+    },
+    /// µ-law words for the open feed.
+    FeedAudio {
+        token: u64,
+        words: Vec<u8>,
+    },
+    FeedMark {
+        token: u64,
+        mark: u64,
+    },
+    ClearFeed {
+        token: u64,
+    },
     Close,
 }
 

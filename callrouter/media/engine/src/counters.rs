@@ -43,6 +43,7 @@ counters! {
     wraps: "Times the far end's sequence numbers began anew at zero.",
     switches: "Times the far end changed to another agreed codec.",
     digits: "Keys received.",
+    feed_dropped: "Pieces of handed-over audio that were not taken: too much waited, or nothing was open for them.",
     relayed: "Packets passed on from the joined leg.",
     late_sends: "Packets sent more than 5 ms after they were due.",
     skipped_sends: "Packets not sent because their time had long passed.",

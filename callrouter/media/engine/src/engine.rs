@@ -1,6 +1,6 @@
 //! The engine as its user sees it: legs, commands in atomic batches, one queue of events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Error;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -15,7 +15,9 @@ use crate::counters::{Counters, Totals};
 use crate::event::{Event, EventReceiver, EventSender, LegId, events};
 use crate::leg::{Leg, Policy};
 use crate::ports::Ports;
+use crate::seat::RoomId;
 use crate::shard::{Order, Shard};
+use crate::tap::Taps;
 use crate::writer::Writer;
 
 #[derive(Clone, Debug)]
@@ -40,6 +42,7 @@ pub struct Engine {
     policy: Arc<Policy>,
     directory: Mutex<Directory>,
     totals: Vec<Arc<Totals>>,
+    pub taps: Taps,
 }
 
 /// Which leg is where.  Only users of the engine come here; media threads never do.
@@ -48,6 +51,7 @@ struct Directory {
     writers: Vec<JoinHandle<()>>,
     pools: Vec<Ports>,
     entries: HashMap<LegId, Entry>,
+    rooms: HashMap<RoomId, Vec<LegId>>,
     /// Slot numbers to be used again, with their next generation.
     vacant: Vec<(u32, u32)>,
     slots: u32,
@@ -58,6 +62,8 @@ struct Entry {
     thread: usize,
     /// Legs that must be on the same thread: joined to this one, or recorded with it.
     tied: Vec<LegId>,
+    /// The room it is in, with whose other members it must be.
+    room: Option<RoomId>,
 }
 
 impl Engine {
@@ -78,12 +84,14 @@ impl Engine {
                 rtp_timeout_ns: config.rtp_timeout_ns,
                 report_interval_ns: config.report_interval_ns,
             }),
+            taps: Taps::default(),
             totals: threads.iter().map(|thread| thread.totals.clone()).collect(),
             directory: Mutex::new(Directory {
                 threads,
                 writers: vec![handle],
                 pools,
                 entries: HashMap::new(),
+                rooms: HashMap::new(),
                 vacant: vec![],
                 slots: 0,
                 recordings: 0,
@@ -106,7 +114,7 @@ impl Engine {
             return Err(Error::other("the engine has been stopped"));
         };
         let id = directory.name();
-        directory.entries.insert(id, Entry { thread, tied: vec![] });
+        directory.entries.insert(id, Entry { thread, tied: vec![], room: None });
         let leg = Box::new(Leg::new(id, ports, self.policy.clone(), random));
         directory.order(thread, Order::Adopt(leg));
         Ok((id, port))
@@ -204,14 +212,19 @@ impl Directory {
             for &companion in &companions {
                 self.tie(command.leg, companion);
             }
+            match &command.action {
+                Action::EnterRoom(entrance) => self.enter(command.leg, Some(entrance.room)),
+                Action::LeaveRoom => self.enter(command.leg, None),
+                Action::Join { with } => {
+                    self.enter(command.leg, None);
+                    self.enter(*with, None);
+                }
+                _ => {}
+            }
             involved.push(command.leg);
             involved.extend(companions);
         }
-        let Some(thread) = involved.first().and_then(|leg| self.entries.get(leg)).map(|entry| entry.thread)
-        else {
-            return;
-        };
-        self.gather(&involved, thread);
+        let Some(thread) = self.gather(involved) else { return };
         let closed: Vec<LegId> =
             commands.iter().filter(|c| matches!(c.action, Action::Close)).map(|c| c.leg).collect();
         self.order(thread, Order::Batch(commands));
@@ -240,16 +253,55 @@ impl Directory {
         }
     }
 
-    /// Bring legs, and all that are tied to them, to one thread.
-    fn gather(&mut self, legs: &[LegId], thread: usize) {
-        let mut component: Vec<LegId> = vec![];
-        let mut open: Vec<LegId> = legs.to_vec();
-        while let Some(leg) = open.pop() {
-            if let Some(entry) = self.entries.get(&leg).filter(|_| !component.contains(&leg)) {
-                component.push(leg);
-                open.extend(&entry.tied);
+    /// Note which room a leg is in from now on.
+    fn enter(&mut self, leg: LegId, room: Option<RoomId>) {
+        let Some(entry) = self.entries.get_mut(&leg) else { return };
+        let before = std::mem::replace(&mut entry.room, room);
+        if before == room {
+            return;
+        }
+        if let Some(before) = before
+            && let Some(members) = self.rooms.get_mut(&before)
+        {
+            members.retain(|member| *member != leg);
+            if members.is_empty() {
+                self.rooms.remove(&before);
             }
         }
+        if let Some(room) = room {
+            self.rooms.entry(room).or_default().push(leg);
+        }
+    }
+
+    /// Legs, all that are tied to them, and whoever is in a room with any of them.
+    fn component(&self, legs: Vec<LegId>) -> HashSet<LegId> {
+        let mut component: HashSet<LegId> = HashSet::new();
+        let mut visited: HashSet<RoomId> = HashSet::new();
+        let mut open = legs;
+        while let Some(leg) = open.pop() {
+            let Some(entry) = self.entries.get(&leg) else { continue };
+            if !component.insert(leg) {
+                continue;
+            }
+            open.extend(&entry.tied);
+            if let Some(room) = entry.room.filter(|room| visited.insert(*room)) {
+                open.extend(self.rooms.get(&room).into_iter().flatten());
+            }
+        }
+        component
+    }
+
+    /// Bring legs, and all that have to be with them, to the thread where most of them are.
+    fn gather(&mut self, legs: Vec<LegId>) -> Option<usize> {
+        let first = legs.iter().find_map(|leg| self.entries.get(leg))?.thread;
+        let component = self.component(legs);
+        let mut counts = vec![0; self.threads.len()];
+        for entry in component.iter().filter_map(|leg| self.entries.get(leg)) {
+            counts[entry.thread] += 1;
+        }
+        let most = counts.iter().copied().max()?;
+        let fullest = counts.iter().position(|&count| count == most)?;
+        let thread = if counts[first] == most { first } else { fullest };
         let mut moving: HashMap<usize, Vec<LegId>> = HashMap::new();
         for leg in component {
             if let Some(entry) = self.entries.get_mut(&leg).filter(|entry| entry.thread != thread) {
@@ -262,9 +314,11 @@ impl Directory {
             self.order(from, Order::Give { legs, to });
             self.order(thread, Order::Take(handed));
         }
+        Some(thread)
     }
 
     fn forget(&mut self, leg: LegId) {
+        self.enter(leg, None);
         let Some(entry) = self.entries.remove(&leg) else { return };
         for tied in entry.tied {
             if let Some(other) = self.entries.get_mut(&tied) {

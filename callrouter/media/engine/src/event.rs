@@ -10,7 +10,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::answering::Answer;
 use crate::counters::Counters;
+use crate::tap;
 
 /// Slot number and generation of a leg in one integer; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,6 +33,7 @@ pub enum RecordingEnd {
     Silence,
     Digit,
     MaxLength,
+    MaxSize,
     Closed,
     Failed,
 }
@@ -59,6 +62,31 @@ pub enum Told {
         error: String,
     },
     AudioStarted,
+    VoiceStarted {
+        silent_ms: u64,
+    },
+    VoiceStopped {
+        spoke_ms: u64,
+    },
+    /// The leg is the one that speaks in its room.
+    SpeakerChanged {
+        room: u64,
+    },
+    AnswerDetected {
+        token: u64,
+        answer: Answer,
+        after_ms: u32,
+    },
+    MarkReached {
+        token: u64,
+        mark: u64,
+        /// The audio before it was thrown away.
+        cleared: bool,
+    },
+    /// Nothing comes after what still waits in it.
+    TapEnded {
+        tap: Arc<tap::Shared>,
+    },
     AudioLost {
         silent_ms: u64,
     },
@@ -90,9 +118,14 @@ pub struct EventSender {
 impl EventSender {
     pub fn send(&self, leg: LegId, at_ns: i64, told: Told) {
         // The receiver lives as long as the engine: a send can fail only while that is torn down.
-        if self.queue.send(Event { leg, at_ns, told }).is_ok()
-            && !self.signal.raised.swap(true, Ordering::AcqRel)
-        {
+        if self.queue.send(Event { leg, at_ns, told }).is_ok() {
+            self.raise();
+        }
+    }
+
+    /// Wake whoever takes events, for something that waits elsewhere.
+    pub fn raise(&self) {
+        if !self.signal.raised.swap(true, Ordering::AcqRel) {
             // Adding 1 to an eventfd fails only near 2^64.
             let _ = rustix::io::write(&self.signal.descriptor, &1u64.to_ne_bytes());
         }

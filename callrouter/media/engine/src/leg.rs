@@ -1,6 +1,7 @@
 //! One leg: its sockets, the stream it sends, what it makes of what it receives.
 
 mod hearing;
+mod listening;
 mod reporting;
 mod speaking;
 
@@ -10,7 +11,9 @@ use std::sync::Arc;
 use crate::clock::{MILLISECOND, SECOND};
 use crate::command::Negotiated;
 use crate::counters::Counters;
+use crate::ear::{Ear, KeyWish};
 use crate::event::{EventSender, LegId, PlayEnd, RecordingEnd, Told};
+use crate::feed::Feed;
 use crate::g711::Codec;
 use crate::outgoing::Outgoing;
 use crate::playback::Playback;
@@ -18,9 +21,12 @@ use crate::ports::PortPair;
 use crate::reception::Reception;
 use crate::recording::Recording;
 use crate::reports::Reports;
+use crate::rooms::Rooms;
 use crate::rtp::FRAME;
+use crate::seat::Seat;
 use crate::source::Source;
 use crate::srtp::Protection;
+use crate::tap::Tap;
 use crate::telephone_event::{KeyReceiver, KeySender};
 use crate::timeline::Timeline;
 
@@ -31,8 +37,11 @@ pub const TICK: i64 = 20 * MILLISECOND;
 
 /// Where the audio a leg sends comes from.
 pub enum Path {
+    /// Of its own it sends silence; in a room, what is said there; on hold, what is played then.
     Silence,
     Play(Playback),
+    /// What the engine's user hands over.
+    Feed(Feed),
     /// What the leg's partner hears, and when something of it was last sent.
     Relay {
         partner: LegId,
@@ -49,6 +58,32 @@ pub struct Remote {
     pub may_send: bool,
     may_receive: bool,
     rtcp: Option<SocketAddr>,
+}
+
+/// What a leg hears instead of its relay or room.
+pub struct Hold {
+    pub playback: Option<Playback>,
+}
+
+/// What of the received sound is told, by wish.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    pub voice: bool,
+    pub keys: KeyWish,
+}
+
+/// Where a leg's slot takes place.
+pub struct Around<'a> {
+    pub events: &'a EventSender,
+    pub rooms: &'a mut Rooms,
+}
+
+/// A key that went down: heard as a tone or told by packets and signalling.
+#[derive(Clone, Copy, Debug)]
+struct KeyHeard {
+    key: char,
+    as_tone: bool,
+    at_ns: i64,
 }
 
 /// Keys being sent on top of the path.
@@ -82,6 +117,12 @@ pub struct Leg {
     /// A recording's end may still be told by the writer: so must be what comes after.
     pub has_recorded: bool,
     pub remote: Option<Remote>,
+    pub seat: Option<Box<Seat>>,
+    pub hold: Option<Box<Hold>>,
+    pub taps: Vec<Tap>,
+    ear: Option<Box<Ear>>,
+    wishes: Wishes,
+    last_key: Option<KeyHeard>,
     ports: PortPair,
     policy: Arc<Policy>,
     out: Outgoing,
@@ -115,6 +156,12 @@ impl Leg {
             counters: Counters::default(),
             has_recorded: false,
             remote: None,
+            seat: None,
+            hold: None,
+            taps: vec![],
+            ear: None,
+            wishes: Wishes::default(),
+            last_key: None,
             ports,
             policy,
             out: Outgoing::new(word(0), word(4) as u16, word(8)),
@@ -179,14 +226,30 @@ impl Leg {
             may_receive: agreed.may_receive,
             rtcp: agreed.remote_rtcp,
         });
+        self.attune();
+    }
+
+    /// Hand the frames that are due to those who tap the leg; whether there were any.
+    pub fn advance_taps(&mut self, now_ns: i64) -> bool {
+        let (received, sent) = (self.received.as_ref(), self.sent.as_ref());
+        let mut any = false;
+        for tap in &mut self.taps {
+            any |= tap.advance(now_ns, received, sent);
+        }
+        any
     }
 
     /// The end: tell what was under way and say goodbye.
     pub fn close(&mut self, now_ns: i64, events: &EventSender) {
         if let Some(press) = self.keys.finish() {
-            self.pressed(press, now_ns, events);
+            self.pressed(press, false, now_ns, events);
         }
+        self.stop_listening(now_ns, events);
         self.end_play(PlayEnd::Closed, None, now_ns, events);
+        self.resume(PlayEnd::Closed, now_ns, events);
+        for tap in self.taps.drain(..) {
+            events.send(self.id, now_ns, Told::TapEnded { tap: tap.shared() });
+        }
         if let Some(sending) = self.sending.take() {
             events.send(self.id, now_ns, Told::DigitsSent { token: sending.token });
         }

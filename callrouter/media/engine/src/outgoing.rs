@@ -67,6 +67,14 @@ impl Outgoing {
         self.offset.wrapping_add(samples_at(ns) as u32)
     }
 
+    /// Whatever is relayed next is laid behind what has been sent, and none of it dropped.
+    pub fn release(&mut self) {
+        if let Some(relayed) = self.relayed.take().filter(|relayed| !relayed.is_interrupted) {
+            self.offset = relayed.timestamp_out.wrapping_sub(samples_at(relayed.at_ns) as u32);
+            self.talkspurt = true;
+        }
+    }
+
     /// The next packet starts a talkspurt: it carries the marker.
     pub fn mark(&mut self) {
         self.talkspurt = true;

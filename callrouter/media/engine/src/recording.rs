@@ -1,12 +1,15 @@
 //! A recording as its media thread sees it: sources mixed into channels in step with the clock,
 //! and the reasons for it to end.
 
+use std::collections::VecDeque;
+
 use crate::clock::samples_at;
 use crate::event::{LegId, RecordingEnd};
 use crate::rtp::FRAME;
 use crate::telephone_event::KeySet;
 use crate::timeline::LAG;
-use crate::voice::is_silence;
+use crate::voice::VoiceDetector;
+use crate::wav;
 use crate::writer::{Ending, Sink, Writer};
 
 /// Samples of a channel that go to the writer at once.
@@ -15,10 +18,17 @@ const BLOCK: usize = 10 * FRAME;
 const MARGIN: usize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Received,
+    Sent,
+    /// Everything said in the room the leg is in.
+    Room,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Track {
     pub leg: LegId,
-    /// What the leg sends rather than what it receives.
-    pub sent: bool,
+    pub side: Side,
 }
 
 #[derive(Clone, Debug)]
@@ -28,6 +38,8 @@ pub struct RecordingPlan {
     pub path: std::path::PathBuf,
     pub channels: Vec<Vec<Track>>,
     pub max_ms: u64,
+    /// Of the file, in octets.
+    pub max_size: u64,
     pub silence_ms: u64,
     pub stop_keys: KeySet,
     pub trim: bool,
@@ -41,6 +53,9 @@ pub struct Recording {
     /// Sample time up to which has been recorded, and at which the maximum is reached.
     position: i64,
     limit: i64,
+    limit_is_size: bool,
+    /// What has been asked to be left out, oldest first.
+    pauses: VecDeque<Pause>,
     silence_limit: u64,
     /// Samples of silence received since the last sound.
     silent: u64,
@@ -51,8 +66,17 @@ pub struct Recording {
     ending: Option<(RecordingEnd, Option<char>, i64)>,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    /// Sample times.
+    from: i64,
+    until: i64,
+    with_silence: bool,
+}
+
 #[derive(Default)]
 struct Trim {
+    voice: VoiceDetector,
     has_begun: bool,
     /// Samples of each channel up to the end of the last sound.
     sound_until: u64,
@@ -61,10 +85,14 @@ struct Trim {
 impl Recording {
     pub fn start(plan: RecordingPlan, sink: Sink, now_ns: i64) -> Self {
         let position = samples_at(now_ns);
-        let limit = match plan.max_ms {
-            0 => i64::MAX,
-            ms => position.saturating_add(ms.saturating_mul(8).min(i64::MAX as u64 / 2) as i64),
+        let most = |value: u64| value.min(i64::MAX as u64 / 4) as i64;
+        let by_time = if plan.max_ms == 0 { i64::MAX / 2 } else { most(plan.max_ms.saturating_mul(8)) };
+        let octets = plan.max_size.saturating_sub(wav::HEADER as u64);
+        let by_size = match plan.max_size {
+            0 => i64::MAX / 2,
+            _ => most(octets / (2 * plan.channels.len().max(1) as u64)),
         };
+        let limit = position.saturating_add(by_time.min(by_size));
         Self {
             token: plan.token,
             stop_keys: plan.stop_keys,
@@ -72,6 +100,8 @@ impl Recording {
             sink,
             position,
             limit,
+            limit_is_size: by_size < by_time,
+            pauses: VecDeque::new(),
             silence_limit: plan.silence_ms * 8,
             silent: 0,
             trim: plan.trim.then(Trim::default),
@@ -90,10 +120,36 @@ impl Recording {
         if self.silence_limit == 0 {
             return;
         }
+        if self.is_paused() {
+            self.silent = 0;
+            return;
+        }
         self.silent = if silent { self.silent + samples as u64 } else { 0 };
         if self.silent >= self.silence_limit {
             self.end(RecordingEnd::Silence, None, now_ns);
         }
+    }
+
+    /// Whether silence ends it.
+    pub fn minds_silence(&self) -> bool {
+        self.silence_limit > 0
+    }
+
+    /// From now on record silence in place of what is heard, or nothing.
+    pub fn pause(&mut self, with_silence: bool, now_ns: i64) {
+        self.resume(now_ns);
+        self.pauses.push_back(Pause { from: samples_at(now_ns), until: i64::MAX, with_silence });
+    }
+
+    /// Go on; without a pause nothing changes.
+    pub fn resume(&mut self, now_ns: i64) {
+        if let Some(pause) = self.pauses.back_mut().filter(|pause| pause.until == i64::MAX) {
+            pause.until = samples_at(now_ns);
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.pauses.back().is_some_and(|pause| pause.until == i64::MAX)
     }
 
     /// Ask for the end; the first reason counts.
@@ -115,17 +171,17 @@ impl Recording {
         let until = match self.ending {
             Some((_, _, at_ns)) => samples_at(at_ns),
             None => samples_at(now_ns) - LAG,
-        }
-        .min(self.limit);
-        while self.position < until {
-            let length = (until - self.position).min(FRAME as i64) as usize;
-            if length < FRAME && self.ending.is_none() && until < self.limit {
+        };
+        while self.position < until.min(self.limit) {
+            let length = (until.min(self.limit) - self.position).min(FRAME as i64);
+            if length < FRAME as i64 && self.ending.is_none() && until < self.limit {
                 break;
             }
-            self.frame(length, &mut mix);
+            self.stretch(length, &mut mix);
         }
         if self.position >= self.limit {
-            self.end(RecordingEnd::MaxLength, None, now_ns);
+            let reason = if self.limit_is_size { RecordingEnd::MaxSize } else { RecordingEnd::MaxLength };
+            self.end(reason, None, now_ns);
         }
         let full = self.block.len() >= BLOCK * self.channels.len();
         let begun = self.trim.as_ref().is_none_or(|trim| trim.has_begun);
@@ -143,7 +199,29 @@ impl Recording {
         true
     }
 
-    fn frame(&mut self, length: usize, mix: &mut impl FnMut(Track, i64, &mut [i32])) {
+    /// Record, leave out or silence at most `length` samples: up to where that changes.
+    fn stretch(&mut self, length: i64, mix: &mut dyn FnMut(Track, i64, &mut [i32])) {
+        while self.pauses.front().is_some_and(|pause| pause.until <= self.position) {
+            self.pauses.pop_front();
+        }
+        match self.pauses.front().copied() {
+            Some(pause) if pause.from > self.position => {
+                self.frame(length.min(pause.from - self.position) as usize, mix);
+            }
+            Some(pause) => {
+                let length = length.min(pause.until - self.position);
+                if pause.with_silence {
+                    self.frame(length as usize, &mut |_, _, _| {});
+                } else {
+                    self.position += length;
+                    self.limit = self.limit.saturating_add(length);
+                }
+            }
+            None => self.frame(length as usize, mix),
+        }
+    }
+
+    fn frame(&mut self, length: usize, mix: &mut dyn FnMut(Track, i64, &mut [i32])) {
         let width = self.channels.len();
         let start = self.block.len();
         self.block.resize(start + length * width, 0);
@@ -159,7 +237,7 @@ impl Recording {
         }
         self.position += length as i64;
         let Some(trim) = &mut self.trim else { return };
-        let sounds = !is_silence(self.block[start..].iter().copied());
+        let sounds = trim.voice.judge(&self.block[start..]).voiced;
         if sounds {
             trim.has_begun = true;
             trim.sound_until = self.written + (self.block.len() / width) as u64;

@@ -5,6 +5,10 @@
 //! is read at its own slot, which saves a wake-up per packet; a relayed leg's whenever a slot
 //! finds it readable, which keeps the delay of a relay below a slot.
 
+mod commands;
+mod presence;
+mod recordings;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
@@ -13,15 +17,14 @@ use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 
 use crate::clock::{SECOND, now_ns, sleep_until};
-use crate::command::{Action, Command};
+use crate::command::Command;
 use crate::counters::{Counters, Totals};
-use crate::event::{Event, EventSender, LegId, PlayEnd, RecordingEnd, Told};
-use crate::leg::{Leg, MAX_READ, Path};
-use crate::playback::Playback;
-use crate::recording::{Recording, RecordingPlan, Track};
+use crate::event::{Event, EventSender, LegId, Told};
+use crate::leg::{Around, Leg, MAX_READ, Path};
 use crate::relays::Relays;
+use crate::room::Room;
+use crate::rooms::Rooms;
 use crate::roster::{Roster, SLOT, SLOTS};
-use crate::telephone_event::Press;
 use crate::writer::Writer;
 
 /// The longest datagram that can be RTP to us.
@@ -31,15 +34,21 @@ const NICE: i32 = -10;
 /// How often the running sums are brought up to date.
 const PUBLISH: i64 = SECOND / 2;
 
+/// Legs on their way to another thread, with the rooms that go with them.
+pub struct Moving {
+    legs: Vec<Leg>,
+    rooms: Vec<Room>,
+}
+
 pub enum Order {
     Adopt(Box<Leg>),
     /// Hand legs over to another thread.
     Give {
         legs: Vec<LegId>,
-        to: Sender<Vec<Leg>>,
+        to: Sender<Moving>,
     },
     /// Wait for legs that another thread hands over, before any further order.
-    Take(Receiver<Vec<Leg>>),
+    Take(Receiver<Moving>),
     Batch(Vec<Command>),
     Stop,
 }
@@ -48,6 +57,9 @@ pub struct Shard {
     inbox: Receiver<Order>,
     waiting: VecDeque<Order>,
     legs: Roster,
+    rooms: Rooms,
+    /// A tap has frames that nobody has been woken for.
+    has_tapped: bool,
     buffer: Box<[u8; MTU]>,
     relays: Relays,
     /// The RTCP sockets of all legs: a report is read when it comes.
@@ -72,6 +84,8 @@ impl Shard {
             inbox,
             waiting: VecDeque::new(),
             legs: Roster::default(),
+            rooms: Rooms::default(),
+            has_tapped: false,
             buffer: Box::new([0; MTU]),
             relays: Relays::new()?,
             reports: Relays::new()?,
@@ -132,12 +146,11 @@ impl Shard {
             match order {
                 Order::Adopt(leg) => self.adopt(*leg),
                 Order::Give { legs, to } => {
-                    let given = legs.into_iter().filter_map(|id| self.remove(id)).collect();
                     // Gone: the taker stopped, and everything with it.
-                    let _ = to.send(given);
+                    let _ = to.send(self.give(&legs));
                 }
                 Order::Take(from) => match from.try_recv() {
-                    Ok(legs) => legs.into_iter().for_each(|leg| self.take(leg)),
+                    Ok(moving) => self.take(moving),
                     Err(TryRecvError::Empty) => return self.waiting.push_front(Order::Take(from)),
                     // The giver stopped, and its legs with it.
                     Err(TryRecvError::Disconnected) => {}
@@ -160,10 +173,31 @@ impl Shard {
         self.insert(leg);
     }
 
-    /// A leg from another thread; what fell due on the way is sent now.
-    fn take(&mut self, mut leg: Leg) {
-        leg.tick(now_ns(), &self.events);
-        self.insert(leg);
+    /// Legs for another thread.  A room goes with them when all its members do; else those who go
+    /// leave it.
+    fn give(&mut self, ids: &[LegId]) -> Moving {
+        let mut legs: Vec<Leg> = ids.iter().filter_map(|&id| self.remove(id)).collect();
+        let mut rooms: Vec<Room> = vec![];
+        for leg in &mut legs {
+            let Some(id) = leg.seat.as_ref().map(|seat| seat.room) else { continue };
+            if rooms.iter().any(|room| room.id == id) {
+                continue;
+            }
+            match self.rooms.take(id, ids) {
+                Some(room) => rooms.push(room),
+                None => presence::leave(&mut self.rooms, leg, now_ns(), &self.events),
+            }
+        }
+        Moving { legs, rooms }
+    }
+
+    /// Legs from another thread; what fell due on the way is sent now.
+    fn take(&mut self, moving: Moving) {
+        moving.rooms.into_iter().for_each(|room| self.rooms.put(room));
+        for mut leg in moving.legs {
+            leg.tick(now_ns(), &mut Around { events: &self.events, rooms: &mut self.rooms });
+            self.insert(leg);
+        }
     }
 
     fn insert(&mut self, leg: Leg) {
@@ -194,12 +228,17 @@ impl Shard {
             if !matches!(leg.path, Path::Relay { .. }) {
                 leg.listen(&mut *self.buffer, now, &self.events);
             }
-            leg.tick(now, &self.events);
+            leg.tick(now, &mut Around { events: &self.events, rooms: &mut self.rooms });
+            self.has_tapped |= !leg.taps.is_empty() && leg.advance_taps(now);
             if !leg.recordings.is_empty() {
                 let id = leg.id;
                 self.record(id, now);
             }
             position += 1;
+        }
+        // Once in 20 ms, however many taps there are.
+        if phase == 0 && std::mem::take(&mut self.has_tapped) {
+            self.events.raise();
         }
     }
 
@@ -227,6 +266,9 @@ impl Shard {
             let Some(leg) = self.legs.get_mut(id) else { return };
             let Some(received) = leg.receive(&mut *self.buffer, now, &self.events) else { return };
             let (Some((packet, kind)), Path::Relay { partner, .. }) = (received, &leg.path) else { continue };
+            if leg.hold.is_some() {
+                continue;
+            }
             let partner = *partner;
             if let Some(other) = self.legs.get_mut(partner) {
                 other.relay(&packet, kind, now);
@@ -234,128 +276,11 @@ impl Shard {
         }
     }
 
-    fn record(&mut self, id: LegId, now: i64) {
-        let Some(leg) = self.legs.get_mut(id) else { return };
-        let mut recordings = std::mem::take(&mut leg.recordings);
-        let mut over = vec![];
-        recordings.retain_mut(|recording| {
-            let ended = recording.advance(now, &self.writer, |track, from, mix| self.mix(track, from, mix));
-            if ended {
-                over.extend(recording.tracks());
-            }
-            !ended
-        });
-        if let Some(leg) = self.legs.get_mut(id) {
-            leg.recordings = recordings;
-        }
-        if !over.is_empty() {
-            self.drop_timelines(&over);
-        }
-    }
-
-    fn mix(&self, track: Track, from: i64, mix: &mut [i32]) {
-        let timeline = self
-            .legs
-            .get(track.leg)
-            .and_then(|leg| if track.sent { leg.sent.as_ref() } else { leg.received.as_ref() });
-        if let Some(timeline) = timeline {
-            timeline.mix_into(from, mix);
-        }
-    }
-
-    /// Free the timelines that no recording reads any more.
-    fn drop_timelines(&mut self, tracks: &[Track]) {
-        let wanted: Vec<Track> =
-            self.legs.all().flat_map(|leg| leg.recordings.iter().flat_map(Recording::tracks)).collect();
-        for track in tracks.iter().filter(|track| !wanted.contains(track)) {
-            if let Some(leg) = self.legs.get_mut(track.leg) {
-                let timeline = if track.sent { &mut leg.sent } else { &mut leg.received };
-                *timeline = None;
-            }
-        }
-    }
-
-    // --------------------------------------------------------------------------------- commands
-
-    fn carry_out(&mut self, command: Command, now: i64) {
-        let id = command.leg;
-        match command.action {
-            Action::Join { with } => return self.join(id, with, now),
-            Action::Part => return self.part(id),
-            Action::Close => return self.close(id, now),
-            Action::StartRecording(plan) => return self.start_recording(id, plan, now),
-            Action::Play { .. } => self.part(id),
-            _ => {}
-        }
-        let Some(leg) = self.legs.get_mut(id) else { return };
-        match command.action {
-            Action::SetRemote(agreed) => leg.set_remote(&agreed, now),
-            Action::Play { token, items, loops, stop_keys } => {
-                leg.end_play(PlayEnd::Replaced, None, now, &self.events);
-                leg.path = Path::Play(Playback::new(token, items, loops, stop_keys));
-            }
-            Action::StopPlay => leg.end_play(PlayEnd::Stopped, None, now, &self.events),
-            Action::StopRecording { token } => {
-                for recording in leg.recordings.iter_mut().filter(|recording| recording.token == token) {
-                    recording.end(RecordingEnd::Stopped, None, now);
-                }
-                self.record(id, now);
-            }
-            Action::SendDigits { token, keys } => leg.send_keys(token, &keys, now, &self.events),
-            Action::FeedDigit { key, duration_ms } => {
-                leg.pressed(Press { key, duration_ms }, now, &self.events);
-            }
-            Action::Join { .. } | Action::Part | Action::Close | Action::StartRecording(_) => {}
-        }
-    }
-
-    fn join(&mut self, a: LegId, b: LegId, now: i64) {
-        if a == b || !self.legs.contains(a) || !self.legs.contains(b) {
-            return;
-        }
-        for (id, partner) in [(a, b), (b, a)] {
-            self.part(id);
-            if let Some(leg) = self.legs.get_mut(id) {
-                leg.end_play(PlayEnd::Replaced, None, now, &self.events);
-                // Nothing was relayed yet: silence goes on until something is.
-                leg.path = Path::Relay { partner, sent_ns: i64::MIN / 2 };
-                self.relays.watch(leg.rtp(), id);
-            }
-        }
-    }
-
-    fn part(&mut self, id: LegId) {
-        let Some(leg) = self.legs.get_mut(id) else { return };
-        let Path::Relay { partner, .. } = leg.path else { return };
-        for end in [id, partner] {
-            if let Some(leg) = self.legs.get_mut(end) {
-                leg.path = Path::Silence;
-                self.relays.forget(leg.rtp());
-            }
-        }
-    }
-
-    fn start_recording(&mut self, id: LegId, plan: RecordingPlan, now: i64) {
-        if !self.legs.contains(id) {
-            return;
-        }
-        for track in plan.channels.iter().flatten() {
-            if let Some(leg) = self.legs.get_mut(track.leg) {
-                let timeline = if track.sent { &mut leg.sent } else { &mut leg.received };
-                timeline.get_or_insert_default();
-            }
-        }
-        let sink = self.writer.open(plan.id, id, plan.token, plan.path.clone(), plan.channels.len() as u16);
-        if let Some(leg) = self.legs.get_mut(id) {
-            leg.has_recorded = true;
-            leg.recordings.push(Recording::start(plan, sink, now));
-        }
-    }
-
     fn close(&mut self, id: LegId, now: i64) {
         self.read(id, now);
         self.part(id);
         let Some(leg) = self.legs.get_mut(id) else { return };
+        presence::leave(&mut self.rooms, leg, now, &self.events);
         leg.close(now, &self.events);
         self.record(id, now);
         let Some(leg) = self.remove(id) else { return };

@@ -109,18 +109,25 @@ fn render(ringing: &Ringing) -> Vec<i16> {
 }
 
 const BEEP: Ringing = ringing("", &[1000.0], &[(500, 0)]);
+/// Somebody enters a room, and leaves it: short, and told apart by their pitch.
+const ENTER: Ringing = ringing("", &[880.0], &[(180, 0)]);
+const LEAVE: Ringing = ringing("", &[587.0], &[(180, 0)]);
 
 type Rendered = Vec<(String, Arc<Prompt>)>;
 
 static RENDERED: LazyLock<Mutex<Rendered>> = LazyLock::new(Mutex::default);
 
-/// The playable tone of a name: `beep`, which ends, or `ringback-XX`, which repeats until it is
+/// The playable tone of a name: `beep`, `enter` and `leave`, which end, or `ringback-XX`, which repeats until it is
 /// stopped.  None for a name that is not known.  Rendered once; not for media threads.
 pub fn named(name: &str) -> Option<Item> {
     let ringing = match name.strip_prefix("ringback-") {
         Some(country) => find(country)?,
-        None if name == "beep" => &BEEP,
-        None => return None,
+        None => match name {
+            "beep" => &BEEP,
+            "enter" => &ENTER,
+            "leave" => &LEAVE,
+            _ => return None,
+        },
     };
     let mut rendered = RENDERED.lock().unwrap_or_else(PoisonError::into_inner);
     let prompt = match rendered.iter().find(|(known, _)| known == name) {

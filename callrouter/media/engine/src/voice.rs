@@ -201,8 +201,3 @@ mod tests {
         assert_eq!(talk.cut(), None);
     }
 }
-pub fn is_silence(samples: impl ExactSizeIterator<Item = i16>) -> bool {
-    let length = samples.len() as i64;
-    let energy: i64 = samples.map(|sample| i64::from(sample) * i64::from(sample)).sum();
-    energy < 184 * 184 * length.max(1)
-}

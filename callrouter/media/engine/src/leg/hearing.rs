@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use crate::clock::{MILLISECOND, samples_at};
 use crate::event::{EventSender, PlayEnd, RecordingEnd, Told};
 use crate::g711::Codec;
-use crate::leg::{Kind, Leg, Path, Remote};
+use crate::leg::{KeyHeard, Kind, Leg, Path, Remote};
 use crate::reception::Arrival;
 use crate::rtp::{Packet, is_stun};
 use crate::source::Verdict;
 use crate::telephone_event::Press;
-use crate::voice::is_silence;
 
+/// A key heard as a tone and told by a packet within this time is one.
+const SAME_KEY: i64 = 500 * MILLISECOND;
 /// Datagrams read from one leg at a time: a flood on one port delays the others by no more.
 pub const MAX_READ: usize = 64;
 /// A far end is regular when it sent exactly one packet in each of so many ticks; it is still read
@@ -45,7 +46,7 @@ impl Leg {
     /// then waits a little.  A recording would notice, so it does not have to.
     pub fn listen(&mut self, buffer: &mut [u8], now_ns: i64, events: &EventSender) {
         self.ticks = self.ticks.wrapping_add(1);
-        let trusts = self.regular_ticks >= REGULAR && self.received.is_none();
+        let trusts = self.regular_ticks >= REGULAR && self.received.is_none() && self.seat.is_none();
         if trusts && self.ticks % EXHAUST_EVERY != 0 {
             self.receive(buffer, now_ns, events);
             return;
@@ -125,7 +126,7 @@ impl Leg {
             self.counters.unexpected += 1;
             return None;
         }
-        self.sequence(&packet, now_ns, events)?;
+        let in_order = self.sequence(&packet, now_ns, events)?;
         if !self.has_heard {
             self.has_heard = true;
             events.send(self.id, now_ns, Told::AudioStarted);
@@ -144,20 +145,27 @@ impl Leg {
             Kind::Audio(codec) => {
                 self.counters.switches += u64::from(self.heard_codec.is_some_and(|before| before != codec));
                 self.heard_codec = Some(codec);
-                self.hear(&packet, codec, now_ns);
+                self.hear(&packet, codec, in_order, now_ns, events);
             }
         }
         Some((packet, kind))
     }
 
-    fn sequence(&mut self, packet: &Packet<'_>, now_ns: i64, events: &EventSender) -> Option<()> {
+    /// Whether the packet is the newest of its stream; None for one that is of no use.
+    fn sequence(&mut self, packet: &Packet<'_>, now_ns: i64, events: &EventSender) -> Option<bool> {
         match self.reception.packet(packet.ssrc, packet.sequence, packet.timestamp, samples_at(now_ns)) {
             Arrival::Fresh => {}
-            Arrival::Late => self.counters.late += 1,
+            Arrival::Late => {
+                self.counters.late += 1;
+                return Some(false);
+            }
             Arrival::NewStream => {
                 self.counters.new_streams = self.reception.streams;
                 if let Some(press) = self.keys.restart() {
-                    self.pressed(press, now_ns, events);
+                    self.pressed(press, false, now_ns, events);
+                }
+                if let Some(seat) = &mut self.seat {
+                    seat.restart();
                 }
                 if let Some(timeline) = &mut self.received {
                     timeline.restart();
@@ -168,34 +176,32 @@ impl Leg {
                 return None;
             }
         }
-        Some(())
+        Some(true)
     }
 
-    fn hear(&mut self, packet: &Packet<'_>, codec: Codec, now_ns: i64) {
+    fn hear(&mut self, packet: &Packet<'_>, codec: Codec, in_order: bool, now_ns: i64, events: &EventSender) {
         if let Some(timeline) = &mut self.received {
             timeline.write(packet.timestamp, samples_at(now_ns), codec, packet.payload);
         }
-        if !self.recordings.is_empty() {
-            let table = codec.table();
-            let silent = is_silence(packet.payload.iter().map(|&word| table[usize::from(word)]));
-            for recording in &mut self.recordings {
-                recording.hear(packet.payload.len(), silent, now_ns);
-            }
-        }
+        self.listen_to(packet, codec, in_order, now_ns, events);
     }
 
     fn hear_key(&mut self, packet: &Packet<'_>, now_ns: i64, events: &EventSender) {
         let heard = self.keys.receive(packet.timestamp, packet.payload, now_ns);
         if let Some(press) = heard.ended {
-            self.pressed(press, now_ns, events);
+            self.pressed(press, false, now_ns, events);
         }
         if let Some(key) = heard.began {
-            self.key_down(key, now_ns, events);
+            self.key_down(key, false, now_ns, events);
         }
     }
 
     /// What ends with a key ends when it goes down, not when it is let go.
-    fn key_down(&mut self, key: char, now_ns: i64, events: &EventSender) {
+    pub(super) fn key_down(&mut self, key: char, as_tone: bool, now_ns: i64, events: &EventSender) {
+        if self.is_echo(key, as_tone, now_ns) {
+            return;
+        }
+        self.last_key = Some(KeyHeard { key, as_tone, at_ns: now_ns });
         if matches!(&self.path, Path::Play(playback) if playback.stop_keys.contains(key)) {
             self.end_play(PlayEnd::Digit, Some(key), now_ns, events);
         }
@@ -207,11 +213,20 @@ impl Leg {
     }
 
     /// A key was let go.  It may have gone down before what it is to end began.
-    pub fn pressed(&mut self, press: Press, now_ns: i64, events: &EventSender) {
+    pub fn pressed(&mut self, press: Press, as_tone: bool, now_ns: i64, events: &EventSender) {
+        if self.is_echo(press.key, as_tone, now_ns) {
+            return;
+        }
         self.counters.digits += 1;
-        self.key_down(press.key, now_ns, events);
+        self.key_down(press.key, as_tone, now_ns, events);
         let told = Told::DigitReceived { key: press.key, duration_ms: press.duration_ms };
         events.send(self.id, now_ns, told);
+    }
+
+    /// Whether a key was told by the other way just now: a far end may send both.
+    fn is_echo(&self, key: char, as_tone: bool, now_ns: i64) -> bool {
+        self.last_key
+            .is_some_and(|last| last.key == key && last.as_tone != as_tone && now_ns - last.at_ns < SAME_KEY)
     }
 
     /// Tell once when nothing has been heard for too long.

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use crate::clock::{MILLISECOND, samples_at};
 use crate::counters::Counters;
 use crate::event::{EventSender, PlayEnd, Told};
-use crate::leg::{Kind, Leg, Path, Sending, TICK};
-use crate::playback::Slot;
+use crate::g711::Codec;
+use crate::leg::{Around, Hold, Kind, Leg, Path, Sending, TICK};
+use crate::playback::{Playback, Slot};
 use crate::ports::PortPair;
+use crate::room::Turn;
 use crate::rtp::{HEADER, Packet};
 use crate::srtp::Protection;
 use crate::telephone_event::{KeyFrame, KeySender};
@@ -21,16 +23,46 @@ const GIVE_UP: i64 = 200 * MILLISECOND;
 const RELAY_GAP: i64 = 60 * MILLISECOND;
 
 impl Leg {
-    /// End a playback, if there is one, and say why.
+    /// End a playback or a feed, if there is one, and say why.
     pub fn end_play(&mut self, reason: PlayEnd, key: Option<char>, now_ns: i64, events: &EventSender) {
-        if !matches!(self.path, Path::Play(_)) {
-            return;
+        let (token, played_ms) = match &mut self.path {
+            Path::Play(playback) => (playback.token, playback.played_ms()),
+            Path::Feed(feed) => {
+                for mark in feed.clear() {
+                    let told = Told::MarkReached { token: feed.token, mark, cleared: true };
+                    events.send(self.id, now_ns, told);
+                }
+                (feed.token, feed.played_ms())
+            }
+            Path::Silence | Path::Relay { .. } => return,
+        };
+        self.path = Path::Silence;
+        events.send(self.id, now_ns, Told::PlayEnded { token, reason, key, played_ms });
+    }
+
+    /// Let the leg hear something else, or silence, than its relay or room.
+    pub fn hold(&mut self, playback: Option<Playback>, now_ns: i64, events: &EventSender) {
+        self.resume(PlayEnd::Replaced, now_ns, events);
+        self.hold = Some(Box::new(Hold { playback }));
+        self.begin_silence();
+    }
+
+    /// Back to the relay or room.
+    pub fn resume(&mut self, reason: PlayEnd, now_ns: i64, events: &EventSender) {
+        let Some(hold) = self.hold.take() else { return };
+        self.out.release();
+        if let Some(playback) = hold.playback {
+            let (token, played_ms) = (playback.token, playback.played_ms());
+            events.send(self.id, now_ns, Told::PlayEnded { token, reason, key: None, played_ms });
         }
-        if let Path::Play(playback) = std::mem::replace(&mut self.path, Path::Silence) {
-            let told =
-                Told::PlayEnded { token: playback.token, reason, key, played_ms: playback.played_ms() };
-            events.send(self.id, now_ns, told);
+    }
+
+    /// Nothing is relayed to this leg for now: its own slots begin at once.
+    pub fn begin_silence(&mut self) {
+        if let Path::Relay { sent_ns, .. } = &mut self.path {
+            *sent_ns = i64::MIN / 2;
         }
+        self.out.release();
     }
 
     pub fn send_keys(&mut self, token: u64, keys: &str, now_ns: i64, events: &EventSender) {
@@ -40,7 +72,7 @@ impl Leg {
     }
 
     /// Send what is due and look after everything that goes by the clock.
-    pub fn tick(&mut self, now_ns: i64, events: &EventSender) {
+    pub fn tick(&mut self, now_ns: i64, around: &mut Around<'_>) {
         if now_ns - self.due_ns > GIVE_UP {
             let missed = (now_ns - self.due_ns) / TICK;
             self.due_ns += missed * TICK;
@@ -51,18 +83,21 @@ impl Leg {
         while self.due_ns <= now_ns {
             let due_ns = self.due_ns;
             self.due_ns += TICK;
-            self.slot(due_ns, now_ns, events);
+            self.slot(due_ns, now_ns, around);
         }
+        let events = around.events;
         if let Some(press) = self.keys.poll(now_ns) {
-            self.pressed(press, now_ns, events);
+            self.pressed(press, false, now_ns, events);
         }
+        self.hear_nothing(now_ns, events);
         self.watch(now_ns, events);
         self.report(now_ns, false);
     }
 
-    fn slot(&mut self, due_ns: i64, now_ns: i64, events: &EventSender) {
+    fn slot(&mut self, due_ns: i64, now_ns: i64, around: &mut Around<'_>) {
         let Some(remote) = &self.remote else { return };
-        let codec = remote.codec;
+        let (codec, events) = (remote.codec, around.events);
+        self.speak(due_ns, now_ns, around);
         if let Some(sending) = &mut self.sending {
             match sending.keys.frame() {
                 KeyFrame::Event { payload, frame } => return self.send_event(due_ns, now_ns, payload, frame),
@@ -79,8 +114,12 @@ impl Leg {
         }
         match &mut self.path {
             Path::Relay { sent_ns, .. } if due_ns - *sent_ns < RELAY_GAP => {}
-            Path::Relay { .. } | Path::Silence => {
-                self.out.frame().fill(codec.silence());
+            Path::Relay { .. } | Path::Silence => self.rest(codec, due_ns, now_ns, around),
+            Path::Feed(feed) => {
+                let (id, token) = (self.id, feed.token);
+                feed.fill(codec, self.out.frame(), |mark| {
+                    events.send(id, now_ns, Told::MarkReached { token, mark, cleared: false });
+                });
                 self.send_audio(due_ns, now_ns);
             }
             Path::Play(playback) => match playback.fill(codec, self.out.frame()) {
@@ -92,6 +131,49 @@ impl Leg {
                     self.send_audio(due_ns, now_ns);
                 }
             },
+        }
+    }
+
+    /// Say to the room what the far end says.
+    fn speak(&mut self, due_ns: i64, now_ns: i64, around: &mut Around<'_>) {
+        let Some(seat) = &mut self.seat else { return };
+        let Some(room) = around.rooms.get_mut(seat.room) else { return };
+        let (from, is_held) = (samples_at(due_ns), self.hold.is_some());
+        let mut turn = Turn { leg: self.id, seat, phase: self.phase, from, is_held };
+        room.speak(&mut turn, now_ns, around.events);
+    }
+
+    /// What a leg sends that nothing is played to: the hold's audio, the room's, silence.
+    fn rest(&mut self, codec: Codec, due_ns: i64, now_ns: i64, around: &mut Around<'_>) {
+        if let Some(hold) = &mut self.hold {
+            match hold.playback.as_mut().map(|playback| playback.fill(codec, self.out.frame())) {
+                Some(Slot::Audio) => return self.send_audio(due_ns, now_ns),
+                Some(Slot::Key { payload, frame }) => {
+                    return self.send_event(due_ns, now_ns, payload, frame);
+                }
+                Some(Slot::Finished) => {
+                    let over = hold.playback.take();
+                    self.tell_finished(over, now_ns, around.events);
+                }
+                None => {}
+            }
+        } else if let Some(seat) = &mut self.seat
+            && let Some(room) = around.rooms.get_mut(seat.room)
+        {
+            let from = samples_at(due_ns);
+            let mut turn = Turn { leg: self.id, seat, phase: self.phase, from, is_held: false };
+            room.hear(&mut turn, codec, self.out.frame());
+            return self.send_audio(due_ns, now_ns);
+        }
+        self.out.frame().fill(codec.silence());
+        self.send_audio(due_ns, now_ns);
+    }
+
+    fn tell_finished(&self, playback: Option<Playback>, now_ns: i64, events: &EventSender) {
+        if let Some(playback) = playback {
+            let (token, played_ms) = (playback.token, playback.played_ms());
+            let told = Told::PlayEnded { token, reason: PlayEnd::Finished, key: None, played_ms };
+            events.send(self.id, now_ns, told);
         }
     }
 
@@ -133,7 +215,8 @@ impl Leg {
 
     /// Pass on what the partner heard.
     pub fn relay(&mut self, packet: &Packet<'_>, kind: Kind, now_ns: i64) {
-        let (Some(remote), Path::Relay { sent_ns, .. }, None) = (&self.remote, &mut self.path, &self.sending)
+        let (Some(remote), Path::Relay { sent_ns, .. }, None, None) =
+            (&self.remote, &mut self.path, &self.sending, &self.hold)
         else {
             return;
         };

@@ -1,0 +1,155 @@
+//! A leg's place in a room: what it puts into the mix, which must not come back to it.
+
+use crate::event::LegId;
+use crate::limiter::Limiter;
+use crate::mix_ring::MixRing;
+use crate::playback::Item;
+use crate::playout::Playout;
+use crate::rtp::FRAME;
+
+/// A room's name, chosen by the engine's user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RoomId(pub u64);
+
+/// How a member takes part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    pub muted: bool,
+    /// Factor on what the member says.
+    pub gain: f32,
+    /// The only member that hears this one.
+    pub coaching: Option<LegId>,
+}
+
+/// Frames that a member is mixed in for after its last voiced packet: words end softly.
+const TAIL: u32 = 15;
+
+#[derive(Debug)]
+pub struct Seat {
+    pub room: RoomId,
+    pub part: Part,
+    /// What everybody hears when the member leaves.
+    pub leave_sound: Option<Item>,
+    playout: Option<Box<Playout>>,
+    /// What of the room's sum is this member's own.
+    own: Option<MixRing>,
+    /// Frames that are still to be mixed in.
+    sounding: u32,
+    /// Level of the latest voiced packet, in dBFS.
+    pub loudness: f32,
+    pub limiter: Limiter,
+    /// Position of the next frame this member will put in.
+    head: i64,
+}
+
+impl Seat {
+    pub fn new(room: RoomId, part: Part) -> Self {
+        Self {
+            room,
+            part,
+            leave_sound: None,
+            playout: None,
+            own: None,
+            sounding: 0,
+            loudness: -100.0,
+            limiter: Limiter::default(),
+            head: 0,
+        }
+    }
+
+    /// A new stream of the far end.
+    pub fn restart(&mut self) {
+        if let Some(playout) = &mut self.playout {
+            playout.restart();
+        }
+    }
+
+    /// A packet came.  One without voice costs nothing while the member is silent, but the stream
+    /// goes on: what it says next finds its place.
+    pub fn hear(&mut self, timestamp: u32, in_order: bool, voiced: Option<f32>, samples: &[i16]) {
+        if let Some(loudness) = voiced {
+            self.sounding = TAIL;
+            self.loudness = loudness;
+        }
+        if voiced.is_none() && self.playout.is_none() {
+            return;
+        }
+        let quiet = self.sounding == 0;
+        self.playout.get_or_insert_default().put(timestamp, self.head, in_order, quiet, samples);
+    }
+
+    /// The frame for position `from`; None when there is nothing to hear.
+    pub fn speak(&mut self, from: i64) -> Option<[i16; FRAME]> {
+        self.head = from + FRAME as i64;
+        if self.sounding == 0 {
+            return None;
+        }
+        self.sounding -= 1;
+        let playout = self.playout.as_ref().filter(|_| !self.part.muted)?;
+        let mut frame = [0; FRAME];
+        playout.take(from, &mut frame);
+        if self.part.gain != 1.0 {
+            frame.iter_mut().for_each(|sample| *sample = (f32::from(*sample) * self.part.gain) as i16);
+        }
+        Some(frame)
+    }
+
+    /// Remember what went into the sum.
+    pub fn spoke(&mut self, from: i64, frame: &[i16; FRAME]) {
+        self.own.get_or_insert_default().add(from, frame);
+    }
+
+    /// Whether anything of the sum from `from` on is this member's own.
+    pub fn has_own(&self, from: i64) -> bool {
+        self.own.as_ref().is_some_and(|own| own.end() > from)
+    }
+
+    pub fn take_out(&self, from: i64, mix: &mut [i32; FRAME]) {
+        if let Some(own) = &self.own {
+            own.mix_into(from, mix, -1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seat(muted: bool, gain: f32) -> Seat {
+        Seat::new(RoomId(1), Part { muted, gain, coaching: None })
+    }
+
+    #[test]
+    fn a_silent_member_puts_in_nothing_and_holds_nothing() {
+        let mut seat = seat(false, 1.0);
+        for n in 0..100 {
+            seat.hear(n as u32 * 160, true, None, &[50; 160]);
+            assert_eq!(seat.speak(n * 160), None);
+        }
+        assert!(seat.playout.is_none() && seat.own.is_none());
+    }
+
+    #[test]
+    fn a_voice_is_put_in_whole_with_its_soft_end() {
+        let mut seat = seat(false, 2.0);
+        let mut said = vec![];
+        for n in 0..60i64 {
+            let voiced = (10..20).contains(&n);
+            seat.hear(n as u32 * 160, true, voiced.then_some(-20.0), &[n as i16; 160]);
+            said.extend(seat.speak(n * 160).into_iter().flatten());
+        }
+        let begin = said.iter().position(|&sample| sample == 20).expect("the first voiced packet");
+        let expected: Vec<i16> = (10..33).flat_map(|n| [n * 2; 160]).collect();
+        assert_eq!(said[begin..begin + expected.len()], expected);
+    }
+
+    #[test]
+    fn a_muted_member_is_not_heard_and_a_loud_one_does_not_wrap() {
+        let speak = |mut seat: Seat| {
+            seat.hear(0, true, Some(-3.0), &[30_000; 160]);
+            seat.speak(0)
+        };
+        assert_eq!(speak(seat(true, 1.0)), None);
+        assert_eq!(speak(seat(false, 4.0)).map(|frame| frame[159]), Some(i16::MAX));
+    }
+}

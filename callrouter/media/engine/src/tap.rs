@@ -1,0 +1,225 @@
+//! Frames of a leg for the engine's user: what it receives, what it sends, or both, 20 ms each.
+//! A media thread never waits for whoever takes them: the oldest make room, and are counted.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::clock::samples_at;
+use crate::event::LegId;
+use crate::g711::Codec;
+use crate::rtp::FRAME;
+use crate::timeline::Timeline;
+
+/// Frames of one side that wait: two seconds.
+const WAITING: usize = 100;
+/// A frame is taken this many samples after its time: packets may be that late.
+const LAG: i64 = 400;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sides {
+    pub received: bool,
+    pub sent: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What the leg sends rather than what it receives.
+    pub sent: bool,
+    /// Counts from 0 for each side; those dropped are missing.
+    pub number: u64,
+    /// µ-law.
+    pub words: [u8; FRAME],
+}
+
+/// What the media thread and the user have in common.
+#[derive(Debug)]
+pub struct Shared {
+    pub leg: LegId,
+    pub token: u64,
+    frames: ArrayQueue<Frame>,
+    dropped: AtomicU64,
+    /// The media thread has let go: nothing will come after what waits.
+    is_over: AtomicBool,
+}
+
+impl PartialEq for Shared {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Shared {}
+
+impl Shared {
+    /// The frames that wait, oldest first.
+    pub fn take(&self) -> Vec<Frame> {
+        (0..self.frames.len()).map_while(|_| self.frames.pop()).collect()
+    }
+
+    /// Frames dropped so far because nobody took them.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// The media thread's end.
+#[derive(Debug)]
+pub struct Tap {
+    shared: Arc<Shared>,
+    sides: Sides,
+    /// Sample time of the next frame, and its number; nothing has been taken yet without.
+    position: Option<i64>,
+    number: u64,
+}
+
+impl Tap {
+    pub fn token(&self) -> u64 {
+        self.shared.token
+    }
+
+    pub fn sides(&self) -> Sides {
+        self.sides
+    }
+
+    pub fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
+    /// Take what is due by now; whether there was anything.
+    pub fn advance(&mut self, now_ns: i64, received: Option<&Timeline>, sent: Option<&Timeline>) -> bool {
+        let until = samples_at(now_ns) - LAG;
+        let mut position = self.position.unwrap_or(until);
+        // After a stall of more than the timelines hold there is nothing to take.
+        position = position.max(until - 8 * FRAME as i64);
+        let begun = position;
+        while position + FRAME as i64 <= until {
+            for (wanted, sent, timeline) in
+                [(self.sides.received, false, received), (self.sides.sent, true, sent)]
+            {
+                if wanted {
+                    self.push(Frame { sent, number: self.number, words: words(timeline, position) });
+                }
+            }
+            self.number += 1;
+            position += FRAME as i64;
+        }
+        self.position = Some(position);
+        position > begun
+    }
+
+    fn push(&self, frame: Frame) {
+        if self.shared.frames.force_push(frame).is_some() {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Release);
+    }
+}
+
+fn words(timeline: Option<&Timeline>, from: i64) -> [u8; FRAME] {
+    let mut mix = [0; FRAME];
+    if let Some(timeline) = timeline {
+        timeline.mix_into(from, &mut mix);
+    }
+    mix.map(|sample| Codec::Pcmu.encode(sample as i16))
+}
+
+/// All taps, for whoever takes their frames.
+#[derive(Default)]
+pub struct Taps {
+    open: Mutex<Vec<Arc<Shared>>>,
+}
+
+impl Taps {
+    /// A tap for a leg, to be handed to its media thread.
+    pub fn open(&self, leg: LegId, token: u64, sides: Sides) -> Tap {
+        let width = usize::from(sides.received) + usize::from(sides.sent);
+        let shared = Arc::new(Shared {
+            leg,
+            token,
+            frames: ArrayQueue::new(WAITING * width.max(1)),
+            dropped: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+        });
+        self.lock().push(shared.clone());
+        Tap { shared, sides, position: None, number: 0 }
+    }
+
+    /// Those that have frames waiting.  A tap that is over is forgotten: its end tells the rest.
+    pub fn ready(&self) -> Vec<Arc<Shared>> {
+        let mut open = self.lock();
+        open.retain(|tap| !tap.is_over.load(Ordering::Acquire));
+        open.iter().filter(|tap| !tap.frames.is_empty()).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Shared>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::MILLISECOND;
+
+    const BOTH: Sides = Sides { received: true, sent: true };
+
+    fn heard(value: u8) -> Timeline {
+        let mut timeline = Timeline::default();
+        timeline.write(0, 0, Codec::Pcmu, &[value; 960]);
+        timeline
+    }
+
+    #[test]
+    fn both_sides_come_in_step_and_a_missing_one_is_silence() {
+        let taps = Taps::default();
+        let mut tap = taps.open(LegId(1), 9, BOTH);
+        let received = heard(0x20);
+        for ms in [0, 20, 40, 60, 80, 100, 120] {
+            tap.advance(ms * MILLISECOND, Some(&received), None);
+        }
+        let frames = taps.ready()[0].take();
+        let told: Vec<(bool, u64, u8)> = frames.iter().map(|f| (f.sent, f.number, f.words[159])).collect();
+        assert_eq!(told.len(), 12);
+        assert_eq!(told[..2], [(false, 0, 0xFF), (true, 0, 0xFF)], "before there was anything");
+        assert_eq!(told[10..], [(false, 5, 0x20), (true, 5, 0xFF)]);
+        assert!(taps.ready().is_empty());
+    }
+
+    #[test]
+    fn the_oldest_make_room_and_are_counted() {
+        let taps = Taps::default();
+        let mut tap = taps.open(LegId(1), 9, Sides { received: true, sent: false });
+        for tick in 0..=130 {
+            tap.advance(tick * 20 * MILLISECOND, None, None);
+        }
+        let shared = &taps.ready()[0];
+        assert_eq!(shared.dropped(), 30);
+        let frames = shared.take();
+        assert_eq!((frames.len(), frames[0].number, frames[99].number), (100, 30, 129));
+    }
+
+    #[test]
+    fn a_long_stall_is_not_made_up_for() {
+        let taps = Taps::default();
+        let mut tap = taps.open(LegId(1), 9, Sides { received: true, sent: false });
+        tap.advance(0, None, None);
+        tap.advance(10_000 * MILLISECOND, None, None);
+        assert_eq!(taps.ready()[0].take().len(), 8);
+    }
+
+    #[test]
+    fn a_tap_that_its_thread_dropped_is_forgotten() {
+        let taps = Taps::default();
+        let tap = taps.open(LegId(1), 9, BOTH);
+        assert_eq!(taps.lock().len(), 1);
+        drop(tap);
+        assert!(taps.ready().is_empty() && taps.lock().is_empty());
+    }
+}
