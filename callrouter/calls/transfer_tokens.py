@@ -49,7 +49,8 @@ class TransferTokens:
     def _sealed_for(self, head: str, seal: str, target: str, calls: Iterable[str]) -> str:
         found = ""
         for call in calls:
-            if hmac.compare_digest(self._seal(head, call, target).encode(), seal.encode("utf-8", "backslashreplace")):
+            expected = self._seal(head, call, target).encode()
+            if hmac.compare_digest(expected, seal.encode("utf-8", "backslashreplace")):
                 found = call
         return found
 
