@@ -117,6 +117,10 @@ def test_the_shipped_configuration_is_valid_and_prices_bridge_below_application_
             "config.yaml:2: modules.menu: 'menu' cannot be a name here",
         ),
         (
+            "modules:\n  a.menu: {inlet: 'https://x/', private_hosts: [localhost]}\n",
+            "config.yaml:2: modules.a.menu.private_hosts[0]: is 'localhost'; expected `host:port`",
+        ),
+        (
             "plans:\n  p:\n    prices: {lunch: 1}\n",
             "config.yaml:3: plans.p.prices.lunch: 'lunch' cannot be a name here",
         ),
