@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import resource
+import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal
 
 import structlog
@@ -51,6 +53,8 @@ class RtpMedia:
         """Start the threads.  Raises `StartupError` when the system will not give them."""
         settings = self._settings
         _raise_file_limit()
+        for name in ("bind_v4", "bind_v6"):
+            _check_address(name, getattr(settings, name))
         bound = [str(address) for address in (settings.bind_v4, settings.bind_v6) if address is not None]
         try:
             engine = Engine(
@@ -160,6 +164,21 @@ class _Running:
         self.engine = engine
         self.executor = ThreadPoolExecutor(settings.decoder_threads, thread_name_prefix="media-decode")
         self.prompts = Prompts(engine, self.executor, settings.prompt_cache_mb * 1_000_000)
+
+
+def _check_address(name: str, address: IPv4Address | IPv6Address | None) -> None:
+    """Raises `StartupError` for an address that this machine does not have."""
+    if address is None:
+        return
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError as error:
+            raise StartupError(
+                f"media.{name}: RTP cannot be received on {address}: {error.strerror}; "
+                "name an address of this machine (see: ip address)"
+            ) from error
 
 
 def _raise_file_limit() -> None:

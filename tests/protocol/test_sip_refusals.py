@@ -32,7 +32,7 @@ def only(stranger: Stranger, message: str) -> Response:
         (invite(to_tag="unknown"), 481),
         (text("CANCEL"), 481),
         (invite("Require: resource-priority"), 420),
-        (invite(uri="tel:+1555"), 416),
+        (invite(uri="urn:service:sos"), 416),
         (invite(uri="sip:bob@192.0.2.2?Subject=x"), 400),
         (invite(body="v=0\r\n"), 488),
         (invite(body="nonsense"), 488),

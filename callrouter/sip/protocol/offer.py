@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 from callrouter.ports import Direction, MediaAddress, NegotiatedAudio, SrtpKeys
 from callrouter.sip.protocol.crypto import Crypto, OwnKeys, SrtpPolicy, chosen
@@ -80,7 +81,7 @@ def _crypto(line: MediaLine, terms: Terms) -> Crypto | None:
 def _audio(line: MediaLine, codecs: tuple[str, ...]) -> NegotiatedAudio | None:
     known = line.codecs()
     chosen = next((c for c in known if c.name in codecs and c.clock_rate == 8000), None)
-    if chosen is None or not line.host:
+    if chosen is None or not is_address(line.host):
         return None
     events = next((c for c in known if c.name == "TELEPHONE-EVENT" and c.clock_rate == 8000), None)
     direction = _MIRROR[line.direction]
@@ -97,6 +98,15 @@ def _audio(line: MediaLine, codecs: tuple[str, ...]) -> NegotiatedAudio | None:
     )
 
 
+def is_address(host: str) -> bool:
+    """An IP literal that one peer can be sent to: names in SDP are not looked up, groups not joined."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return not address.is_multicast
+
+
 def is_unspecified(host: str) -> bool:
     return host in ("0.0.0.0", "::", "0:0:0:0:0:0:0:0")  # noqa: S104 - compared, not bound
 
@@ -110,7 +120,8 @@ def _rtcp(line: MediaLine) -> MediaAddress | None:
         port = line.port + 1
     if not 0 < port < 65536:
         return None
-    return MediaAddress(words[3] if len(words) == 4 else line.host, port)
+    named = words[3] if len(words) == 4 else ""
+    return MediaAddress(named if is_address(named) else line.host, port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,8 @@ def _check_counts(request: Request) -> None:
 
 def _check_uri(request: Request) -> Refusal | None:
     uri = Uri.parse(request.uri)
+    if uri.scheme == "tel":
+        return None  # RFC 3966: a carrier may name the number itself
     if not uri.is_sip:
         return Refusal(416, "")
     if uri.headers:

@@ -135,3 +135,14 @@ def test_twenty_milliseconds_it_is_whatever_is_preferred() -> None:
     found = agreed("m=audio 6000 RTP/AVP 0", "a=ptime:30")
     assert found.audio.ptime_ms == 20
     assert b"a=ptime:20\r\n" in write_answer(OURS, found)
+
+
+@pytest.mark.parametrize("host", ["localhost", "999.1.1.1", "224.0.0.1", "ff02::1"])
+def test_a_stream_to_anything_but_one_address_cannot_be_used(host: str) -> None:
+    with pytest.raises(NothingFits):
+        agreed("m=audio 6000 RTP/AVP 0", f"c=IN IP4 {host}")
+
+
+def test_an_rtcp_address_that_is_none_falls_back_to_the_streams() -> None:
+    audio = agreed("m=audio 6000 RTP/AVP 0", "a=rtcp:6500 IN IP4 foo").audio
+    assert audio.remote_rtcp == MediaAddress("192.0.2.9", 6500)
