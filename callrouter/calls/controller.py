@@ -224,8 +224,7 @@ class Controller:
             case Ringing():
                 self._on_ringing(event)
             case Answered() | Failed():
-                if not self.answer.done():
-                    self.answer.set_result(event)
+                self._on_outcome(event)
             case Confirmed() | MediaChanged():
                 if event.audio is not None:
                     leg.connect(event.audio)
@@ -233,6 +232,13 @@ class Controller:
                 leg.feed_digit(event.digit, event.duration_ms)
             case TransferRequested():
                 self._on_transfer(event)
+
+    def _on_outcome(self, event: Answered | Failed) -> None:
+        if isinstance(event, Answered) and not self.over.is_set():
+            # Noted at once: a far end that hangs up in the same tick did answer.
+            self.call.answered_ns, self.call.answered_ms = event.at_ns, self.wall_ms(event.at_ns)
+        if not self.answer.done():
+            self.answer.set_result(event)
 
     def _on_ringing(self, event: Ringing) -> None:
         if self.call.status is CallStatus.INITIATED:

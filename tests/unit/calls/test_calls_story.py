@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from callrouter.errors import FetchFailed
-from callrouter.ports import CallStatus, NewCall, Replace, Transfer
-from callrouter.testing.world import Callee
+from callrouter.ports import Answered, CallStatus, NewCall, Replace, Transfer
+from callrouter.testing.world import AUDIO, Callee, LoopTime
 from dispatcher.flows import Application, Instance
 from modules.module import Layer, Module, module_sid
 
@@ -189,6 +189,19 @@ async def test_a_busy_callee_is_reported_to_the_action(house: Any) -> None:
     await h.call()
     await h.idle()
     assert parameters(h, "http://app.test/after")["DialCallStatus"] == "busy"
+
+
+async def test_a_callee_that_hangs_up_in_the_tick_it_answers_did_answer(house: Any) -> None:
+    h = house(
+        {VOICE: DIAL, "http://app.test/after": "<Response/>"}, {"sip:agent@host": Callee(answers_after=None)}
+    )
+    await h.call()
+    await asyncio.sleep(1)
+    (_, callee) = h.signalling.placed[0]
+    callee.say(Answered(LoopTime().monotonic_ns(), AUDIO, {}))
+    callee.bye()
+    await h.idle()
+    assert parameters(h, "http://app.test/after")["DialCallStatus"] == "completed"
 
 
 async def test_an_unreachable_callee_is_failed(house: Any) -> None:
