@@ -8,6 +8,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from time import monotonic
 from typing import Protocol, TypeVar
 
@@ -98,6 +99,13 @@ class Peer:
                 max(0, begin + (frame + 1) * FRAME_SECONDS - asyncio.get_running_loop().time())
             )
 
+    async def say(self, words: bytes, payload_type: int = PCMU) -> None:
+        """Sound of any length, in packets of 20 ms by the clock."""
+        begin = asyncio.get_running_loop().time()
+        for number, at in enumerate(range(0, len(words), 160), 1):
+            self.send(words[at : at + 160], payload_type)
+            await asyncio.sleep(max(0, begin + number * FRAME_SECONDS - asyncio.get_running_loop().time()))
+
     async def press(self, key: str, *, drop: Callable[[int], bool] = lambda index: False) -> None:
         """A key as telephones send it: 5 packets and 2 more copies of the last; `drop` by index."""
         code = "0123456789*#ABCD".index(key)
@@ -108,6 +116,11 @@ class Peer:
                 self.sequence = (self.sequence + 1) % 2**16
             await asyncio.sleep(FRAME_SECONDS)
         self.timestamp = (self.timestamp + 1600) % 2**32
+
+    def is_whole(self) -> bool:
+        """Every packet we were sent came, in order, each its place in one stream."""
+        steps = list(pairwise(self.heard))
+        return all((y.sequence - x.sequence) % 2**16 == 1 and x.ssrc == y.ssrc for x, y in steps)
 
     def audio(self) -> bytes:
         """Everything heard but telephone events, in one piece."""

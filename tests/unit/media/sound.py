@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 import struct
 import wave
 from array import array
+from bisect import bisect_left
 from pathlib import Path
 
 
@@ -52,3 +54,41 @@ def tone_level(samples: list[int], hertz: float, *, rate: int = 8000) -> float:
     re = sum(value * math.cos(turn * n) for n, value in enumerate(samples))
     im = sum(value * math.sin(turn * n) for n, value in enumerate(samples))
     return 2 * math.hypot(re, im) / max(1, len(samples))
+
+
+_MULAW_LEVELS = sorted((mulaw(word), word) for word in range(256) if word != 0x7F)
+
+
+def to_mulaw(samples: list[int] | array[int]) -> bytes:
+    """The nearest µ-law word to each sample."""
+    levels = [level for level, _ in _MULAW_LEVELS]
+
+    def nearest(sample: int) -> int:
+        at = bisect_left(levels, sample)
+        around = _MULAW_LEVELS[max(0, at - 1) : at + 1]
+        return min(around, key=lambda pair: abs(pair[0] - sample))[1]
+
+    return bytes(nearest(sample) for sample in samples)
+
+
+def dtmf(key: str, seconds: float, *, level: float = 5000) -> array[int]:
+    """A key as its two tones (ITU-T Q.23)."""
+    row, column = divmod("123A456B789C*0#D".index(key), 4)
+    low = sine((697, 770, 852, 941)[row], seconds, level=level)
+    high = sine((1209, 1336, 1477, 1633)[column], seconds, level=level)
+    return array("h", (a + b for a, b in zip(low, high, strict=True)))
+
+
+def chatter(seconds: float, *, seed: int = 1, level: float = 6000) -> array[int]:
+    """Syllables of a sort: bursts of harmonics with short gaps, never silent for 0.3 s."""
+    chance = random.Random(seed)
+    out = array("h")
+    while len(out) < seconds * 8000:
+        pitch, length = chance.uniform(90, 220), round(chance.uniform(0.08, 0.25) * 8000)
+        weights = [chance.uniform(0.1, 1) / (k + 1) for k in range(8)]
+        for n in range(length):
+            swell = math.sin(math.pi * n / length)
+            value = sum(w * math.sin(2 * math.pi * pitch * (k + 1) * n / 8000) for k, w in enumerate(weights))
+            out.append(round(level * swell * value))
+        out.extend([0] * round(chance.uniform(0.02, 0.12) * 8000))
+    return out[: round(seconds * 8000)]
