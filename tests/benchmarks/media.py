@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,10 +70,19 @@ def build_generator() -> Path:
     return CRATE / "target/release/examples/rtp_load"
 
 
-def run(generator: Path, mode: str, legs: int, seconds: int, threads: int) -> Result:
+def run(
+    generator: Path,
+    mode: str,
+    legs: int,
+    seconds: int,
+    threads: int,
+    talkers: int | None = None,
+    arguments: Sequence[str] = (),
+) -> Result:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    load = subprocess.Popen([generator, str(legs), str(seconds)], **pipes)
-    order = [sys.executable, "-m", "tests.benchmarks.media_server", mode, str(threads)]
+    sizes = [legs, seconds] if talkers is None else [legs, seconds, talkers]
+    load = subprocess.Popen([generator, *map(str, sizes)], **pipes)
+    order = [sys.executable, "-m", "tests.benchmarks.media_server", mode, str(threads), *arguments]
     server = subprocess.Popen(order, cwd=ROOT, **pipes)
     server.stdin.write(load.stdout.readline())
     server.stdin.flush()

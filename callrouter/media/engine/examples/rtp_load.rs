@@ -1,7 +1,9 @@
 //! The far ends of many legs, for benchmarks: sends 50 RTP packets a second on each and measures
 //! what comes back from outside the server's process.
 //!
-//!     rtp_load LEGS SECONDS        (then one line with LEGS server ports on standard input)
+//!     rtp_load LEGS SECONDS [TALKERS]   (then one line with LEGS server ports on standard input)
+//!
+//! Without TALKERS every leg hums; with it the first ones are loud and the others silent.
 //!
 //! Prints its own ports first and, at the end, one line of JSON.
 
@@ -20,11 +22,16 @@ const SLOTS: usize = 20;
 const KEY_EVERY: u16 = 250;
 const KEY_PACKETS: u16 = 7;
 const EVENT: u8 = 101;
+const HUM: u8 = 0x55;
+const LOUD: u8 = 0x20;
+const SILENCE: u8 = 0xFF;
 /// Packets of the first second are not judged.
 const WARM_UP: i64 = SECOND;
 
 struct FarEnd {
     socket: UdpSocket,
+    /// What it says, over and over.
+    word: u8,
     sent: u16,
     heard: Vec<i64>,
     first: Option<u16>,
@@ -39,14 +46,15 @@ struct Load {
 }
 
 impl Load {
-    fn new(legs: usize) -> Result<Self, Error> {
+    fn new(legs: usize, talkers: Option<usize>) -> Result<Self, Error> {
         let watch = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut ends = vec![];
         for number in 0..legs {
             let socket = UdpSocket::bind("127.0.0.1:0")?;
             socket.set_nonblocking(true)?;
             epoll::add(&watch, &socket, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)?;
-            ends.push(FarEnd { socket, sent: 0, heard: vec![], first: None, last: 0, wrong: 0 });
+            let word = talkers.map_or(HUM, |talkers| if number < talkers { LOUD } else { SILENCE });
+            ends.push(FarEnd { socket, word, sent: 0, heard: vec![], first: None, last: 0, wrong: 0 });
         }
         Ok(Self { ends, watch, begin_ns: now_ns() + WARM_UP })
     }
@@ -81,7 +89,11 @@ impl Load {
 
 impl FarEnd {
     fn send(&mut self) -> Result<(), Error> {
-        let mut packet = [0x55; HEADER + FRAME];
+        let mut packet = [self.word; HEADER + FRAME];
+        // Loud is a square wave of 1 kHz.
+        for (n, word) in packet.iter_mut().enumerate().filter(|_| self.word == LOUD) {
+            *word ^= ((n / 4 % 2) << 7) as u8;
+        }
         let in_key = self.sent % KEY_EVERY;
         let is_key = in_key < KEY_PACKETS && self.sent >= KEY_EVERY;
         let time = if is_key { self.sent - in_key } else { self.sent };
@@ -136,9 +148,9 @@ impl FarEnd {
 fn main() -> Result<(), Error> {
     let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
     let (Some(legs), Some(seconds)) = (arguments.next(), arguments.next()) else {
-        return Err(Error::other("usage: rtp_load LEGS SECONDS"));
+        return Err(Error::other("usage: rtp_load LEGS SECONDS [TALKERS]"));
     };
-    let mut load = Load::new(legs)?;
+    let mut load = Load::new(legs, arguments.next())?;
     let ports: Vec<String> = load
         .ends
         .iter()
