@@ -1,0 +1,1 @@
+"""Decides who is next: targets, numbers, flows and policy."""

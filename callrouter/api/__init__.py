@@ -1,0 +1,1 @@
+"""The REST interfaces: the compatible one, the native one, metrics and health."""

@@ -1,0 +1,1 @@
+"""The state that config.yaml declares, and how it gets into the database."""

@@ -1,0 +1,1 @@
+"""Accounts, their addresses, and the secrets that prove who is who."""

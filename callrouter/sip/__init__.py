@@ -1,0 +1,1 @@
+"""The SIP user agent: transports and the endpoint around the pure core in `protocol`."""

@@ -1,0 +1,1 @@
+"""Text to speech in child processes, cached on disk."""

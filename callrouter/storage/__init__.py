@@ -1,0 +1,1 @@
+"""The journal, the database with its one writer, and the outbox."""

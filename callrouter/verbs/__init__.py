@@ -1,0 +1,1 @@
+"""What a document can order, one file per verb."""
