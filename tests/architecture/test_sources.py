@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("callrouter", "modules", "dispatcher", "metering")
 MAX_LINES = 500
-LONGER = {"callrouter/ports.py": 1000}
+LONGER = {"callrouter/ports.py": 1400}
 """Every seam between the rooms stands in one file on purpose."""
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 LEFTOVERS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|type: ignore(?!\[)|# noqa(?!: )")
