@@ -8,6 +8,8 @@ use crate::rtp::FRAME;
 
 /// Words that may wait: five minutes.
 pub const MOST: usize = 5 * 60 * 8000;
+/// Pieces and marks that may: each costs memory of its own, however short it is.
+const MOST_PIECES: usize = 20_000;
 
 #[derive(Debug)]
 enum Piece {
@@ -37,7 +39,7 @@ impl Feed {
 
     /// Add audio to the end; false when too much waits already, and it is not taken.
     pub fn add(&mut self, words: Vec<u8>) -> bool {
-        let takes = self.waiting + words.len() <= MOST;
+        let takes = self.waiting + words.len() <= MOST && self.pieces.len() < MOST_PIECES;
         if takes && !words.is_empty() {
             self.waiting += words.len();
             self.pieces.push_back(Piece::Audio(words));
@@ -45,8 +47,13 @@ impl Feed {
         takes
     }
 
-    pub fn mark(&mut self, mark: u64) {
-        self.pieces.push_back(Piece::Mark(mark));
+    /// Mark the end of what waits; false when too much does.
+    pub fn mark(&mut self, mark: u64) -> bool {
+        let takes = self.pieces.len() < MOST_PIECES;
+        if takes {
+            self.pieces.push_back(Piece::Mark(mark));
+        }
+        takes
     }
 
     /// Throw away what waits; the marks in it.
@@ -140,6 +147,9 @@ mod tests {
         assert!(!feed.add(vec![1]));
         play(&mut feed, 1);
         assert!(feed.add(vec![1; FRAME]));
+        feed.clear();
+        assert!((0..MOST_PIECES as u64).all(|mark| feed.mark(mark)));
+        assert!(!feed.mark(0) && !feed.add(vec![1]));
     }
 
     #[test]

@@ -124,6 +124,9 @@ impl Room {
     }
 
     fn whisper(&mut self, coached: LegId, from: i64, frame: &[i16; FRAME]) {
+        if !self.members.contains(&coached) {
+            return;
+        }
         match self.whispers.iter_mut().find(|(leg, _)| *leg == coached) {
             Some((_, ring)) => ring.add(from, frame),
             None => {

@@ -84,10 +84,11 @@ impl Shard {
                     counters.feed_dropped += 1;
                 }
             }
-            Action::FeedMark { token, mark } => match feed_of(leg, token).0 {
-                Some(feed) => feed.mark(mark),
-                None => events.send(id, now, Told::MarkReached { token, mark, cleared: true }),
-            },
+            Action::FeedMark { token, mark } => {
+                if feed_of(leg, token).0.is_none_or(|feed| !feed.mark(mark)) {
+                    events.send(id, now, Told::MarkReached { token, mark, cleared: true });
+                }
+            }
             Action::ClearFeed { token } => {
                 let marks = feed_of(leg, token).0.map(Feed::clear).unwrap_or_default();
                 for mark in marks {
