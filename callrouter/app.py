@@ -141,6 +141,7 @@ async def serving(config: Config) -> AsyncIterator[Server]:
         host, port = await api.start()
         services.public_url = services.public_url or f"http://{host}:{port}"
         guard.own(host, port)
+        signalling.limit_coding(media.may_transcode)
         signalling.on_incoming(Incoming(services))
         await _entered(stack, signalling.start, signalling.stop)
         for sid in end_orphans(signalling, recovery.orphan_dialogs):

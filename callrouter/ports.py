@@ -84,7 +84,7 @@ class NegotiatedAudio:
     remote: MediaAddress
     remote_rtcp: MediaAddress | None
     codec: str
-    """Encoding name of RFC 3551 in upper case: `PCMU`, `PCMA`."""
+    """Encoding name in upper case: `PCMU`, `PCMA`, `G722`, `OPUS`."""
     payload_type: int
     """Number we send it with; we also accept it with this number."""
     dtmf_payload_type: int | None
@@ -93,6 +93,8 @@ class NegotiatedAudio:
     ptime_ms: int = 20
     keys: SrtpKeys | None = None
     """None: RTP as it is."""
+    dtmf_clock_rate: int = 8000
+    """Of the telephone events; that of the codec, where the peer offers it."""
 
 
 # --------------------------------------------------------------------------- media engine

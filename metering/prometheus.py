@@ -55,6 +55,11 @@ FIGURES: dict[str, Declared] = {
     "rtp_jitter_seconds": Declared("histogram", "Jitter of ended legs", ("direction",), _FAST),
     "rtp_round_trip_seconds": Declared("histogram", "Round trip of ended legs, by RTCP", (), _FAST),
     "rtp_late_sends": Declared("counter", "RTP packets sent more than 5 ms late"),
+    "rtp_transcoded": Declared(
+        "counter", "Frames of 20 ms decoded (in) or encoded (out) in G.722 or Opus", ("direction",)
+    ),
+    "rtp_concealed": Declared("counter", "Frames made up in place of lost ones"),
+    "legs_transcoding": Declared("gauge", "Media legs that decode or encode G.722 or Opus"),
     "legs_live": Declared("gauge", "Media legs that are open"),
     "policy_refusals": Declared("counter", "Control refused, by the rule that did", ("rule",)),
     "warnings": Declared("counter", "Warnings to developers", ("code",)),

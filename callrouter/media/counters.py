@@ -28,6 +28,12 @@ COUNTERS: dict[str, str] = {
     "digits": "keys received",
     "feed_dropped": "pieces of handed-over audio that were not taken",
     "relayed": "packets passed on from the joined leg",
+    "comfort_noise": "packets that only say how the far end's silence sounds",
+    "decoded": "frames of 20 ms decoded from another codec than G.711",
+    "encoded": "frames of 20 ms encoded in another codec than G.711",
+    "concealed": "frames made up because their packet was lost or late",
+    "recovered": "frames that the next packet carried once more",
+    "too_late": "packets that came after their turn to be decoded",
     "late_sends": "packets sent more than 5 ms after they were due",
     "skipped_sends": "packets not sent because their time had long passed",
     "send_errors": "packets that the system refused to send",
@@ -78,6 +84,8 @@ class Totals:
 
     counts: dict[str, int]
     legs_live: int
+    legs_transcoding: int = 0
+    """Of those the ones that decode or encode another codec than G.711."""
 
 
 def by_name(values: Sequence[int]) -> dict[str, int]:

@@ -184,6 +184,7 @@ def _set_remote(batch: Batch, command: SetRemote) -> None:
         event_type=audio.dtmf_payload_type,
         may_send=audio.direction in _SENDING,
         may_receive=audio.direction in _RECEIVING,
+        event_rate=audio.dtmf_clock_rate,
         srtp=None if keys is None else (keys.suite, keys.send, keys.receive),
     )
 

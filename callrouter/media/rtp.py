@@ -110,9 +110,13 @@ class RtpMedia:
 
     def totals(self) -> Totals:
         """Counts since `start`, at most half a second old."""
-        values, legs_live = self._engine().totals()
+        values, legs_live, transcoding = self._engine().totals()
         counts = {name: value for name, value in by_name(values).items() if name not in GAUGES}
-        return Totals(counts, legs_live)
+        return Totals(counts, legs_live, transcoding)
+
+    def may_transcode(self) -> bool:
+        """Whether another call may be in a codec that has to be decoded and encoded."""
+        return self.totals().legs_transcoding < self._settings.max_transcoding
 
     def report(self, metrics: Metrics) -> None:
         """Add what was counted since the last report."""
@@ -128,7 +132,11 @@ class RtpMedia:
         metrics.count("rtp_late_sends", since("late_sends") + since("skipped_sends"))
         for reason in DISCARDS:
             metrics.count("rtp_discarded", since(reason), reason=reason)
+        metrics.count("rtp_transcoded", since("decoded"), direction="in")
+        metrics.count("rtp_transcoded", since("encoded"), direction="out")
+        metrics.count("rtp_concealed", since("concealed"))
         metrics.gauge("legs_live", totals.legs_live)
+        metrics.gauge("legs_transcoding", totals.legs_transcoding)
         ended, self._ended = self._ended, []
         for counters in ended:
             observe_quality(metrics, counters)

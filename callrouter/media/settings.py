@@ -53,6 +53,13 @@ class Settings(BaseModel):
         le=65536,
         description="Memory for decoded prompts no call holds; a minute takes 1 MB.",
     )
+    max_transcoding: int = Field(
+        200,
+        ge=0,
+        le=100_000,
+        description="Legs that may be in G.722 or Opus and not be relayed unread, for each is decoded and "
+        "encoded; calls beyond that are agreed on in G.711.",
+    )
     decoder_threads: int = Field(2, ge=1, le=32, description="Audio files decoded at the same time.")
 
     @model_validator(mode="after")

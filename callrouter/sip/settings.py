@@ -18,7 +18,7 @@ from callrouter.sip.resolver import split_server
 from callrouter.sip.tls_settings import Tls
 from callrouter.sip.trunk_settings import Trunk as Trunk
 
-CodecName = Literal["PCMU", "PCMA"]
+CodecName = Literal["PCMU", "PCMA", "G722", "OPUS"]
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
@@ -88,7 +88,9 @@ class Settings(BaseModel):
     codecs: tuple[CodecName, ...] = Field(
         default=("PCMU", "PCMA"),
         min_length=1,
-        description="Codecs to offer, best first; incoming offers keep their caller's order.",
+        description="Codecs to agree on (PCMU, PCMA, G722, OPUS), to be offered best first; incoming offers "
+        "keep their caller's order. G722 and OPUS cost processor time wherever both ends of a call are not "
+        "in the same one: see `media.max_transcoding`.",
     )
     srtp: SrtpPolicy = Field(
         default=SrtpPolicy.OPTIONAL,

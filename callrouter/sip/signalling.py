@@ -132,6 +132,10 @@ class Signalling:
             return
         self._incoming(IncomingLeg(session, arrival, self._clock, self._endpoint.pump))
 
+    def limit_coding(self, has_time: Callable[[], bool]) -> None:
+        """While `has_time` says no, new calls are in codecs that cost nothing."""
+        self._agent.has_time_to_code = has_time
+
     # -- calls we place
 
     async def route(self, target: str, trunk: str = "") -> Route:

@@ -24,7 +24,7 @@ from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.large import LargeRequests
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.methods import ACCEPTED, ALLOWED, DIALOG_ONLY, KNOWN, SUPPORTED
-from callrouter.sip.protocol.offer import DEFAULT_CODECS
+from callrouter.sip.protocol.offer import CHEAP_CODECS, DEFAULT_CODECS
 from callrouter.sip.protocol.outgoing import NOBODY, Invitation, OutgoingSession
 from callrouter.sip.protocol.registrar import Registrar
 from callrouter.sip.protocol.session import Session
@@ -102,6 +102,8 @@ class Agent:
         self.registrar: Registrar | None = None
         self.shield: Shield | None = None
         """None: nobody asks too much."""
+        self.has_time_to_code: Callable[[], bool] = lambda: True
+        """False: new calls have to be in a codec that costs nothing to decode and encode."""
         self._name: Fields = (("User-Agent", settings.user_agent),)
         self._large = LargeRequests(self.listeners)
         self.layer.way_for_large = self._large.way
@@ -110,6 +112,14 @@ class Agent:
     @property
     def timers(self) -> Timers:
         return self.layer.timers
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """Those that a new call may be in."""
+        codecs = self.settings.codecs
+        if CHEAP_CODECS.issuperset(codecs) or self.has_time_to_code():
+            return codecs
+        return tuple(name for name in codecs if name in CHEAP_CODECS) or codecs
 
     # -- what comes in
 

@@ -11,8 +11,18 @@ from callrouter.sip.protocol.grammar import number
 from callrouter.sip.protocol.sdp import Codec, MediaLine, SessionDescription
 
 DEFAULT_CODECS = ("PCMU", "PCMA")
-_PAYLOAD_TYPES = {"PCMU": 0, "PCMA": 8}
-_EVENT_PAYLOAD_TYPE = 101
+CHEAP_CODECS = frozenset({"PCMU", "PCMA"})
+"""Nothing has to be decoded or encoded for them."""
+_OURS = {
+    "PCMU": Codec(0, "PCMU", 8000),
+    "PCMA": Codec(8, "PCMA", 8000),
+    "G722": Codec(9, "G722", 8000),
+    "OPUS": Codec(107, "OPUS", 48000, "useinbandfec=1"),
+}
+"""As we offer them.  G.722 is written with 8000 by an old mistake (RFC 3551 §4.5.2)."""
+_CHANNELS = {"OPUS": "/2"}
+"""Part of a name, whatever is sent (RFC 7587 §4.1)."""
+_EVENT_PAYLOAD_TYPES = {8000: 101, 48000: 110}
 _EVENTS = "0-16"
 _MIRROR = {
     Direction.SENDRECV: Direction.SENDRECV,
@@ -80,10 +90,10 @@ def _crypto(line: MediaLine, terms: Terms) -> Crypto | None:
 
 def _audio(line: MediaLine, codecs: tuple[str, ...]) -> NegotiatedAudio | None:
     known = line.codecs()
-    chosen = next((c for c in known if c.name in codecs and c.clock_rate == 8000), None)
+    chosen = next((c for c in known if c.name in codecs and c.clock_rate == _OURS[c.name].clock_rate), None)
     if chosen is None or not is_address(line.host):
         return None
-    events = next((c for c in known if c.name == "TELEPHONE-EVENT" and c.clock_rate == 8000), None)
+    events = _events(known, chosen.clock_rate)
     direction = _MIRROR[line.direction]
     if is_unspecified(line.host) and direction in (Direction.SENDRECV, Direction.SENDONLY):
         # The hold of RFC 2543: nothing may be sent to nowhere.
@@ -95,6 +105,7 @@ def _audio(line: MediaLine, codecs: tuple[str, ...]) -> NegotiatedAudio | None:
         payload_type=chosen.payload_type,
         dtmf_payload_type=None if events is None else events.payload_type,
         direction=direction,
+        dtmf_clock_rate=8000 if events is None else events.clock_rate,
     )
 
 
@@ -105,6 +116,13 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return not address.is_multicast
+
+
+def _events(known: tuple[Codec, ...], clock_rate: int) -> Codec | None:
+    """Telephone events with the codec's clock (RFC 4733 §2.1), else with that of telephones: many
+    offer nothing else."""
+    events = [c for c in known if c.name == "TELEPHONE-EVENT" and c.clock_rate in (clock_rate, 8000)]
+    return next((c for c in events if c.clock_rate == clock_rate), events[0] if events else None)
 
 
 def is_unspecified(host: str) -> bool:
@@ -144,11 +162,13 @@ def write_offer(
     is_secret: bool = False,
 ) -> bytes:
     """`is_secret`: nobody but the far end will read it."""
-    known = [Codec(_PAYLOAD_TYPES[name], name, 8000) for name in terms.codecs]
+    known = [_OURS[name] for name in terms.codecs]
+    rates = sorted({codec.clock_rate for codec in known} | {8000})
+    events = [Codec(_EVENT_PAYLOAD_TYPES[rate], "telephone-event", rate, _EVENTS) for rate in rates]
     is_offered = terms.srtp is SrtpPolicy.REQUIRED or (terms.srtp is SrtpPolicy.OPTIONAL and is_secret)
     cryptos = terms.keys.offer() if terms.keys is not None and is_offered else ()
     profile = _PROTECTED[0] if terms.srtp is SrtpPolicy.REQUIRED else _CLEAR[0]
-    line = _audio_line(ours, profile, known, _EVENT_PAYLOAD_TYPE, direction)
+    line = _audio_line(ours, profile, [*known, *events], direction)
     return (_session(ours) + line + "".join(crypto.line() for crypto in cryptos)).encode()
 
 
@@ -164,10 +184,7 @@ def write_answer(ours: Description, agreed: Agreement, direction: Direction | No
     text = _session(ours)
     for index, line in enumerate(agreed.lines):
         if index == agreed.index:
-            codec = Codec(audio.payload_type, audio.codec, 8000)
-            text += _audio_line(
-                ours, line.profile, [codec], audio.dtmf_payload_type, direction or audio.direction
-            )
+            text += _audio_line(ours, line.profile, _agreed_codecs(audio), direction or audio.direction)
             if audio.keys is not None:
                 text += Crypto(agreed.crypto_tag, audio.keys.suite, audio.keys.send).line()
         else:
@@ -184,12 +201,22 @@ def _session(ours: Description) -> str:
     )
 
 
-def _audio_line(
-    ours: Description, profile: str, codecs: list[Codec], events: int | None, direction: Direction
-) -> str:
+def _agreed_codecs(audio: NegotiatedAudio) -> list[Codec]:
+    ours = _OURS[audio.codec]
+    codecs = [replace(ours, payload_type=audio.payload_type)]
+    if audio.dtmf_payload_type is not None:
+        events = Codec(audio.dtmf_payload_type, "telephone-event", audio.dtmf_clock_rate, _EVENTS)
+        codecs.append(events)
+    return codecs
+
+
+def _audio_line(ours: Description, profile: str, codecs: list[Codec], direction: Direction) -> str:
     formats = " ".join(str(c.payload_type) for c in codecs)
-    maps = "".join(f"a=rtpmap:{c.payload_type} {c.name}/8000\r\n" for c in codecs)
-    if events is not None:
-        formats += f" {events}"
-        maps += f"a=rtpmap:{events} telephone-event/8000\r\na=fmtp:{events} {_EVENTS}\r\n"
+    maps = "".join(_map(codec) for codec in codecs)
     return f"m=audio {ours.local.port} {profile} {formats}\r\n{maps}a=ptime:20\r\na={direction.value}\r\n"
+
+
+def _map(codec: Codec) -> str:
+    name = "opus" if codec.name == "OPUS" else codec.name
+    text = f"a=rtpmap:{codec.payload_type} {name}/{codec.clock_rate}{_CHANNELS.get(codec.name, '')}\r\n"
+    return text + (f"a=fmtp:{codec.payload_type} {codec.fmtp}\r\n" if codec.fmtp else "")

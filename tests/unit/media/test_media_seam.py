@@ -44,7 +44,7 @@ def remote(**changes: object) -> SetRemote:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (remote(codec="OPUS"), "OPUS"),
+        (remote(codec="SPEEX"), "SPEEX"),
         (remote(remote=MediaAddress("example.com", 1)), "not an IP address"),
         (remote(remote_rtcp=MediaAddress("", 1)), "not an IP address"),
         (remote(payload_type=128), "below 128"),

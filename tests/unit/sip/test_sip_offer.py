@@ -10,6 +10,7 @@ from callrouter.sip.protocol.offer import (
     Agreement,
     Description,
     NothingFits,
+    Terms,
     agree,
     write_answer,
     write_offer,
@@ -146,3 +147,46 @@ def test_a_stream_to_anything_but_one_address_cannot_be_used(host: str) -> None:
 def test_an_rtcp_address_that_is_none_falls_back_to_the_streams() -> None:
     audio = agreed("m=audio 6000 RTP/AVP 0", "a=rtcp:6500 IN IP4 foo").audio
     assert audio.remote_rtcp == MediaAddress("192.0.2.9", 6500)
+
+
+WIDE = Terms(("OPUS", "G722", "PCMU"))
+
+
+def agreed_wide(*lines: str) -> Agreement:
+    return agree(sdp.parse((HEAD + "".join(f"{line}\r\n" for line in lines)).encode()), WIDE)
+
+
+def test_wideband_codecs_are_offered_as_their_rfcs_write_them() -> None:
+    text = write_offer(OURS, Direction.SENDRECV, WIDE).decode()
+    assert "m=audio 4000 RTP/AVP 107 9 0 101 110\r\n" in text
+    assert "a=rtpmap:107 opus/48000/2\r\na=fmtp:107 useinbandfec=1\r\n" in text
+    assert "a=rtpmap:9 G722/8000\r\n" in text
+    assert "a=rtpmap:110 telephone-event/48000\r\n" in text
+
+
+def test_opus_is_answered_with_the_callers_numbers_and_its_clock() -> None:
+    agreement = agreed_wide(
+        "m=audio 6000 RTP/AVP 96 9 97 101",
+        "a=rtpmap:96 opus/48000/2",
+        "a=rtpmap:97 telephone-event/48000",
+        "a=rtpmap:101 telephone-event/8000",
+    )
+    audio = agreement.audio
+    assert (audio.codec, audio.payload_type) == ("OPUS", 96)
+    assert (audio.dtmf_payload_type, audio.dtmf_clock_rate) == (97, 48000)
+    text = write_answer(OURS, agreement).decode()
+    assert "m=audio 4000 RTP/AVP 96 97\r\n" in text
+    assert "a=rtpmap:96 opus/48000/2\r\n" in text
+    assert "a=rtpmap:97 telephone-event/48000\r\n" in text
+
+
+def test_events_of_another_clock_are_better_than_none() -> None:
+    audio = agreed_wide(
+        "m=audio 6000 RTP/AVP 96 101", "a=rtpmap:96 opus/48000/2", "a=rtpmap:101 telephone-event/8000"
+    ).audio
+    assert (audio.dtmf_payload_type, audio.dtmf_clock_rate) == (101, 8000)
+
+
+def test_g722_has_the_clock_of_an_old_mistake() -> None:
+    assert agreed_wide("m=audio 6000 RTP/AVP 9 0").audio.codec == "G722"
+    assert agreed_wide("m=audio 6000 RTP/AVP 96 0", "a=rtpmap:96 G722/16000").audio.codec == "PCMU"

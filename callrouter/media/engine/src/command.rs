@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::answering;
+use crate::coded;
 use crate::ear::KeyWish;
 use crate::event::LegId;
 use crate::g711::Codec;
@@ -18,9 +19,14 @@ use crate::telephone_event::KeySet;
 pub struct Negotiated {
     pub remote: SocketAddr,
     pub remote_rtcp: Option<SocketAddr>,
+    /// Of the two laws the one everything behind the edge is in; µ-law where `coded` is given.
     pub codec: Codec,
+    /// What the far end speaks where that is not G.711.
+    pub coded: Option<coded::Codec>,
     pub payload_type: u8,
     pub event_type: Option<u8>,
+    /// Ticks of the telephone events' clock in a sample of 8 kHz.
+    pub event_scale: u16,
     pub may_send: bool,
     pub may_receive: bool,
     /// Both ends' keys; None: RTP as it is.

@@ -45,6 +45,12 @@ counters! {
     digits: "Keys received.",
     feed_dropped: "Pieces of handed-over audio that were not taken: too much waited, or nothing was open for them.",
     relayed: "Packets passed on from the joined leg.",
+    comfort_noise: "Packets that only say how the far end's silence sounds.",
+    decoded: "Frames of 20 ms decoded from another codec than G.711.",
+    encoded: "Frames of 20 ms encoded in another codec than G.711.",
+    concealed: "Frames made up because their packet was lost or late.",
+    recovered: "Frames that the next packet carried once more.",
+    too_late: "Packets that came after their turn to be decoded.",
     late_sends: "Packets sent more than 5 ms after they were due.",
     skipped_sends: "Packets not sent because their time had long passed.",
     send_errors: "Packets that the system refused to send.",
@@ -65,20 +71,27 @@ counters! {
 pub struct Totals {
     values: [AtomicU64; Counters::NAMES.len()],
     legs: AtomicU64,
+    transcoding: AtomicU64,
 }
 
 impl Default for Totals {
     fn default() -> Self {
-        Self { values: [const { AtomicU64::new(0) }; Counters::NAMES.len()], legs: AtomicU64::new(0) }
+        Self {
+            values: [const { AtomicU64::new(0) }; Counters::NAMES.len()],
+            legs: AtomicU64::new(0),
+            transcoding: AtomicU64::new(0),
+        }
     }
 }
 
 impl Totals {
-    pub fn publish(&self, counters: &Counters, legs: usize) {
+    /// `transcoding` of the `legs` decode or encode.
+    pub fn publish(&self, counters: &Counters, legs: usize, transcoding: usize) {
         for (total, value) in self.values.iter().zip(counters.values()) {
             total.store(value, Ordering::Relaxed);
         }
         self.legs.store(legs as u64, Ordering::Relaxed);
+        self.transcoding.store(transcoding as u64, Ordering::Relaxed);
     }
 
     pub fn read(&self) -> [u64; Counters::NAMES.len()] {
@@ -87,5 +100,9 @@ impl Totals {
 
     pub fn legs(&self) -> u64 {
         self.legs.load(Ordering::Relaxed)
+    }
+
+    pub fn transcoding(&self) -> u64 {
+        self.transcoding.load(Ordering::Relaxed)
     }
 }

@@ -132,13 +132,14 @@ impl Engine {
         directory.recordings
     }
 
-    /// Sums over all threads, and the number of legs.
-    pub fn totals(&self) -> ([u64; Counters::NAMES.len()], u64) {
+    /// Sums over all threads, the number of legs, and of those that decode or encode.
+    pub fn totals(&self) -> ([u64; Counters::NAMES.len()], u64, u64) {
         let mut sums = [0; Counters::NAMES.len()];
         for totals in &self.totals {
             sums.iter_mut().zip(totals.read()).for_each(|(sum, value)| *sum += value);
         }
-        (sums, self.totals.iter().map(|totals| totals.legs()).sum())
+        let legs = self.totals.iter().map(|totals| totals.legs()).sum();
+        (sums, legs, self.totals.iter().map(|totals| totals.transcoding()).sum())
     }
 
     /// Close every leg, finish every recording, end the threads; the events that are left.

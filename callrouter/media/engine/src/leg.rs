@@ -1,5 +1,6 @@
 //! One leg: its sockets, the stream it sends, what it makes of what it receives.
 
+mod edge;
 mod hearing;
 mod listening;
 mod reporting;
@@ -9,6 +10,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use crate::clock::{MILLISECOND, SECOND};
+use crate::coded::{self, Edge};
 use crate::command::Negotiated;
 use crate::counters::Counters;
 use crate::ear::{Ear, KeyWish};
@@ -52,9 +54,12 @@ pub enum Path {
 /// What signalling has agreed on.
 pub struct Remote {
     source: Source,
+    /// What everything behind the edge is in.
     codec: Codec,
+    coded: Option<coded::Codec>,
     payload_type: u8,
     event_type: Option<u8>,
+    event_scale: u16,
     pub may_send: bool,
     may_receive: bool,
     rtcp: Option<SocketAddr>,
@@ -95,7 +100,14 @@ struct Sending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Audio(Codec),
-    Event,
+    /// Audio that is decoded in its leg's own slots.
+    Coded(coded::Codec),
+    /// With the ticks of its clock in a sample of 8 kHz.
+    Event {
+        scale: u16,
+    },
+    /// What silence sounds like (RFC 3389).
+    Noise,
 }
 
 /// Which limits and names all legs of an engine share.
@@ -132,6 +144,7 @@ pub struct Leg {
     keys: KeyReceiver,
     reports: Reports,
     protection: Option<Box<Protection>>,
+    edge: Option<Box<Edge>>,
     heard_ns: i64,
     has_heard: bool,
     heard_codec: Option<Codec>,
@@ -171,6 +184,7 @@ impl Leg {
             keys: KeyReceiver::default(),
             reports: Reports::new(word(0)),
             protection: None,
+            edge: None,
             heard_ns: 0,
             has_heard: false,
             heard_codec: None,
@@ -215,13 +229,16 @@ impl Leg {
             (None, Some(keys)) => Some(Box::new(Protection::new(keys))),
             (_, None) => None,
         };
+        self.set_edge(agreed.coded);
         self.out.mark();
         self.is_lost = false;
         self.remote = Some(Remote {
             source,
             codec: agreed.codec,
+            coded: agreed.coded,
             payload_type: agreed.payload_type,
             event_type: agreed.event_type,
+            event_scale: agreed.event_scale.max(1),
             may_send: agreed.may_send,
             may_receive: agreed.may_receive,
             rtcp: agreed.remote_rtcp,

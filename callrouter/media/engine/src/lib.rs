@@ -7,6 +7,7 @@ pub mod answering;
 #[cfg(test)]
 mod chance;
 pub mod clock;
+pub mod coded;
 pub mod command;
 pub mod counters;
 pub mod decode;

@@ -26,6 +26,8 @@ pub struct Outgoing {
     /// Timestamp that belongs to sample time 0.
     offset: u32,
     talkspurt: bool,
+    /// Ticks of the RTP clock in a sample: timestamps are samples until they are written.
+    scale: u32,
     relayed: Option<Relayed>,
     buffer: Box<[u8; HEADER + MAX_PAYLOAD]>,
 }
@@ -57,9 +59,24 @@ impl Outgoing {
             floor: offset,
             offset,
             talkspurt: true,
+            scale: 1,
             relayed: None,
             buffer: Box::new([0; HEADER + MAX_PAYLOAD]),
         }
+    }
+
+    /// Ticks of the agreed codec's RTP clock in a sample of 8 kHz.
+    pub fn set_scale(&mut self, scale: u32) {
+        self.scale = scale;
+    }
+
+    pub fn scale(&self) -> u32 {
+        self.scale
+    }
+
+    /// Our timestamp of an instant, as it is written.
+    pub fn written_timestamp_at(&self, ns: i64) -> u32 {
+        self.timestamp_at(ns).wrapping_mul(self.scale)
     }
 
     /// Our timestamp of an instant.
@@ -110,6 +127,14 @@ impl Outgoing {
         self.packet(marker, payload_type, timestamp, FRAME)
     }
 
+    /// A packet of another codec, of 20 ms.
+    pub fn coded_packet(&mut self, payload_type: u8, timestamp: u32, payload: &[u8]) -> &[u8] {
+        let marker = std::mem::take(&mut self.talkspurt);
+        let length = payload.len().min(MAX_PAYLOAD);
+        self.buffer[HEADER..HEADER + length].copy_from_slice(&payload[..length]);
+        self.packet(marker, payload_type, timestamp, length)
+    }
+
     /// A telephone-event packet; `timestamp` is that of the key's first packet.
     pub fn event_packet(&mut self, payload_type: u8, timestamp: u32, first: bool, payload: [u8; 4]) -> &[u8] {
         self.buffer[HEADER..HEADER + 4].copy_from_slice(&payload);
@@ -131,7 +156,8 @@ impl Outgoing {
         length: usize,
     ) -> &[u8] {
         if let Some(header) = self.buffer.first_chunk_mut() {
-            write_header(header, marker, payload_type, sequence, timestamp, self.ssrc);
+            let written = timestamp.wrapping_mul(self.scale);
+            write_header(header, marker, payload_type, sequence, written, self.ssrc);
         }
         self.packets += 1;
         self.octets += length as u64;

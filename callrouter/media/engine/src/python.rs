@@ -110,10 +110,11 @@ impl PyEngine {
         self.prompts.get(prompt).is_some()
     }
 
-    /// Sums of the counters over all legs there have been, and the number of live legs.
-    fn totals(&self) -> (Vec<u64>, u64) {
-        let (sums, legs) = self.engine.totals();
-        (sums.to_vec(), legs)
+    /// Sums of the counters over all legs there have been, the number of live legs, and of those
+    /// that decode or encode.
+    fn totals(&self) -> (Vec<u64>, u64, u64) {
+        let (sums, legs, transcoding) = self.engine.totals();
+        (sums.to_vec(), legs, transcoding)
     }
 
     /// Close every leg and end the threads; the events that are left.

@@ -48,11 +48,11 @@ impl Reports {
         self.next_ns = now_ns + self.interval_ns / 2 + self.interval_ns * share / 1024;
     }
 
-    /// Read what has come.
+    /// Read what has come.  `rate` is that of the RTP clock of what we send.
     pub fn receive(
         &mut self,
         socket: &UdpSocket,
-        our_ssrc: u32,
+        (our_ssrc, rate): (u32, u32),
         is_peer: impl Fn(SocketAddr) -> bool,
         mut protection: Option<&mut Incoming>,
         counters: &mut Counters,
@@ -84,7 +84,7 @@ impl Reports {
             if let Some(about_us) = heard.about_us {
                 self.has_been_told = true;
                 counters.reported_lost = about_us.lost;
-                counters.reported_jitter_us = u64::from(about_us.jitter) * 125;
+                counters.reported_jitter_us = u64::from(about_us.jitter) * 1_000_000 / u64::from(rate);
                 counters.round_trip_us = about_us.round_trip_us.unwrap_or(counters.round_trip_us);
             }
         }

@@ -68,6 +68,10 @@ impl Roster {
         self.slots.iter().flatten()
     }
 
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Leg> {
+        self.slots.iter_mut().flatten()
+    }
+
     /// The slot with the fewest legs.
     pub fn emptiest(&self) -> usize {
         (0..SLOTS).min_by_key(|&slot| self.slots[slot].len()).unwrap_or(0)

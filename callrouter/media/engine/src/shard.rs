@@ -126,8 +126,12 @@ impl Shard {
         }
         self.published_ns = now;
         let mut sums = self.counted.clone();
-        self.legs.all().for_each(|leg| sums.add(&leg.counters));
-        self.totals.publish(&sums, self.legs.len());
+        let mut transcoding = 0;
+        self.legs.all_mut().for_each(|leg| {
+            sums.add(&leg.counters);
+            transcoding += usize::from(leg.was_transcoded());
+        });
+        self.totals.publish(&sums, self.legs.len(), transcoding);
     }
 
     /// With no leg to serve there is nothing to wake for but orders.
@@ -230,8 +234,11 @@ impl Shard {
             }
             leg.tick(now, &mut Around { events: &self.events, rooms: &mut self.rooms });
             self.has_tapped |= !leg.taps.is_empty() && leg.advance_taps(now);
-            if !leg.recordings.is_empty() {
-                let id = leg.id;
+            let (id, has_decoded, records) = (leg.id, leg.has_decoded(), !leg.recordings.is_empty());
+            if has_decoded {
+                self.pass_on(id, now);
+            }
+            if records {
                 self.record(id, now);
             }
             position += 1;
@@ -270,10 +277,20 @@ impl Shard {
                 continue;
             }
             let partner = *partner;
-            if let Some(other) = self.legs.get_mut(partner) {
-                other.relay(&packet, kind, now);
+            if let Some(other) = self.legs.get_mut(partner)
+                && other.relay(&packet, kind, now)
+                && let Some(leg) = self.legs.get_mut(id)
+            {
+                leg.was_unread(now);
             }
         }
+    }
+
+    /// Give a leg's partner what was decoded in the leg's slot.
+    fn pass_on(&mut self, id: LegId, now: i64) {
+        let Some((partner, frames)) = self.legs.get_mut(id).and_then(Leg::take_decoded) else { return };
+        let Some(other) = self.legs.get_mut(partner) else { return };
+        frames.iter().for_each(|(timestamp, frame)| other.relay_decoded(*timestamp, frame, now));
     }
 
     fn close(&mut self, id: LegId, now: i64) {

@@ -18,6 +18,14 @@ pub fn key_of(code: u8) -> Option<char> {
     KEYS.get(usize::from(code)).map(|&key| char::from(key))
 }
 
+/// An event's four octets with its duration in ticks of another clock; None: it is none.
+pub fn rescaled(payload: &[u8], from: u16, to: u16) -> Option<[u8; 4]> {
+    let [code, flags, high, low] = *payload.first_chunk()?;
+    let duration = u32::from(u16::from_be_bytes([high, low])) * u32::from(to) / u32::from(from.max(1));
+    let [high, low] = (duration.min(u32::from(u16::MAX)) as u16).to_be_bytes();
+    Some([code, flags, high, low])
+}
+
 /// A set of keys, as stop digits are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeySet(u16);

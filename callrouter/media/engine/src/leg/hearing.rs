@@ -9,7 +9,7 @@ use crate::leg::{KeyHeard, Kind, Leg, Path, Remote};
 use crate::reception::Arrival;
 use crate::rtp::{Packet, is_stun};
 use crate::source::Verdict;
-use crate::telephone_event::Press;
+use crate::telephone_event::{Press, rescaled};
 
 /// A key heard as a tone and told by a packet within this time is one.
 const SAME_KEY: i64 = 500 * MILLISECOND;
@@ -23,16 +23,20 @@ const EXHAUST_EVERY: u8 = 4;
 /// Numbers that RFC 3551 gives the two laws of G.711.
 const MULAW_TYPE: u8 = 0;
 const ALAW_TYPE: u8 = 8;
+/// And comfort noise (RFC 3389), which far ends send without asking.
+const NOISE_TYPE: u8 = 13;
 
 impl Remote {
     /// What packets of a payload type are.  A far end that was offered both laws may change from
     /// one to the other at any time (RFC 3264 §5.1), and many do although they were not.
     fn kind_of(&self, payload_type: u8) -> Option<Kind> {
         if payload_type == self.payload_type {
-            return Some(Kind::Audio(self.codec));
+            return Some(self.coded.map_or(Kind::Audio(self.codec), Kind::Coded));
         }
         match payload_type {
-            number if Some(number) == self.event_type => Some(Kind::Event),
+            number if Some(number) == self.event_type => Some(Kind::Event { scale: self.event_scale }),
+            NOISE_TYPE => Some(Kind::Noise),
+            _ if self.coded.is_some() => None,
             MULAW_TYPE => Some(Kind::Audio(Codec::Pcmu)),
             ALAW_TYPE => Some(Kind::Audio(Codec::Pcma)),
             _ => None,
@@ -97,7 +101,7 @@ impl Leg {
         now_ns: i64,
         events: &EventSender,
     ) -> Option<(Packet<'b>, Kind)> {
-        let Some(packet) = Packet::parse(datagram) else {
+        let Some(mut packet) = Packet::parse(datagram) else {
             let stun = is_stun(datagram);
             *(if stun { &mut self.counters.stun } else { &mut self.counters.garbage }) += 1;
             return None;
@@ -126,6 +130,11 @@ impl Leg {
             self.counters.unexpected += 1;
             return None;
         }
+        let written_timestamp = packet.timestamp;
+        if let Some(edge) = &mut self.edge {
+            packet.timestamp = edge.samples_of(packet.timestamp);
+        }
+        let streams = self.reception.streams;
         let in_order = self.sequence(&packet, now_ns, events)?;
         if !self.has_heard {
             self.has_heard = true;
@@ -141,7 +150,13 @@ impl Leg {
         }
         self.counters.octets_in += packet.payload.len() as u64;
         match kind {
-            Kind::Event => self.hear_key(&packet, now_ns, events),
+            Kind::Event { scale } => self.hear_key(written_timestamp, packet.payload, scale, now_ns, events),
+            Kind::Noise => self.counters.comfort_noise += 1,
+            Kind::Coded(_) => {
+                if let Some(edge) = &mut self.edge {
+                    edge.hear(packet.sequence, self.reception.streams != streams, packet.payload);
+                }
+            }
             Kind::Audio(codec) => {
                 self.counters.switches += u64::from(self.heard_codec.is_some_and(|before| before != codec));
                 self.heard_codec = Some(codec);
@@ -179,15 +194,26 @@ impl Leg {
         Some(true)
     }
 
-    fn hear(&mut self, packet: &Packet<'_>, codec: Codec, in_order: bool, now_ns: i64, events: &EventSender) {
+    pub(super) fn hear(
+        &mut self,
+        packet: &Packet<'_>,
+        codec: Codec,
+        in_order: bool,
+        now_ns: i64,
+        events: &EventSender,
+    ) {
         if let Some(timeline) = &mut self.received {
             timeline.write(packet.timestamp, samples_at(now_ns), codec, packet.payload);
         }
         self.listen_to(packet, codec, in_order, now_ns, events);
     }
 
-    fn hear_key(&mut self, packet: &Packet<'_>, now_ns: i64, events: &EventSender) {
-        let heard = self.keys.receive(packet.timestamp, packet.payload, now_ns);
+    /// The timestamp, as it is written, is what tells one key from the next.
+    fn hear_key(&mut self, timestamp: u32, payload: &[u8], scale: u16, now_ns: i64, events: &EventSender) {
+        let heard = match rescaled(payload, scale, 1) {
+            Some(event) => self.keys.receive(timestamp, &event, now_ns),
+            None => return,
+        };
         if let Some(press) = heard.ended {
             self.pressed(press, false, now_ns, events);
         }

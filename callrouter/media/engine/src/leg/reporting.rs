@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::leg::Leg;
 use crate::quality::{self, CONCEALED, Measured};
+use crate::reception::ReportBlock;
 
 impl Leg {
     pub(super) fn report(&mut self, now_ns: i64, leaving: bool) {
@@ -17,9 +18,14 @@ impl Leg {
         let next_port = target.port().checked_add(1).map(|port| SocketAddr::new(target.ip(), port));
         let latched = source.latched().and(next_port);
         let Some(to) = latched.or(host).or(next_port) else { return };
-        let timestamp = self.out.timestamp_at(now_ns);
+        let timestamp = self.out.written_timestamp_at(now_ns);
+        // Jitter is in ticks of the RTP clock.
+        let block = self
+            .reception
+            .report()
+            .map(|block| ReportBlock { jitter: block.jitter.saturating_mul(self.out.scale()), ..block });
         let sent = (self.out.packets, self.out.octets);
-        let bytes = self.reports.compose(self.out.ssrc, timestamp, sent, self.reception.report(), leaving);
+        let bytes = self.reports.compose(self.out.ssrc, timestamp, sent, block, leaving);
         let bytes = match &mut self.protection {
             None => Some(&bytes[..]),
             Some(protection) => protection.out.rtcp(&bytes),
@@ -36,11 +42,13 @@ impl Leg {
         let (source, ssrc) = (self.remote.as_ref().map(|remote| &remote.source), self.out.ssrc);
         let is_peer = |from| source.is_some_and(|source| source.is_peer_host(from));
         let heard = self.protection.as_mut().map(|protection| &mut protection.heard);
-        self.reports.receive(&self.ports.rtcp, ssrc, is_peer, heard, &mut self.counters);
+        let rate = 8000 * self.out.scale();
+        self.reports.receive(&self.ports.rtcp, (ssrc, rate), is_peer, heard, &mut self.counters);
     }
 
     /// Bring the figures that are not counted one by one up to date.
     fn measure(&mut self) {
+        let codec = self.edge.as_ref().map_or(CONCEALED, |edge| edge.codec.impairment());
         let counters = &mut self.counters;
         counters.lost = self.reception.lost();
         counters.gaps = self.reception.gaps;
@@ -54,7 +62,7 @@ impl Leg {
             jitter_us: counters.jitter_us,
             round_trip_us: counters.round_trip_us,
         };
-        let rating = quality::rate(&heard, CONCEALED);
+        let rating = quality::rate(&heard, codec);
         (counters.r_factor_x100, counters.mos_x100) = (rating.r_factor, rating.mos);
         if !self.reports.has_been_told {
             return;
@@ -67,7 +75,7 @@ impl Leg {
             jitter_us: counters.reported_jitter_us,
             round_trip_us: counters.round_trip_us,
         };
-        let rating = quality::rate(&told, CONCEALED);
+        let rating = quality::rate(&told, codec);
         (counters.reported_r_factor_x100, counters.reported_mos_x100) = (rating.r_factor, rating.mos);
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::clock::{MILLISECOND, samples_at};
+use crate::coded::MAX_CODED;
 use crate::counters::Counters;
 use crate::event::{EventSender, PlayEnd, Told};
 use crate::g711::Codec;
@@ -12,7 +13,7 @@ use crate::ports::PortPair;
 use crate::room::Turn;
 use crate::rtp::{HEADER, Packet};
 use crate::srtp::Protection;
-use crate::telephone_event::{KeyFrame, KeySender};
+use crate::telephone_event::{KeyFrame, KeySender, rescaled};
 use crate::tone;
 
 /// A packet sent later than this after its time is a late one.
@@ -20,7 +21,7 @@ const LATE: i64 = 5 * MILLISECOND;
 /// Sending that is further behind than this gives up what it missed.
 const GIVE_UP: i64 = 200 * MILLISECOND;
 /// A relayed far end that has been silent for so long is made up for with silence.
-const RELAY_GAP: i64 = 60 * MILLISECOND;
+pub(super) const RELAY_GAP: i64 = 60 * MILLISECOND;
 
 impl Leg {
     /// End a playback or a feed, if there is one, and say why.
@@ -97,6 +98,7 @@ impl Leg {
     fn slot(&mut self, due_ns: i64, now_ns: i64, around: &mut Around<'_>) {
         let Some(remote) = &self.remote else { return };
         let (codec, events) = (remote.codec, around.events);
+        self.hear_coded(due_ns, now_ns, events);
         self.speak(due_ns, now_ns, around);
         if let Some(sending) = &mut self.sending {
             match sending.keys.frame() {
@@ -111,6 +113,9 @@ impl Leg {
                     events.send(self.id, now_ns, Told::DigitsSent { token });
                 }
             }
+        }
+        if self.relays_coded(due_ns) {
+            return self.send_audio(due_ns, now_ns);
         }
         match &mut self.path {
             Path::Relay { sent_ns, .. } if due_ns - *sent_ns < RELAY_GAP => {}
@@ -184,7 +189,15 @@ impl Leg {
         if let Some(timeline) = &mut self.sent {
             timeline.write(timestamp, samples_at(due_ns), remote.codec, self.out.frame());
         }
-        let bytes = self.out.audio_packet(remote.payload_type, timestamp);
+        let bytes = match &mut self.edge {
+            None => self.out.audio_packet(remote.payload_type, timestamp),
+            Some(edge) => {
+                let mut space = [0; MAX_CODED];
+                let payload = edge.encode(self.out.frame(), &mut space);
+                self.counters.encoded += 1;
+                self.out.coded_packet(remote.payload_type, timestamp, payload)
+            }
+        };
         transmit(&self.ports, target, bytes, &mut self.protection, &mut self.counters);
         self.count_late(due_ns, now_ns);
     }
@@ -201,6 +214,7 @@ impl Leg {
             return self.send_audio(due_ns, now_ns);
         };
         if let Some(target) = remote.source.target().filter(|_| remote.may_send) {
+            let payload = rescaled(&payload, 1, remote.event_scale).unwrap_or(payload);
             let bytes = self.out.event_packet(event_type, self.key_timestamp, frame == 0, payload);
             transmit(&self.ports, target, bytes, &mut self.protection, &mut self.counters);
             self.count_late(due_ns, now_ns);
@@ -213,27 +227,50 @@ impl Leg {
         }
     }
 
-    /// Pass on what the partner heard.
-    pub fn relay(&mut self, packet: &Packet<'_>, kind: Kind, now_ns: i64) {
+    /// Pass on what the partner heard.  True: unread, in a codec that both speak.
+    pub fn relay(&mut self, packet: &Packet<'_>, kind: Kind, now_ns: i64) -> bool {
         let (Some(remote), Path::Relay { sent_ns, .. }, None, None) =
             (&self.remote, &mut self.path, &self.sending, &self.hold)
         else {
-            return;
+            return false;
         };
-        let (payload_type, recode) = match (kind, remote.event_type) {
-            (Kind::Audio(codec), _) if codec == remote.codec => (remote.payload_type, None),
-            (Kind::Audio(codec), _) => (remote.payload_type, Some(codec.to_other())),
-            (Kind::Event, Some(event_type)) => (event_type, None),
-            (Kind::Event, None) => return,
+        let is_coded = matches!(kind, Kind::Coded(_));
+        let (payload_type, recode) = match (kind, remote.coded, remote.event_type) {
+            // What this leg hears is recorded: it has to be read.
+            (Kind::Coded(theirs), Some(ours), _) if theirs == ours && self.sent.is_none() => {
+                (remote.payload_type, None)
+            }
+            (Kind::Audio(law), Some(_), _) => {
+                if let Some(edge) = &mut self.edge {
+                    edge.relay(packet.timestamp, law, packet.payload, self.due_ns, now_ns);
+                    self.counters.relayed += 1;
+                }
+                return false;
+            }
+            (Kind::Audio(codec), None, _) if codec == remote.codec => (remote.payload_type, None),
+            (Kind::Audio(codec), None, _) => (remote.payload_type, Some(codec.to_other())),
+            (Kind::Event { .. }, _, Some(event_type)) => (event_type, None),
+            (Kind::Coded(_) | Kind::Event { .. } | Kind::Noise, ..) => return false,
         };
-        let Some(target) = remote.source.target().filter(|_| remote.may_send) else { return };
-        let Some((timestamp, bytes)) = self.out.relay(packet, payload_type, recode, now_ns) else { return };
+        let Some(target) = remote.source.target().filter(|_| remote.may_send) else { return false };
+        let mut event = [0; 4];
+        let mut packet = *packet;
+        if let Kind::Event { scale } = kind
+            && scale != remote.event_scale
+        {
+            event = rescaled(packet.payload, scale, remote.event_scale).unwrap_or(event);
+            packet.payload = &event;
+        }
+        let Some((timestamp, bytes)) = self.out.relay(&packet, payload_type, recode, now_ns) else {
+            return is_coded;
+        };
         *sent_ns = now_ns;
         if let (Some(timeline), Kind::Audio(_)) = (&mut self.sent, kind) {
             timeline.write(timestamp, samples_at(now_ns), remote.codec, &bytes[HEADER..]);
         }
         transmit(&self.ports, target, bytes, &mut self.protection, &mut self.counters);
         self.counters.relayed += 1;
+        is_coded
     }
 }
 

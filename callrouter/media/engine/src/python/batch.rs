@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::prelude::*;
 
 use crate::answering;
+use crate::coded;
 use crate::command::{Action, Entrance, Negotiated};
 use crate::ear::KeyWish;
 use crate::event::LegId;
@@ -97,7 +98,7 @@ impl Batch {
         Self::default()
     }
 
-    #[pyo3(signature = (leg, *, remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, srtp=None))]
+    #[pyo3(signature = (leg, *, remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, srtp=None, event_rate=8000))]
     #[allow(clippy::too_many_arguments, reason = "keyword-only, one per negotiated property")]
     fn set_remote(
         &self,
@@ -110,17 +111,34 @@ impl Batch {
         may_send: bool,
         may_receive: bool,
         srtp: Option<(String, Vec<u8>, Vec<u8>)>,
+        event_rate: u32,
     ) -> PyResult<()> {
-        let codec =
-            Codec::named(codec).ok_or_else(|| invalid(format!("{codec:?} is not a codec of this engine")))?;
+        let coded = coded::Codec::named(codec);
+        let law = Codec::named(codec).or(coded.map(|_| Codec::Pcmu));
+        let codec = law.ok_or_else(|| invalid(format!("{codec:?} is not a codec of this engine")))?;
+        let event_scale = match event_rate {
+            8000 => 1,
+            48_000 => 6,
+            _ => return Err(invalid("telephone events have a clock of 8000 or 48000")),
+        };
         if payload_type > 127 || event_type.is_some_and(|number| number > 127) {
             return Err(invalid("payload types are below 128"));
         }
         let remote_rtcp = remote_rtcp.map(|(host, port)| address(&host, port)).transpose()?;
         let remote = address(&remote.0, remote.1)?;
         let keys = srtp.map(|(suite, send, receive)| keys(&suite, &send, &receive)).transpose()?;
-        let agreed =
-            Negotiated { remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, keys };
+        let agreed = Negotiated {
+            remote,
+            remote_rtcp,
+            codec,
+            coded,
+            payload_type,
+            event_type,
+            event_scale,
+            may_send,
+            may_receive,
+            keys,
+        };
         self.ready(leg, Action::SetRemote(agreed));
         Ok(())
     }

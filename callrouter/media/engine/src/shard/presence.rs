@@ -22,6 +22,7 @@ impl Shard {
                 leg.resume(PlayEnd::Replaced, now, &self.events);
                 // Nothing was relayed yet: silence goes on until something is.
                 leg.path = Path::Relay { partner, sent_ns: i64::MIN / 2 };
+                leg.restart_relay();
                 self.relays.watch(leg.rtp(), id);
             }
         }

@@ -1,0 +1,196 @@
+//! Codecs other than G.711.  A leg that speaks one is decoded and encoded at its edge: everything
+//! behind that is 8 kHz µ-law in frames of 20 ms, and two legs of the same codec are relayed
+//! unread.
+
+mod buffer;
+mod decoder;
+mod doubling;
+mod encoder;
+
+use crate::clock::{MILLISECOND, samples_at};
+use crate::g711::Codec as Law;
+use crate::playout::Playout;
+use crate::quality::{CONCEALED, Impairment};
+use crate::rtp::FRAME;
+use crate::voice::level;
+use buffer::Buffer;
+use decoder::Decoder;
+pub use encoder::{Encoder, MAX_CODED};
+
+/// What of a stream is passed on unread need not be decoded, for so long after the last packet.
+const UNREAD: i64 = 100 * MILLISECOND;
+/// Below this level, in dBFS, nobody misses a little.
+const QUIET: f32 = -45.0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    G722,
+    Opus,
+}
+
+impl Codec {
+    /// The encoding name, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        if name.eq_ignore_ascii_case("G722") {
+            Some(Self::G722)
+        } else if name.eq_ignore_ascii_case("OPUS") {
+            Some(Self::Opus)
+        } else {
+            None
+        }
+    }
+
+    /// Ticks of its RTP clock in a sample of 8 kHz.  G.722's clock is 8 kHz by an old mistake
+    /// (RFC 3551 §4.5.2).
+    pub const fn scale(self) -> u32 {
+        match self {
+            Self::G722 => 1,
+            Self::Opus => 6,
+        }
+    }
+
+    /// G.113 rates neither on the narrow-band scale: G.722 is taken for G.711, which it carries
+    /// below 4 kHz, Opus with its redundancy for what stands loss best.
+    pub const fn impairment(self) -> Impairment {
+        match self {
+            Self::G722 => CONCEALED,
+            Self::Opus => Impairment { equipment: 0, robustness: 300 },
+        }
+    }
+}
+
+/// A frame of µ-law, and its timestamp.
+pub type Decoded = (u32, [u8; FRAME]);
+
+/// The edge of one leg.
+pub struct Edge {
+    pub codec: Codec,
+    buffer: Buffer,
+    decoder: Option<Decoder>,
+    encoder: Option<Encoder>,
+    /// What is relayed to this leg in another codec.
+    relayed: Playout,
+    relayed_timestamp: Option<u32>,
+    relayed_ns: i64,
+    unread_ns: i64,
+    /// An RTP timestamp of the far end, and ours in samples.
+    clock: Option<(u32, u32)>,
+    /// Frames decoded in the last slot, to be passed on, by timestamp.
+    pub decoded: Vec<Decoded>,
+    pub counts: Counts,
+    /// Something was decoded or encoded since the last look.
+    pub is_busy: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub concealed: u64,
+    pub recovered: u64,
+    pub too_late: u64,
+}
+
+impl Edge {
+    pub fn new(codec: Codec) -> Self {
+        Self {
+            codec,
+            buffer: Buffer::default(),
+            decoder: None,
+            encoder: None,
+            relayed: Playout::default(),
+            relayed_timestamp: None,
+            relayed_ns: i64::MIN / 2,
+            unread_ns: i64::MIN / 2,
+            clock: None,
+            decoded: vec![],
+            counts: Counts::default(),
+            is_busy: false,
+        }
+    }
+
+    /// A timestamp of the far end in samples of 8 kHz, continuous across its wrap.
+    pub fn samples_of(&mut self, timestamp: u32) -> u32 {
+        let scale = self.codec.scale() as i32;
+        let (theirs, ours) = self.clock.unwrap_or((timestamp, timestamp / self.codec.scale()));
+        let steps = (timestamp.wrapping_sub(theirs) as i32).div_euclid(scale);
+        let samples = ours.wrapping_add(steps as u32);
+        let anchor = theirs.wrapping_add(steps.wrapping_mul(scale) as u32);
+        self.clock = Some((anchor, samples));
+        samples
+    }
+
+    /// A packet came; `is_new` begins another stream.
+    pub fn hear(&mut self, sequence: u16, is_new: bool, payload: &[u8]) {
+        if is_new {
+            self.buffer = Buffer::default();
+        }
+        self.buffer.put(sequence, payload);
+    }
+
+    /// What the far end says was passed on unread.
+    pub fn was_unread(&mut self, now_ns: i64) {
+        self.unread_ns = now_ns;
+    }
+
+    /// A slot of 20 ms: decode what is due.  Nothing is, where everything is passed on unread and
+    /// nobody `listens`, and where nothing has been heard for long.
+    pub fn decode(&mut self, listens: bool, now_ns: i64) -> Option<[u8; FRAME]> {
+        if !listens && now_ns - self.unread_ns < UNREAD {
+            self.buffer.skip();
+            return None;
+        }
+        if self.decoder.is_none() {
+            self.decoder = Decoder::new(self.codec);
+        }
+        let mut samples = [0; FRAME];
+        let decoder = self.decoder.as_mut()?;
+        if !decoder.frame(&mut self.buffer, &mut samples, &mut self.counts) {
+            return None;
+        }
+        self.is_busy = true;
+        self.counts.too_late = self.buffer.too_late;
+        Some(std::array::from_fn(|at| Law::Pcmu.encode(samples[at])))
+    }
+
+    /// Encode a frame of µ-law; empty when the encoder fails.
+    pub fn encode<'b>(&mut self, frame: &[u8; FRAME], out: &'b mut [u8; MAX_CODED]) -> &'b [u8] {
+        if self.encoder.is_none() {
+            self.encoder = Encoder::new(self.codec);
+        }
+        let Some(encoder) = &mut self.encoder else { return &[] };
+        self.is_busy = true;
+        let samples = frame.map(|word| Law::Pcmu.decode(word));
+        let length = encoder.encode(&samples, out);
+        &out[..length]
+    }
+
+    /// Audio of the partner in another codec, to be encoded in the leg's own slots.
+    pub fn relay(&mut self, timestamp: u32, law: Law, payload: &[u8], due_ns: i64, now_ns: i64) {
+        let mut space = [0; crate::outgoing::MAX_PAYLOAD];
+        let Some(samples) = space.get_mut(..payload.len()) else { return };
+        samples.iter_mut().zip(payload).for_each(|(to, &word)| *to = law.decode(word));
+        let in_order = self.relayed_timestamp.is_none_or(|newest| timestamp.wrapping_sub(newest) as i32 > 0);
+        if in_order {
+            self.relayed_timestamp = Some(timestamp);
+        }
+        self.relayed_ns = now_ns;
+        self.relayed.put(timestamp, samples_at(due_ns), in_order, level(samples) < QUIET, samples);
+    }
+
+    /// A join began or ended: timestamps to come say nothing about those before.
+    pub fn restart_relay(&mut self) {
+        self.relayed.restart();
+        self.relayed_timestamp = None;
+        self.relayed_ns = i64::MIN / 2;
+    }
+
+    /// What is relayed in the slot due at `due_ns`; false when there has been nothing for `gap_ns`.
+    pub fn relayed(&mut self, due_ns: i64, gap_ns: i64, frame: &mut [u8; FRAME]) -> bool {
+        if due_ns - self.relayed_ns > gap_ns {
+            return false;
+        }
+        let mut samples = [0; FRAME];
+        self.relayed.take(samples_at(due_ns), &mut samples);
+        frame.iter_mut().zip(samples).for_each(|(word, sample)| *word = Law::Pcmu.encode(sample));
+        true
+    }
+}

@@ -1,0 +1,53 @@
+"""What FFmpeg's codecs make of a tone, and of what the engine sends: they share no code with it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from fractions import Fraction
+
+import av
+
+from tests.unit.media.sound import sine
+
+RATES = {"G722": 16000, "OPUS": 48000}
+_NAMES = {"G722": "g722", "OPUS": "libopus"}
+PAYLOAD_TYPES = {"G722": 9, "OPUS": 107}
+STEPS = {"G722": 160, "OPUS": 960}
+"""RTP clock ticks of 20 ms."""
+
+
+def encoded(codec: str, hertz: float, seconds: float, application: str = "audio") -> list[bytes]:
+    """A tone in packets of 20 ms.  Opus carries packets twice with `voip` only, which takes a tone
+    that lasts for something to be rid of."""
+    rate = RATES[codec]
+    context = av.CodecContext.create(_NAMES[codec], "w")
+    assert isinstance(context, av.AudioCodecContext)
+    context.sample_rate, context.layout, context.format = rate, "mono", "s16"  # type: ignore[assignment]
+    if codec == "OPUS":
+        context.bit_rate = 24000 if application == "voip" else 64000
+        context.options = {"application": application, "fec": "1", "packet_loss": "20", "vbr": "off"}
+    samples = sine(hertz, seconds, rate=rate)
+    size = rate // 50
+    packets: list[bytes] = []
+    for start in range(0, len(samples) - size + 1, size):
+        frame = av.AudioFrame(format="s16", layout="mono", samples=size)
+        frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+        frame.planes[0].update(samples[start : start + size].tobytes())
+        packets += [bytes(packet) for packet in context.encode(frame)]
+    return packets
+
+
+def decoded(codec: str, payloads: Iterable[bytes]) -> list[int]:
+    """Samples at the codec's own rate."""
+    context = av.CodecContext.create(_NAMES[codec], "r")
+    assert isinstance(context, av.AudioCodecContext)
+    context.sample_rate, context.layout = RATES[codec], "mono"  # type: ignore[assignment]
+    samples: list[int] = []
+    for payload in payloads:
+        for frame in context.decode(av.Packet(payload)):
+            count = frame.samples
+            kind = "f" if "flt" in frame.format.name else "h"
+            values = array(kind, bytes(frame.planes[0])[: count * (4 if kind == "f" else 2)])
+            samples += [round(value * 32768) if kind == "f" else value for value in values]
+    return samples

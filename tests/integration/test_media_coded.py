@@ -1,0 +1,269 @@
+"""Legs in G.722 and Opus, with FFmpeg's codecs at the far end."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+import random
+import struct
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from callrouter.ports import (
+    AudioFile,
+    CloseLeg,
+    DigitReceived,
+    Join,
+    LegClosed,
+    Play,
+    PlayPrompt,
+    RecordingEnded,
+    RecordSource,
+    SendDigits,
+    SetRemote,
+    StartRecording,
+    StopRecording,
+)
+from tests.integration.coded_peer import PAYLOAD_TYPES, RATES, STEPS, decoded, encoded
+from tests.integration.rtp_peer import EVENT, FRAME_SECONDS, PCMU, SILENCE, Station, room
+from tests.unit.media.sound import mulaw, sine, tone_level, write_wav
+
+CODECS = list(RATES)
+
+
+def remote(station: Station, codec: str) -> SetRemote:
+    order = station.remote()
+    rate = 48000 if codec == "OPUS" else 8000
+    audio = replace(order.audio, codec=codec, payload_type=PAYLOAD_TYPES[codec], dtmf_clock_rate=rate)
+    return replace(order, audio=audio)
+
+
+async def close(station: Station) -> dict[str, int]:
+    station.media.submit(CloseLeg(station.leg))
+    return dict((await station.told(LegClosed)).counters)
+
+
+async def say(
+    station: Station, codec: str, packets: list[bytes], *, lose: float = 0, jitter: float = 0
+) -> None:
+    """Packets of 20 ms by the clock; some are lost, some late."""
+    loop, chance, peer = asyncio.get_running_loop(), random.Random(3), station.peer
+    begin = loop.time()
+    for index, packet in enumerate(packets):
+        if chance.random() < lose:
+            peer.sequence = (peer.sequence + 1) % 2**16
+            peer.timestamp = (peer.timestamp + STEPS[codec]) % 2**32
+        else:
+            peer.send(packet, PAYLOAD_TYPES[codec], step=STEPS[codec])
+        wait = begin + (index + 1) * FRAME_SECONDS + chance.random() * jitter - loop.time()
+        await asyncio.sleep(max(0, wait))
+
+
+def share_of(samples: list[int], hertz: float, rate: int) -> float:
+    """How much of the power is in one frequency."""
+    power = sum(value * value for value in samples) / max(1, len(samples))
+    return tone_level(samples, hertz, rate=rate) ** 2 / 2 / max(power, 1)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_a_prompt_is_heard_in_the_far_ends_codec(codec: str, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "tone.wav", sine(1000, 1.5))
+    async with room() as here:
+        station = here.station()
+        prompt = await here.media.prompt(AudioFile(path, "audio/wav", "tone"))
+        here.media.submit(
+            remote(station, codec), Play(station.leg, here.media.token(), (PlayPrompt(prompt),))
+        )
+        await asyncio.sleep(1.2)
+        counters = await close(station)
+    heard = station.peer.heard
+    assert {packet.payload_type for packet in heard} == {PAYLOAD_TYPES[codec]}
+    steps = {(y.timestamp - x.timestamp) % 2**32 for x, y in pairwise(heard)}
+    assert steps == {STEPS[codec]}
+    samples = decoded(codec, (packet.payload for packet in heard))
+    middle = samples[len(samples) // 4 : len(samples) * 3 // 4]
+    assert share_of(middle, 1000, RATES[codec]) > 0.98
+    assert math.isclose(tone_level(middle, 1000, rate=RATES[codec]), 8000, rel_tol=0.15)
+    assert counters["encoded"] == counters["packets_out"]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_what_the_far_end_says_is_recorded(codec: str, tmp_path: Path) -> None:
+    path = tmp_path / "said.wav"
+    async with room() as here:
+        station = here.station()
+        token = here.media.token()
+        here.media.submit(
+            remote(station, codec),
+            StartRecording(station.leg, token, path, ((RecordSource(station.leg),),)),
+        )
+        await say(station, codec, encoded(codec, 700, 1.5))
+        await asyncio.sleep(0.1)
+        here.media.submit(StopRecording(station.leg, token))
+        await station.told(RecordingEnded)
+        counters = await close(station)
+    data = path.read_bytes()[44:]
+    samples = list(struct.unpack(f"<{len(data) // 2}h", data))[4000:10000]
+    assert share_of(samples, 700, 8000) > 0.97
+    assert math.isclose(tone_level(samples, 700), 8000, rel_tol=0.15)
+    assert counters["lost"] == 0
+    assert counters["decoded"] >= 70
+    assert counters["jitter_us"] < 5000
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_it_is_joined_with_g711_both_ways(codec: str) -> None:
+    async with room() as here:
+        a, b = here.station(), here.station()
+        here.media.submit(remote(a, codec))
+        here.media.submit(b.remote())
+        here.media.submit(Join(a.leg, b.leg))
+        await asyncio.sleep(0.05)
+        words = bytes(map(to_mulaw, sine(500, 1.2)))
+        tone = [words[n : n + 160] for n in range(0, len(words), 160)]
+
+        async def answer() -> None:
+            for frame in tone:
+                await b.peer.talk(frame, 1)
+
+        await asyncio.gather(say(a, codec, encoded(codec, 900, 1.2)), answer())
+        await asyncio.sleep(0.1)
+        counters = await close(a)
+    at_b = [mulaw(word) for packet in b.peer.heard for word in packet.payload]
+    assert share_of(at_b[3200:8000], 900, 8000) > 0.95
+    at_a = decoded(codec, (packet.payload for packet in a.peer.heard))
+    quarter = len(at_a) // 4
+    assert share_of(at_a[quarter : 3 * quarter], 500, RATES[codec]) > 0.9
+    assert counters["decoded"] > 40
+    assert counters["encoded"] > 40
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_two_of_the_same_codec_are_relayed_unread(codec: str) -> None:
+    async with room() as here:
+        a, b = here.station(), here.station()
+        here.media.submit(remote(a, codec))
+        here.media.submit(remote(b, codec))
+        here.media.submit(Join(a.leg, b.leg))
+        await asyncio.sleep(0.05)
+        said = encoded(codec, 900, 1.0)
+        await asyncio.gather(say(a, codec, said), say(b, codec, said))
+        await asyncio.sleep(0.1)
+        metrics_of = here.media.totals()
+        one, other = await close(a), await close(b)
+    for station in (a, b):
+        heard = [packet.payload for packet in station.peer.heard]
+        assert [payload for payload in heard if payload in set(said)] == said
+    assert one["decoded"] + other["decoded"] <= 4
+    assert metrics_of.legs_live == 2
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_loss_and_jitter_are_concealed(codec: str, tmp_path: Path) -> None:
+    path = tmp_path / "said.wav"
+    async with room() as here:
+        station = here.station()
+        token = here.media.token()
+        here.media.submit(
+            remote(station, codec),
+            StartRecording(station.leg, token, path, ((RecordSource(station.leg),),)),
+        )
+        await say(station, codec, encoded(codec, 700, 3.0, "voip"), lose=0.05, jitter=0.03)
+        await asyncio.sleep(0.2)
+        here.media.submit(StopRecording(station.leg, token))
+        await station.told(RecordingEnded)
+        counters = await close(station)
+    assert counters["lost"] >= 3
+    if codec == "OPUS":
+        assert counters["recovered"] >= 1, "the packet behind carries it once more"
+    else:
+        assert counters["concealed"] >= 3
+    data = path.read_bytes()[44:]
+    samples = list(struct.unpack(f"<{len(data) // 2}h", data))[4000:20000]
+    silent = sum(max(map(abs, samples[n : n + 80])) < 100 for n in range(0, len(samples), 80))
+    assert silent <= 4, "holes are filled"
+
+
+@pytest.mark.parametrize(("codec", "scale"), [("G722", 1), ("OPUS", 6)])
+async def test_keys_keep_their_length_whatever_the_clock(codec: str, scale: int) -> None:
+    async with room() as here:
+        station = here.station()
+        here.media.submit(remote(station, codec))
+        await say(station, codec, encoded(codec, 700, 0.2))
+        peer = station.peer
+        for index in range(7):
+            duration = min(index + 1, 5) * 160 * scale
+            peer.send(struct.pack("!BBH", 7, 138 if index >= 4 else 10, duration), EVENT, step=0)
+            await asyncio.sleep(0.02)
+        assert (await station.told(DigitReceived)).duration_ms == 100
+        peer.heard.clear()
+        here.media.submit(SendDigits(station.leg, here.media.token(), "5"))
+        await asyncio.sleep(0.4)
+        events = [packet.payload for packet in peer.heard if packet.payload_type == EVENT]
+        lengths = [int.from_bytes(payload[2:4], "big") for payload in events]
+        assert lengths[0] == 160 * scale
+        assert all(later >= earlier for earlier, later in pairwise(lengths))
+        await close(station)
+
+
+async def test_a_key_passes_from_a_clock_to_another() -> None:
+    async with room() as here:
+        a, b = here.station(), here.station()
+        here.media.submit(remote(a, "OPUS"))
+        here.media.submit(b.remote())
+        here.media.submit(Join(a.leg, b.leg))
+        await b.peer.talk(SILENCE[PCMU], 5)
+        await b.peer.press("6")
+        await asyncio.sleep(0.1)
+        events = [packet for packet in a.peer.heard if packet.payload_type == EVENT]
+        assert len(events) == 7
+        assert len({packet.timestamp for packet in events}) == 1
+        assert int.from_bytes(events[-1].payload[2:4], "big") == 800 * 6
+
+
+async def test_comfort_noise_is_taken_for_what_it_is(tmp_path: Path) -> None:
+    async with room() as here:
+        station = here.station()
+        here.media.submit(station.remote())
+        await station.peer.talk(SILENCE[PCMU], 3)
+        station.peer.send(b"\x40", 13)
+        await station.peer.talk(SILENCE[PCMU], 3)
+        counters = await close(station)
+        assert (counters["comfort_noise"], counters["wrong_type"], counters["lost"]) == (1, 0, 0)
+
+
+async def test_garbage_in_the_place_of_coded_audio_hurts_nothing() -> None:
+    chance = random.Random(4)
+    for codec in CODECS:
+        async with room() as here:
+            a, b = here.station(), here.station()
+            here.media.submit(remote(a, codec))
+            here.media.submit(b.remote())
+            here.media.submit(Join(a.leg, b.leg))
+            await say(a, codec, [chance.randbytes(chance.randrange(1, 1200)) for _ in range(60)])
+            counters = await close(a)
+            assert counters["packets_in"] == 60
+            gaps = [y.at - x.at for x, y in pairwise(b.peer.heard)]
+            assert max(gaps) < 0.2
+
+
+async def test_transcoding_is_counted_and_limited() -> None:
+    async with room(max_transcoding=2) as here:
+        stations = [here.station() for _ in range(2)]
+        assert here.media.may_transcode()
+        here.media.submit(remote(stations[0], "OPUS"))
+        here.media.submit(remote(stations[1], "G722"))
+        async with asyncio.timeout(5):
+            while here.media.totals().legs_transcoding < 2:
+                await asyncio.sleep(0.1)
+        assert not here.media.may_transcode()
+
+
+@functools.cache
+def to_mulaw(sample: int) -> int:
+    """By search: the word whose value is nearest."""
+    return min(range(256), key=lambda word: abs(mulaw(word) - sample))
