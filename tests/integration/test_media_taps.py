@@ -53,15 +53,14 @@ async def test_what_is_received_is_handed_over_to_the_sample() -> None:
         token = here.media.token()
         here.media.submit(StartTap(station.leg, token))
         said = numbered(50)
-        for frame in said:
-            await station.peer.talk(frame, 1)
+        await station.peer.say(b"".join(said))
         await asyncio.sleep(0.1)
         here.media.submit(StopTap(station.leg, token))
         assert (await station.told(TapEnded)).dropped == 0
         assert b"".join(said) in side(station, sent=False)
         told = frames(station)
         assert [frame.number for frame in told] == list(range(len(told)))
-        assert abs(len(told) - 53) <= 6
+        assert abs(len(told) - 57) <= 6
         assert {len(frame.audio) for frame in told} == {160}
         assert all(event.token == token for event in station.events if isinstance(event, TapFrames))
         count = len(station.events)
@@ -74,7 +73,7 @@ async def test_both_sides_come_in_step_even_of_a_relay_between_two_laws() -> Non
         a, b = started(here), started(here, "PCMA")
         here.media.submit(Join(a.leg, b.leg), StartTap(a.leg, here.media.token(), "both"))
         await asyncio.gather(a.peer.talk(b"\x20" * 160, 40), b.peer.talk(b"\x25" * 160, 40, 8))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
         received, sent = side(a, sent=False), side(a, sent=True)
         assert len(received) == len(sent)
         assert received.count(b"\x20") == 40 * 160
@@ -98,7 +97,9 @@ async def test_frames_come_in_batches_and_a_stalled_taker_costs_the_oldest_only(
         assert len(missing) == ended.dropped
         assert 15 <= ended.dropped <= 45
         assert max(len(event.frames) for event in station.events if isinstance(event, TapFrames)) == 100
-        assert station.peer.is_whole(), "nobody hears it"
+        here.media.submit(CloseLeg(station.leg))
+        counters = (await station.told(LegClosed)).counters
+        assert counters["skipped_sends"] == 0, "nobody hears it"
 
 
 async def test_a_tap_ends_with_its_leg_and_its_last_frames_come_before() -> None:
@@ -109,7 +110,7 @@ async def test_a_tap_ends_with_its_leg_and_its_last_frames_come_before() -> None
         here.media.submit(CloseLeg(station.leg))
         await station.told(LegClosed)
         assert [type(event) for event in station.events[-2:]] == [TapEnded, LegClosed]
-        assert 4 <= len(frames(station)) <= 12
+        assert 8 <= len(frames(station)) <= 16
 
 
 async def test_audio_of_any_size_is_played_without_a_seam_and_marks_come_back() -> None:

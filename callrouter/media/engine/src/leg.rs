@@ -264,7 +264,8 @@ impl Leg {
         self.stop_listening(now_ns, events);
         self.end_play(PlayEnd::Closed, None, now_ns, events);
         self.resume(PlayEnd::Closed, now_ns, events);
-        for tap in self.taps.drain(..) {
+        for mut tap in self.taps.drain(..) {
+            tap.finish(now_ns, self.received.as_ref(), self.sent.as_ref());
             events.send(self.id, now_ns, Told::TapEnded { tap: tap.shared() });
         }
         if let Some(sending) = self.sending.take() {

@@ -10,12 +10,10 @@ use crate::clock::samples_at;
 use crate::event::LegId;
 use crate::g711::Codec;
 use crate::rtp::FRAME;
-use crate::timeline::Timeline;
+use crate::timeline::{LAG, Timeline};
 
 /// Frames of one side that wait: two seconds.
 const WAITING: usize = 100;
-/// A frame is taken this many samples after its time: packets may be that late.
-const LAG: i64 = 400;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sides {
@@ -89,7 +87,16 @@ impl Tap {
 
     /// Take what is due by now; whether there was anything.
     pub fn advance(&mut self, now_ns: i64, received: Option<&Timeline>, sent: Option<&Timeline>) -> bool {
-        let until = samples_at(now_ns) - LAG;
+        self.take_until(samples_at(now_ns) - LAG, received, sent)
+    }
+
+    /// Take what there is, without waiting for what may be late.
+    pub fn finish(&mut self, now_ns: i64, received: Option<&Timeline>, sent: Option<&Timeline>) {
+        // What has been read of a packet that came just now reaches ahead.
+        self.take_until(samples_at(now_ns) + FRAME as i64, received, sent);
+    }
+
+    fn take_until(&mut self, until: i64, received: Option<&Timeline>, sent: Option<&Timeline>) -> bool {
         let mut position = self.position.unwrap_or(until);
         // After a stall of more than the timelines hold there is nothing to take.
         position = position.max(until - 8 * FRAME as i64);
@@ -181,7 +188,7 @@ mod tests {
         let taps = Taps::default();
         let mut tap = taps.open(LegId(1), 9, BOTH);
         let received = heard(0x20);
-        for ms in [0, 20, 40, 60, 80, 100, 120] {
+        for ms in [30, 50, 70, 90, 110, 130, 150] {
             tap.advance(ms * MILLISECOND, Some(&received), None);
         }
         let frames = taps.ready()[0].take();
@@ -203,6 +210,18 @@ mod tests {
         assert_eq!(shared.dropped(), 30);
         let frames = shared.take();
         assert_eq!((frames.len(), frames[0].number, frames[99].number), (100, 30, 129));
+    }
+
+    #[test]
+    fn at_its_end_a_tap_hands_over_what_there_is() {
+        let taps = Taps::default();
+        let mut tap = taps.open(LegId(1), 9, Sides { received: true, sent: false });
+        let received = heard(0x20);
+        tap.advance(80 * MILLISECOND, Some(&received), None);
+        tap.finish(100 * MILLISECOND, Some(&received), None);
+        let frames = taps.ready()[0].take();
+        assert_eq!(frames.len(), 6);
+        assert!(frames.iter().all(|frame| frame.words == [0x20; FRAME]));
     }
 
     #[test]

@@ -85,7 +85,8 @@ impl Shard {
                 }
             }
             Action::FeedMark { token, mark } => {
-                if feed_of(leg, token).0.is_none_or(|feed| !feed.mark(mark)) {
+                let takes = feed_of(leg, token).0.is_some_and(|feed| feed.mark(mark));
+                if !takes {
                     events.send(id, now, Told::MarkReached { token, mark, cleared: true });
                 }
             }

@@ -84,7 +84,8 @@ impl Shard {
     pub(super) fn stop_tap(&mut self, id: LegId, token: u64, now: i64) {
         let Some(leg) = self.legs.get_mut(id) else { return };
         let Some(at) = leg.taps.iter().position(|tap| tap.token() == token) else { return };
-        let tap = leg.taps.swap_remove(at);
+        let mut tap = leg.taps.swap_remove(at);
+        tap.finish(now, leg.received.as_ref(), leg.sent.as_ref());
         self.events.send(id, now, Told::TapEnded { tap: tap.shared() });
         self.drop_timelines(&tap_tracks(id, &tap));
     }
