@@ -44,13 +44,27 @@ class Wire(Protocol):
     def seal(self, packet: bytes) -> bytes: ...
 
 
+def _rtp_socket(host: str) -> socket.socket:
+    """A socket whose next port is free as well, for RTCP."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        rtp = socket.socket(family, socket.SOCK_DGRAM)
+        rtp.bind((host, 0))
+        port = rtp.getsockname()[1]
+        with socket.socket(family, socket.SOCK_DGRAM) as neighbour:
+            try:
+                neighbour.bind((host, port + 1))
+            except (OSError, OverflowError):
+                rtp.close()
+                continue
+        return rtp
+
+
 class Peer:
     """One far end.  It hears everything that comes and says what it is told to."""
 
     def __init__(self, *, host: str = "127.0.0.1", ssrc: int = 0x1234) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        self.socket.bind((host, 0))
+        self.socket = _rtp_socket(host)
         self.socket.setblocking(False)
         self.ssrc = ssrc
         self.sequence = 65500
