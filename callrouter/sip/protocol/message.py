@@ -325,13 +325,13 @@ def _start(line: str) -> Request | Response:
 
 def _unfold(text: str) -> str:
     """A line that starts with white space continues the one before it (RFC 3261 §7.3.1)."""
-    lines: list[str] = []
+    lines: list[list[str]] = []
     for line in text.split("\r\n"):
         if lines and line[:1] in (" ", "\t"):
-            lines[-1] += " " + line.strip(" \t")
+            lines[-1].append(line.strip(" \t"))  # joined once: adding to a growing line is quadratic
         else:
-            lines.append(line)
-    return "\r\n".join(lines)
+            lines.append([line])
+    return "\r\n".join(" ".join(parts) for parts in lines)
 
 
 def _defuse(text: str) -> str:
