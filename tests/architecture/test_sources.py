@@ -12,8 +12,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("callrouter", "modules", "dispatcher", "metering")
 MAX_LINES = 500
-LONGER = {"callrouter/ports.py": 1400}
-"""Every seam between the rooms stands in one file on purpose."""
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 LEFTOVERS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|type: ignore(?!\[)|# noqa(?!: )")
 
@@ -39,8 +37,7 @@ PRODUCT = [*python_sources(*PACKAGES, "examples"), *rust_sources()]
 @pytest.mark.parametrize("path", EVERYTHING, ids=name)
 def test_a_file_fits_its_noun(path: Path) -> None:
     lines = len(path.read_text("utf-8").splitlines())
-    limit = LONGER.get(name(path), MAX_LINES)
-    assert lines <= limit, f"{name(path)} has {lines} lines; {limit} is the limit: split it by noun"
+    assert lines <= MAX_LINES, f"{name(path)} has {lines} lines; {MAX_LINES} is the limit: split it by noun"
 
 
 @pytest.mark.parametrize("path", PRODUCT, ids=name)

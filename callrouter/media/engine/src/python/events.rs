@@ -1,4 +1,4 @@
-//! Events as Python takes them: tuples in the order of the fields in `ports.py`.
+//! Events as Python takes them: tuples in the order of the fields in `ports`.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};

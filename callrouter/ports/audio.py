@@ -1,0 +1,54 @@
+"""How two ends agreed to exchange sound: directions, addresses, codecs, keys."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Direction(enum.Enum):
+    """Media direction as *we* are allowed to use it (RFC 3264 §5.1, already mirrored)."""
+
+    SENDRECV = "sendrecv"
+    SENDONLY = "sendonly"
+    RECVONLY = "recvonly"
+    INACTIVE = "inactive"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaAddress:
+    """Where RTP goes.  `host` is an IP literal, without brackets."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class SrtpKeys:
+    """What protects an audio stream (RFC 4568): each end's own key, for what it sends."""
+
+    suite: str
+    """As `a=crypto` names it: `AES_CM_128_HMAC_SHA1_80`, `AEAD_AES_256_GCM` …"""
+    send: bytes = field(repr=False)
+    """Master key and, behind it, master salt."""
+    receive: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiatedAudio:
+    """What offer and answer agreed on for one audio stream, from our side."""
+
+    remote: MediaAddress
+    remote_rtcp: MediaAddress | None
+    codec: str
+    """Encoding name in upper case: `PCMU`, `PCMA`, `G722`, `OPUS`."""
+    payload_type: int
+    """Number we send it with; we also accept it with this number."""
+    dtmf_payload_type: int | None
+    """RFC 4733 telephone-event number, or None: the peer did not offer it."""
+    direction: Direction = Direction.SENDRECV
+    ptime_ms: int = 20
+    keys: SrtpKeys | None = None
+    """None: RTP as it is."""
+    dtmf_clock_rate: int = 8000
+    """Of the telephone events; that of the codec, where the peer offers it."""

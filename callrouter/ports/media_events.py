@@ -1,0 +1,204 @@
+"""What the media engine reports of its legs."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from callrouter.ports.media_commands import LegId, RoomId, Token
+
+
+class PlayEnd(enum.Enum):
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    DIGIT = "digit"
+    REPLACED = "replaced"
+    CLOSED = "closed"
+
+
+class RecordingEnd(enum.Enum):
+    STOPPED = "stopped"
+    SILENCE = "silence"
+    DIGIT = "digit"
+    MAX_LENGTH = "max-length"
+    MAX_SIZE = "max-size"
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class PlayEnded:
+    leg: LegId
+    at_ns: int
+    token: Token
+    reason: PlayEnd
+    digit: str
+    played_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DigitReceived:
+    """One key press, reported once, at its end or when a new one begins."""
+
+    leg: LegId
+    at_ns: int
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsSent:
+    leg: LegId
+    at_ns: int
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingEnded:
+    """The file is complete and synced when this arrives (or `error` says why it is not)."""
+
+    leg: LegId
+    at_ns: int
+    token: Token
+    reason: RecordingEnd
+    digit: str
+    duration_ms: int
+    size_bytes: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStarted:
+    """The first RTP packet of the far end was accepted."""
+
+    leg: LegId
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioLost:
+    """No RTP for the configured time-out on a leg that should be receiving."""
+
+    leg: LegId
+    at_ns: int
+    silent_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStarted:
+    """Somebody talks, after so much silence."""
+
+    leg: LegId
+    at_ns: int
+    silent_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStopped:
+    """They have stopped, having talked for so long; told when it is certain, 0.3 s later."""
+
+    leg: LegId
+    at_ns: int
+    spoke_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerChanged:
+    """The leg is the one that speaks in its room."""
+
+    leg: LegId
+    at_ns: int
+    room: RoomId
+
+
+class Answerer(enum.Enum):
+    """As AnsweredBy has them (twiml.md §2.3)."""
+
+    HUMAN = "human"
+    MACHINE_START = "machine_start"
+    MACHINE_END_BEEP = "machine_end_beep"
+    MACHINE_END_SILENCE = "machine_end_silence"
+    MACHINE_END_OTHER = "machine_end_other"
+    FAX = "fax"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDetected:
+    leg: LegId
+    at_ns: int
+    token: Token
+    answerer: Answerer
+    after_ms: int
+    """Since the detection began."""
+
+
+@dataclass(frozen=True, slots=True)
+class TapFrame:
+    sent: bool
+    """What the leg sends rather than what it receives."""
+    number: int
+    """Counts the 20 ms from the tap's start; frames that were dropped are missing."""
+    audio: bytes
+    """160 words of µ-law."""
+
+
+@dataclass(frozen=True, slots=True)
+class TapFrames:
+    """All that waited, oldest first.  Of what nobody takes for two seconds the oldest is dropped."""
+
+    leg: LegId
+    at_ns: int
+    token: Token
+    frames: tuple[TapFrame, ...]
+    dropped: int
+    """Frames of this tap so far that were."""
+
+
+@dataclass(frozen=True, slots=True)
+class TapEnded:
+    """No more frames: it was stopped, or the leg was closed."""
+
+    leg: LegId
+    at_ns: int
+    token: Token
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkReached:
+    leg: LegId
+    at_ns: int
+    token: Token
+    mark: int
+    cleared: bool
+    """The audio before it was thrown away."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegClosed:
+    """Always the last event of a leg; `counters` as named in `media/counters.py`."""
+
+    leg: LegId
+    at_ns: int
+    counters: Mapping[str, int]
+
+
+MediaEvent = (
+    PlayEnded
+    | DigitReceived
+    | DigitsSent
+    | RecordingEnded
+    | AudioStarted
+    | AudioLost
+    | VoiceStarted
+    | VoiceStopped
+    | SpeakerChanged
+    | AnswerDetected
+    | TapFrames
+    | TapEnded
+    | MarkReached
+    | LegClosed
+)
+MediaSink = Callable[[MediaEvent], None]

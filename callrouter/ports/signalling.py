@@ -1,0 +1,241 @@
+"""SIP as call control sees it: legs, what happens to them, and the trace of a call."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from callrouter.ports.audio import MediaAddress, NegotiatedAudio
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    at_ns: int
+    status: int
+    early: NegotiatedAudio | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    at_ns: int
+    audio: NegotiatedAudio
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The ACK of a call we answered arrived; `audio` where the ACK carried the answer."""
+
+    at_ns: int
+    audio: NegotiatedAudio | None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaChanged:
+    """A re-INVITE or UPDATE changed the stream; SIP has answered it already."""
+
+    at_ns: int
+    audio: NegotiatedAudio
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An outgoing call got a final answer that is not 2xx (408 and 503 are also made up here
+    for time-outs and transport failures; 487 after our own CANCEL)."""
+
+    at_ns: int
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+
+
+class EndCause(enum.Enum):
+    """Why the signalling of a leg ended without our asking."""
+
+    BYE = "bye"
+    CANCEL = "cancel"
+    NO_ACK = "no-ack"
+    TIMEOUT = "timeout"
+    TRANSPORT = "transport"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    at_ns: int
+    cause: EndCause
+    detail: str
+    """For people: what the BYE or CANCEL said about itself, or what we found out."""
+    q850: int = 0
+    """Cause of ITU-T Q.850 that a Reason header named (RFC 3326); 0 = none."""
+
+
+@dataclass(frozen=True, slots=True)
+class InfoDigit:
+    at_ns: int
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRequested:
+    """The far end asks, by REFER or INFO, that control of a call pass to `target`.  Nothing has been
+    answered yet: `SipLeg.settle_transfer` does that."""
+
+    at_ns: int
+    request: int
+    """Names it to `settle_transfer` and `conclude_transfer`."""
+    target: str
+    token: str
+    """Not verified: whoever owns the call knows which tokens were given out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferProgress:
+    """How far the far end got with what `SipLeg.refer` asked of it."""
+
+    at_ns: int
+    status: int
+    is_final: bool
+
+
+SignalEvent = (
+    Ringing
+    | Answered
+    | Confirmed
+    | MediaChanged
+    | Failed
+    | Ended
+    | InfoDigit
+    | TransferRequested
+    | ReferProgress
+)
+SignalSink = Callable[[SignalEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingCall:
+    target: str
+    """`sip:`/`sips:` URI, or a number to be sent through a trunk."""
+    caller: str
+    """User part or full SIP URI for From."""
+    caller_name: str
+    local: MediaAddress
+    headers: tuple[tuple[str, str], ...] = ()
+    username: str = ""
+    password: str = ""
+    trunk: str = ""
+    is_private: bool = False
+    """The callee must not learn who calls; a carrier still does."""
+    diverted_from: str = ""
+    """Number the call was for before it was passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a call to a target would go: what media must know before the offer is written."""
+
+    family: Literal[4, 6]
+
+
+class SipLeg(Protocol):
+    """One call's signalling, incoming or outgoing.  Methods called in a state that does not
+    allow them do nothing: the peer may have hung up while we were deciding."""
+
+    @property
+    def call_id(self) -> str: ...
+    @property
+    def received_ns(self) -> int: ...
+    @property
+    def request_uri(self) -> str: ...
+    @property
+    def from_uri(self) -> str: ...
+    @property
+    def from_name(self) -> str: ...
+    @property
+    def to_uri(self) -> str: ...
+    @property
+    def source(self) -> MediaAddress: ...
+    @property
+    def transport(self) -> str: ...
+    @property
+    def family(self) -> Literal[4, 6]: ...
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the INVITE (of the 200 on an outgoing leg), canonical names, first value."""
+
+    @property
+    def audio(self) -> NegotiatedAudio | None:
+        """What the INVITE's offer leads to; None when it had no offer (the offer goes in our 200)."""
+
+    def attach(self, sink: SignalSink) -> None:
+        """Deliver events to `sink`, those that already happened first."""
+
+    def ring(self) -> None:
+        """180."""
+
+    def progress(self, local: MediaAddress) -> None:
+        """183 with an answer: early media."""
+
+    def answer(self, local: MediaAddress) -> None:
+        """200, retransmitted until the ACK."""
+
+    def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None: ...
+
+    def hangup(self, reason: str = "") -> None:
+        """BYE, CANCEL or a final refusal, whichever the state asks for."""
+
+    def hold(self, on: bool) -> None:
+        """re-INVITE with `sendonly` or back to `sendrecv`."""
+
+    def refer(self, target: str, replaces: str = "") -> None:
+        """Ask the far end to call `target` (a URI), in place of the dialog that `replaces` names
+        (the escaped value of a Replaces header, as `replaces_value` gives it); `ReferProgress` tells
+        what came of it.  One at a time."""
+
+    def replaces_value(self) -> str:
+        """What names this call's dialog to somebody who is to take its far end's place; "" before
+        there is one."""
+
+    def settle_transfer(self, request: int, accepted: bool) -> None:
+        """Answer a `TransferRequested`: 202 (200 to an INFO), or 403."""
+
+    def conclude_transfer(self, request: int, status: int) -> None:
+        """Tell whoever asked by REFER how it ended, as a SIP status."""
+
+    def dialog_state(self) -> str:
+        """JSON from which `end_orphan` can write a BYE after a crash; "" before the dialog exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class TracedMessage:
+    """A SIP message that came or went."""
+
+    number: int
+    """Rises with every message of the server."""
+    at_ns: int
+    """Monotonic."""
+    call_id: str
+    is_sent: bool
+    transport: str
+    host: str
+    """Of the other end: IP literal without brackets."""
+    port: int
+    text: str
+    """With its body; secrets are masked."""
+
+
+class Signalling(Protocol):
+    """The SIP user agent core."""
+
+    def on_incoming(self, handler: Callable[[SipLeg], None]) -> None:
+        """`handler` gets every new, authorised, negotiable INVITE exactly once."""
+
+    async def route(self, target: str, trunk: str = "") -> Route:
+        """Raises `Unroutable` when nothing serves the target."""
+
+    def place(self, call: OutgoingCall, sink: SignalSink) -> SipLeg: ...
+
+    def end_orphan(self, dialog_state: str, reason: str) -> None:
+        """Send the BYE of a dialog that a dead process left behind."""
