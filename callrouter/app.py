@@ -14,6 +14,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -49,7 +50,7 @@ from dispatcher.dispatch import Dispatcher
 from dispatcher.rows import load_snapshot
 from dispatcher.snapshot import Snapshot
 from metering.funds import Funds
-from metering.meter import Meter
+from metering.meter import Meter, Recovery
 from metering.plan_book import PlanBook, load_plans
 from metering.prometheus import PrometheusMetrics
 
@@ -91,65 +92,118 @@ class Server:
 async def serving(config: Config) -> AsyncIterator[Server]:
     """Everything up on entry, down on exit.  Raises `StartupError`, `ConfigurationError`."""
     async with AsyncExitStack() as stack:
-        clock, ids, metrics = SystemClock(), RandomIds(), PrometheusMetrics()
-        storage = config.storage
-        database = await _database(config)
-        stack.push_async_callback(database.close)
-        snapshot = await _declared(config, database, clock)
-        plans = await _plans(config, database, clock)
-        meter = await _meter(config, database, clock, plans, metrics, stack)
-        recovery = await meter.recover()
-        meter.start()
-        stack.push_async_callback(meter.stop)
-        closed = [closed.call for closed in recovery.closed_calls]
-        await _projected(meter)
-        await close_dead_calls(database, storage.worker, closed)
-
-        guard = Guard(config.private_hosts())
-        fetcher = HttpFetcher(config.fetch, guard, metrics)
-        await _entered(stack, fetcher.start, fetcher.stop)
-        speech = OfflineSpeech(config.speech, metrics)
-        await _entered(stack, speech.start, speech.stop)
-        media = RtpMedia(config.media)
-        await _entered(stack, media.start, media.stop)
-        signalling = Signalling(config.sip, clock, ids, metrics)
-
-        services = Services(
-            clock=clock,
-            ids=ids,
-            metrics=metrics,
-            media=media,
-            signalling=signalling,
-            fetcher=fetcher,
-            speech=speech,
-            dispatcher=Dispatcher(snapshot, Available(meter.funds)),
-            meter=meter,
-            log=CallLog(database, clock, ids, storage.worker),
-            exchange=Exchange(),
-            compile=compile_body,
-            settings=config.calls,
-            recordings=storage.data_directory / "recordings",
-            public_url=config.calls.public_url.rstrip("/"),
-        )
+        clock, metrics = SystemClock(), PrometheusMetrics()
+        durable = await _durable(config, clock, metrics, stack)
+        engines = await _engines(config, metrics, stack)
+        services = _services(config, durable, engines, clock, metrics)
         await _background(
-            stack, OutboxSender(database, _deliver(fetcher, snapshot), clock, metrics=metrics).run
+            stack,
+            OutboxSender(
+                durable.database, _deliver(engines.fetcher, durable.snapshot), clock, metrics=metrics
+            ).run,
         )
-        await _background(stack, lambda: _sample(services, media))
-
-        api = ApiServer(_context(config, services, signalling, snapshot, database, meter, metrics))
-        stack.push_async_callback(api.stop)
-        host, port = await api.start()
-        services.public_url = services.public_url or f"http://{host}:{port}"
-        guard.own(host, port)
-        signalling.limit_coding(media.may_transcode)
-        signalling.on_incoming(Incoming(services))
-        await _entered(stack, signalling.start, signalling.stop)
-        for sid in end_orphans(signalling, recovery.orphan_dialogs):
-            meter.drop_dialog(sid)
-        server = Server(services, signalling, (host, port))
+        await _background(stack, lambda: _sample(services, engines.media))
+        rest = await _doors(config, durable, engines, services, metrics, stack)
+        server = Server(services, engines.signalling, rest)
         stack.push_async_callback(server.drain)
-        logger.info("serving", rest=services.public_url, calls_recovered=len(closed))
+        logger.info("serving", rest=services.public_url, calls_recovered=len(durable.recovery.closed_calls))
         yield server
+
+
+@dataclass(frozen=True, slots=True)
+class _Durable:
+    """What outlives the process, and what a dead one left in it."""
+
+    database: Database
+    snapshot: Snapshot
+    meter: Meter
+    recovery: Recovery
+
+
+async def _durable(
+    config: Config, clock: SystemClock, metrics: PrometheusMetrics, stack: AsyncExitStack
+) -> _Durable:
+    """The database, the declared state and the meter, recovered and running."""
+    database = await _database(config)
+    stack.push_async_callback(database.close)
+    snapshot = await _declared(config, database, clock)
+    plans = await _plans(config, database, clock)
+    meter = await _meter(config, database, clock, plans, metrics, stack)
+    recovery = await meter.recover()
+    meter.start()
+    stack.push_async_callback(meter.stop)
+    await _projected(meter)
+    await close_dead_calls(database, config.storage.worker, [closed.call for closed in recovery.closed_calls])
+    return _Durable(database, snapshot, meter, recovery)
+
+
+@dataclass(frozen=True, slots=True)
+class _Engines:
+    """What calls use to reach the world."""
+
+    guard: Guard
+    fetcher: HttpFetcher
+    speech: OfflineSpeech
+    media: RtpMedia
+    signalling: Signalling
+
+
+async def _engines(config: Config, metrics: PrometheusMetrics, stack: AsyncExitStack) -> _Engines:
+    """All but signalling started: that lets calls in, and comes last."""
+    guard = Guard(config.private_hosts())
+    fetcher = HttpFetcher(config.fetch, guard, metrics)
+    await _entered(stack, fetcher.start, fetcher.stop)
+    speech = OfflineSpeech(config.speech, metrics)
+    await _entered(stack, speech.start, speech.stop)
+    media = RtpMedia(config.media)
+    await _entered(stack, media.start, media.stop)
+    signalling = Signalling(config.sip, SystemClock(), RandomIds(), metrics)
+    signalling.limit_coding(media.may_transcode)
+    return _Engines(guard, fetcher, speech, media, signalling)
+
+
+def _services(
+    config: Config, durable: _Durable, engines: _Engines, clock: SystemClock, metrics: PrometheusMetrics
+) -> Services:
+    ids = RandomIds()
+    return Services(
+        clock=clock,
+        ids=ids,
+        metrics=metrics,
+        media=engines.media,
+        signalling=engines.signalling,
+        fetcher=engines.fetcher,
+        speech=engines.speech,
+        dispatcher=Dispatcher(durable.snapshot, Available(durable.meter.funds)),
+        meter=durable.meter,
+        log=CallLog(durable.database, clock, ids, config.storage.worker),
+        exchange=Exchange(),
+        compile=compile_body,
+        settings=config.calls,
+        recordings=config.storage.data_directory / "recordings",
+        public_url=config.calls.public_url.rstrip("/"),
+    )
+
+
+async def _doors(
+    config: Config,
+    durable: _Durable,
+    engines: _Engines,
+    services: Services,
+    metrics: PrometheusMetrics,
+    stack: AsyncExitStack,
+) -> tuple[str, int]:
+    """Open REST, then SIP, and say goodbye to the parties a dead process left; REST's address."""
+    api = ApiServer(_context(config, services, engines.signalling, durable, metrics))
+    stack.push_async_callback(api.stop)
+    host, port = await api.start()
+    services.public_url = services.public_url or f"http://{host}:{port}"
+    engines.guard.own(host, port)
+    engines.signalling.on_incoming(Incoming(services))
+    await _entered(stack, engines.signalling.start, engines.signalling.stop)
+    for sid in end_orphans(engines.signalling, durable.recovery.orphan_dialogs):
+        durable.meter.drop_dialog(sid)
+    return host, port
 
 
 async def run(config: Config) -> None:
@@ -280,20 +334,20 @@ def _context(
     config: Config,
     services: Services,
     signalling: Signalling,
-    snapshot: Snapshot,
-    database: Database,
-    meter: Meter,
+    durable: _Durable,
     metrics: PrometheusMetrics,
 ) -> Context:
+    meter = durable.meter
+
     def not_ready() -> list[str]:
         reasons = ["draining"] if services.exchange.draining else []
         return reasons if meter.writable else [*reasons, "the journal cannot be written"]
 
     return Context(
         settings=config.api,
-        accounts=snapshot.accounts,
+        accounts=durable.snapshot.accounts,
         control=Orders(services),
-        database=database,
+        database=durable.database,
         meter=meter,
         clock=services.clock,
         figures=metrics,
