@@ -29,11 +29,11 @@ def fuzz(target: str, seconds: int) -> bool:
     found.mkdir(parents=True, exist_ok=True)
     own = CORPUS / target
     own.mkdir(parents=True, exist_ok=True)
-    dictionary = CORPUS / f"{target}.dict"
+    special, general = CORPUS / f"{target}.dict", CORPUS / "message.dict"
+    dictionary = special if special.exists() else general
     options = [f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}", f"-artifact_prefix={own}/"]
     options += ["-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1", "-verbosity=1"]
-    if dictionary.exists():
-        options.append(f"-dict={dictionary}")
+    options.append(f"-dict={dictionary}")
     folders = [found, own, *SEEDS.get(target, [])]
     command = [sys.executable, "-m", "tests.fuzz.one", target, *options, *map(str, folders)]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0

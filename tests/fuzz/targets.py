@@ -21,6 +21,8 @@ from callrouter.sip.protocol.offer import Description
 from callrouter.sip.protocol.shield import Shield, ShieldSettings
 from callrouter.sip.protocol.timers import MS
 from callrouter.sip.protocol.validate import check
+from tests.fuzz.conversations import answer, dialog, register
+from tests.fuzz.headers import header
 
 NOW = 10**15
 OURS = MediaAddress("192.0.2.2", 5000)
@@ -157,4 +159,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "framer": framer,
     "sdp": session_description,
     "digest": digest,
+    "header": header,
+    "dialog": dialog,
+    "answer": answer,
+    "register": register,
 }

@@ -444,3 +444,39 @@ def test_a_hold_that_is_refused_leaves_the_call_as_it_was() -> None:
     assert sent_methods(stranger.send(reply(again, 488))) == ["ACK"]
     assert stranger.run(5 * SECOND) == []
     assert not [e for e in stranger.events if isinstance(e, (Ended, MediaChanged))]
+
+
+@pytest.mark.parametrize("status", [481, 408])
+def test_a_hold_that_finds_nobody_after_the_goodbye_says_goodbye_no_second_time(status: int) -> None:
+    stranger = Stranger()
+    session, sent = placed(stranger)
+    stranger.send(reply(sent, 200, *ANSWER, body=OFFER))
+    session.hold(True, stranger.now)
+    (again,) = stranger.take()
+    session.hangup("", stranger.now)
+    assert sent_methods(stranger.take()) == ["BYE"]
+    assert isinstance(again, Request)
+    assert sent_methods(stranger.send(reply(again, status))) == ["ACK"]
+
+
+@pytest.mark.parametrize("route", ["<sip:192.0.2.7;lr", "nonsense", '"open <sip:192.0.2.7;lr>', "<tel:1>"])
+def test_a_recorded_route_that_cannot_be_read_costs_the_call_nothing(route: str) -> None:
+    stranger = Stranger()
+    session, sent = placed(stranger)
+    answered = stranger.send(reply(sent, 200, *ANSWER, f"Record-Route: {route}", body=OFFER))
+    assert sent_methods(answered) == ["ACK"]
+    session.hangup("", stranger.now)
+    assert sent_methods(stranger.take()) == ["BYE"]
+
+
+@pytest.mark.parametrize("transport", ["t/c", "sctp", "%00", "udp.example"])
+def test_a_transport_nobody_has_is_reached_by_the_one_at_hand(transport: str) -> None:
+    stranger = Stranger()
+    session, sent = placed(stranger)
+    stranger.send(
+        reply(sent, 200, f"Contact: <sip:peer@192.0.2.9;transport={transport}>", SDP_TYPE, body=OFFER)
+    )
+    session.hangup("", stranger.now)
+    (packet,) = stranger.agent.layer.out
+    assert packet.hop.transport == "udp"
+    assert sent_methods(stranger.take()) == ["BYE"]

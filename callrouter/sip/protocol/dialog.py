@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from callrouter.sip.protocol.addresses import Network, may_send
 from callrouter.sip.protocol.grammar import split
 from callrouter.sip.protocol.headers.address import Address
-from callrouter.sip.protocol.hop import Hop, default_port
+from callrouter.sip.protocol.hop import TRANSPORTS, Hop, default_port
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.uri import Uri
 
@@ -76,10 +76,10 @@ class Dialog:
             uri = Address.parse(self.routes[0]).uri if self.routes else Uri.parse(self.target)
         except ValueError:
             return self.hop
-        if not uri.is_sip:
-            return self.hop
         is_named = uri.has("transport") or uri.scheme == "sips"
         transport = uri.transport if is_named else self.hop.transport
+        if not uri.is_sip or transport not in TRANSPORTS:
+            return self.hop
         host = (uri.get("maddr") or uri.host).strip("[]")
         if not may_send(host, self.hop.host, mentionable):
             return self.hop
@@ -172,5 +172,12 @@ def contact_of(message: Message) -> str:
 
 
 def _routes(message: Message) -> tuple[str, ...]:
-    values = message.all("Record-Route")
-    return tuple(part.strip() for value in values for part in split(value, ",")) if values else ()
+    """The recorded route.  In a response it may be anything: what cannot be read leads nowhere."""
+    routes: list[str] = []
+    for value in message.all("Record-Route"):
+        try:
+            parts = [part.strip() for part in split(value, ",")]
+            routes += [part for part in parts if Address.parse(part).uri.is_sip]
+        except ValueError:
+            continue
+    return tuple(routes)

@@ -6,6 +6,7 @@ that writing a value gives back the bytes it came from.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 Parameters = tuple[tuple[str, str | None], ...]
@@ -140,6 +141,7 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
         if _IPV6_REFERENCE.fullmatch(text[:end]) is None:
             raise ValueError(f"malformed IPv6 reference: {text[:50]!r}")
         host, rest = text[1 : end - 1].replace(":::", "::"), text[end:].strip()
+        ipaddress.IPv6Address(host)
         if not rest:
             return host, None
         if rest[0] != ":":

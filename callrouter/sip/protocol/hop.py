@@ -7,6 +7,8 @@ import ipaddress
 from typing import NamedTuple
 
 _SECURE = frozenset({"tls", "wss"})
+TRANSPORTS = frozenset({"udp", "tcp", "tls", "ws", "wss"})
+"""What messages can be carried by here."""
 WEB_SOCKETS = frozenset({"ws", "wss"})
 """Transports that only the other end can open (RFC 7118)."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
-from callrouter.sip.protocol.hop import Hop, default_port
+from callrouter.sip.protocol.hop import TRANSPORTS, Hop, default_port
 from callrouter.sip.protocol.timers import MS
 from callrouter.sip.protocol.uri import Uri
 
@@ -48,7 +48,8 @@ class Binding:
         source = self.source
         if not self.is_direct:
             return source
-        transport = self.contact.transport if self.contact.has("transport") else source.transport
+        named = self.contact.transport if self.contact.has("transport") else ""
+        transport = named if named in TRANSPORTS else source.transport
         port = self.contact.port or default_port(transport)
         connection = source.connection if transport == source.transport else 0
         return Hop(transport, source.host, port, source.listener, connection)

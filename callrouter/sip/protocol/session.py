@@ -290,6 +290,8 @@ class Session(ClientUser):
 
     def lose(self, cause: EndCause, detail: str, now_ns: int, reason: str = "") -> None:
         """The call cannot go on: tell, and say goodbye to whoever may still be there."""
+        if self.state in _OVER:
+            return  # what we asked last has found nobody, as it should
         self._tell_end(cause, detail, now_ns)
         self._bye(reason, now_ns)
 

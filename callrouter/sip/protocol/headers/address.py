@@ -111,7 +111,7 @@ def parse_list(text: str) -> list[Address]:
 def tag_of(value: str) -> str:
     """The tag of a `From` or `To` value, "" without one; spares the full parse in the usual case."""
     head, found, tag = value.rpartition(";tag=")
-    if found and '"' not in tag and " " not in tag and ">" not in tag:
+    if found and '"' not in tag and " " not in tag and ">" not in tag and "tag" not in head.lower():
         if head.endswith(">") or '"' not in head:
             return tag.partition(";")[0]
     elif "tag" not in value.lower():
