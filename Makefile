@@ -5,6 +5,7 @@
 # make bench          the benchmarks of docs/benchmarks.md
 # make fuzz           coverage-guided fuzzing of what reads messages   (FUZZ_SECONDS=150 for each)
 # make bench-sip      what the SIP core alone costs, and what a flood does to it
+# make trials         SIP over a bad network and ever new broken messages   (TRIAL_CALLS=200, SEED=…)
 # make wheel          a release wheel in dist/; installing it needs no Rust
 # make clean          remove what make made
 SHELL := /bin/bash
@@ -21,7 +22,7 @@ ENGINE_SOURCES := $(shell find $(ENGINE) -name target -prune -o \( -name '*.rs' 
 # PyO3 asks this interpreter what to build for.
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
-.PHONY: help run test check bench bench-sip fuzz wheel clean
+.PHONY: help run test check bench bench-sip fuzz trials wheel clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -67,6 +68,10 @@ bench-sip: $(VENV)/.installed
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),150)
+
+trials: $(VENV)/.engine
+	@.ci/toolchain phones
+	$(BIN)/python -m tests.trials $(if $(TRIAL_CALLS),--calls $(TRIAL_CALLS)) $(if $(SEED),--seed $(SEED))
 
 wheel: $(VENV)/.installed
 	@.ci/toolchain rust

@@ -125,6 +125,8 @@ async def place(parent: Controller, context: Context, target: DialTarget) -> Chi
         parent_sid=mother.sid,
     )
     created_ns = services.clock.monotonic_ns()
+    # In whole milliseconds of the session: each rounding of its own would cost one more.
+    created_ns -= (created_ns - mother.created_ns) % 1_000_000
     call = Call(
         facts=facts,
         direction="outbound-dial",

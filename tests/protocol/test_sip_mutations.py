@@ -1,6 +1,6 @@
 """Thousands of broken messages, against the core over datagrams and against the reader of streams.
 
-`python -m tests.trials mutations` takes as many more as there is time for.
+`make trials` takes ever new ones for as long as it is told to.
 """
 
 from __future__ import annotations
