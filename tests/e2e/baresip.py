@@ -122,6 +122,12 @@ class Baresip:
             raise AssertionError(f"baresip saw no {kind}\n{self.words()}") from None
         return self._of(kind)[0]
 
+    async def registered(self) -> None:
+        """It registers before anybody can listen to its events, but says so."""
+        async with asyncio.timeout(20):
+            while " binding]" not in self.words():
+                await asyncio.sleep(0.05)
+
     def saw(self, kind: str) -> bool:
         return bool(self._of(kind))
 

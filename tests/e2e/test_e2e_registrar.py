@@ -38,7 +38,8 @@ async def test_one_registered_telephone_calls_another(tmp_path: Path, documents:
         phone(tmp_path, server, "alice") as alice,
         phone(tmp_path, server, "bob") as bob,
     ):
-        await asyncio.sleep(1)  # baresip registers before it can say so
+        await alice.registered()
+        await bob.registered()
         await alice.dial(f"sip:+15550100@{server.sip}")
         asked = await documents.request("/answer")
         assert asked.form["From"] == "sip:alice@127.0.0.1"

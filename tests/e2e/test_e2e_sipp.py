@@ -91,7 +91,7 @@ async def test_a_cancelled_call_was_never_answered(
     server: Server, documents: Documents, tmp_path: Path
 ) -> None:
     documents.on("/answer", '<Pause length="20"/><Say>Nobody hears this.</Say>')
-    await Sipp("cancels", server.sip, tmp_path / "sipp", values={"patience_ms": 700}).run()
+    await Sipp("cancels", server.sip, tmp_path / "sipp", values={"patience_ms": 700, "two_hundred": ""}).run()
     session = await server.last_session()
     assert_partitioned(session)
     assert session["calls"][0]["status"] == "no-answer"
