@@ -62,6 +62,23 @@ def test_whoever_says_to_be_a_user_has_to_prove_it(host: str) -> None:
     assert origins(office) == [Origin(OriginKind.USER, "alice")]
 
 
+@pytest.mark.parametrize("challenges", [True, False])
+def test_a_stranger_cannot_tell_users_from_names_nobody_has(challenges: bool) -> None:
+    """Not by calling as them, nor by registering as them, nor by asking for them."""
+
+    def answers(user: str) -> list[tuple[int, list[str]]]:
+        office = Office(challenge_strangers=challenges).at(STRANGER)
+        called = invite().replace("From: <sip:peer@192.0.2.9>", f"From: <sip:{user}@192.0.2.2>")
+        asked = text("OPTIONS", uri=f"sip:{user}@192.0.2.2", branch="z9hG4bKo")
+        subscribed = text("SUBSCRIBE", uri=f"sip:{user}@192.0.2.2", branch="z9hG4bKs")
+        wrong = office.register("<sip:a@203.0.113.66>", user=user, password="guess")
+        seen = [office.one(called), office.one(asked), office.one(subscribed), wrong]
+        assert office.calls == []
+        return [(m.status, [name for name, _ in m.fields]) for m in seen]
+
+    assert answers("alice") == answers("mallory")
+
+
 def test_the_password_says_who_it_is_whatever_from_says() -> None:
     office = Office().at(STRANGER)
     challenged = office.one(invite())

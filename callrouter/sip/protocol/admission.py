@@ -17,9 +17,11 @@ from callrouter.sip.protocol.domains import Domains
 from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request
+from callrouter.sip.protocol.uri import Uri
 from callrouter.sip.protocol.validate import Refusal
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_NOBODY = Uri("sip")
 
 
 class OriginKind(enum.Enum):
@@ -89,7 +91,10 @@ class Admission:
             return self._asked(now_ns) if trunk.username else Origin(OriginKind.TRUNK, trunk.name)
         if self._is_peer(source.host):
             return PEER
-        return self._asked(now_ns) if self._challenges else Refusal(403, "")
+        # Whether there is a user of that name is nothing that a stranger may learn by asking.
+        if self._challenges or (self._users and self._claims_our_domain(request)):
+            return self._asked(now_ns)
+        return Refusal(403, "")
 
     def _proved(self, judgement: Judgement, now_ns: int) -> Origin | Refusal:
         if judgement.verdict is Verdict.STALE:
@@ -109,11 +114,10 @@ class Admission:
         return trunk.password if trunk is not None else self._users.get(username)
 
     def _claims_a_user(self, request: Request) -> bool:
-        try:
-            uri = Address.parse(request.get("From") or "").uri
-        except ValueError:
-            return False
-        return uri.plain_user in self._users and self._domains.has_host(uri)
+        return _sender(request).plain_user in self._users and self._claims_our_domain(request)
+
+    def _claims_our_domain(self, request: Request) -> bool:
+        return self._domains.has_host(_sender(request))
 
     def _trunk_at(self, host: str) -> TrunkAccess | None:
         name = self._learnt.get(host)
@@ -132,6 +136,14 @@ class Admission:
     def _is_peer(self, host: str) -> bool:
         address = _address(host)
         return address is not None and any(address in network for network in self._peers)
+
+
+def _sender(request: Request) -> Uri:
+    """What From says; nobody, where it cannot be read."""
+    try:
+        return Address.parse(request.get("From") or "").uri
+    except ValueError:
+        return _NOBODY
 
 
 @functools.lru_cache(maxsize=4096)
