@@ -149,6 +149,8 @@ pub struct Leg {
     has_heard: bool,
     heard_codec: Option<Codec>,
     is_lost: bool,
+    /// When it was last found readable.
+    read_ns: i64,
     regular_ticks: u8,
     ticks: u8,
     pub received: Option<Timeline>,
@@ -189,6 +191,7 @@ impl Leg {
             has_heard: false,
             heard_codec: None,
             is_lost: false,
+            read_ns: i64::MIN / 2,
             regular_ticks: 0,
             ticks: 0,
             received: None,

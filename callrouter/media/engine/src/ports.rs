@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use rustix::net::connect_unspec;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, recvfrom, send, sendto};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::now_ns;
@@ -59,15 +60,18 @@ impl PortPair {
     pub fn receive(&mut self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         loop {
             let received = match self.narrow {
-                Some(peer) if self.is_clean => self.rtp.recv(buffer).map(|length| (length, peer)),
-                _ => self.rtp.recv_from(buffer),
+                Some(peer) if self.is_clean => {
+                    recv(&self.rtp, &mut *buffer, RecvFlags::empty()).map(|(length, _)| (length, Some(peer)))
+                }
+                _ => recvfrom(&self.rtp, &mut *buffer, RecvFlags::empty())
+                    .map(|(length, _, from)| (length, from.and_then(|from| from.try_into().ok()))),
             };
             match received {
-                Ok(received) => return Some(received),
+                Ok((length, Some(from))) => return Some((length, from)),
                 // The fate of something we sent says nothing about what we receive.
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+                Ok((_, None)) | Err(Errno::CONNREFUSED) => {}
                 Err(error) => {
-                    self.is_clean |= error.kind() == ErrorKind::WouldBlock;
+                    self.is_clean |= error == Errno::AGAIN;
                     return None;
                 }
             }
@@ -75,13 +79,13 @@ impl PortPair {
     }
 
     /// Send an RTP packet.
-    pub fn send(&self, bytes: &[u8], target: SocketAddr) -> Result<usize, Error> {
+    pub fn send(&self, bytes: &[u8], target: SocketAddr) -> Result<usize, Errno> {
         if self.narrow.is_none() {
-            return self.rtp.send_to(bytes, target);
+            return sendto(&self.rtp, bytes, SendFlags::empty(), &target);
         }
-        match self.rtp.send(bytes) {
+        match send(&self.rtp, bytes, SendFlags::empty()) {
             // The fate of an earlier packet, told instead of sending this one.
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.rtp.send(bytes),
+            Err(Errno::CONNREFUSED) => send(&self.rtp, bytes, SendFlags::empty()),
             sent => sent,
         }
     }

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use crate::clock::{MILLISECOND, samples_at};
-use crate::event::{EventSender, PlayEnd, RecordingEnd, Told};
+use crate::event::{EventSender, LegId, PlayEnd, RecordingEnd, Told};
 use crate::g711::Codec;
 use crate::leg::{KeyHeard, Kind, Leg, Path, Remote};
 use crate::reception::Arrival;
+use crate::roster::SLOT;
 use crate::rtp::{Packet, is_stun};
 use crate::source::Verdict;
 use crate::telephone_event::{Press, rescaled};
@@ -60,6 +61,20 @@ impl Leg {
             read += 1;
         }
         self.regular_ticks = if read == 1 { self.regular_ticks.saturating_add(1) } else { 0 };
+    }
+
+    /// Whether a leg that has something to read had so in the slot before: more waits than the
+    /// one packet that a slot brings, which is not asked for otherwise.
+    pub fn is_pressed(&mut self, now_ns: i64) -> bool {
+        now_ns - std::mem::replace(&mut self.read_ns, now_ns) < 2 * SLOT
+    }
+
+    /// Who hears what the leg hears.
+    pub fn speaks_to(&self) -> Option<LegId> {
+        match self.path {
+            Path::Relay { partner, .. } if self.hold.is_none() => Some(partner),
+            _ => None,
+        }
     }
 
     /// Take the next datagram; None when there is none.  `Some(None)` was not for us.
