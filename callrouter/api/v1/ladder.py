@@ -19,6 +19,7 @@ class Ladder:
     def __init__(self) -> None:
         self._parties: list[str] = []
         self._start_ns: int | None = None
+        self._said: set[tuple[bool, str, str]] = set()
 
     def lines(self, message: TracedMessage) -> Iterator[str]:
         if self._start_ns is None:
@@ -43,7 +44,8 @@ class Ladder:
         left, right = min(here, there), max(here, there)
         to_the_right = (there > here) == message.is_sent
         room = right - left - 1
-        label = f" {summary(message)[: room - 6]} "
+        again = " again" if self._was_said(message, peer) else ""
+        label = f" {summary(message)[: room - 6 - len(again)]}{again} "
         shaft = label.center(room - 1, "-")
         cells = list(" " * (_column(len(self._parties) - 1) + 1))
         for index in range(len(self._parties)):
@@ -51,6 +53,13 @@ class Ladder:
         cells[left + 1 : right] = f"{shaft}>" if to_the_right else f"<{shaft}"
         seconds = (message.at_ns - (self._start_ns or 0)) / 1e9
         return f"{seconds:+10.3f}".ljust(_MARGIN) + "".join(cells)[_MARGIN:]
+
+    def _was_said(self, message: TracedMessage, peer: str) -> bool:
+        """A repetition: the first was lost, or its answer was, or the network doubled it."""
+        said = (message.is_sent, peer, message.text)
+        known = said in self._said
+        self._said.add(said)
+        return known
 
 
 def _column(index: int) -> int:

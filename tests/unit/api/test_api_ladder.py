@@ -34,6 +34,16 @@ def test_a_call_with_two_legs() -> None:
     ]
 
 
+def test_what_is_said_again_is_marked() -> None:
+    ladder = Ladder()
+    first = message(0, "INVITE sip:a SIP/2.0", sent=True)
+    arrows = [
+        [*ladder.lines(one)][-1] for one in (first, first, message(0, "INVITE sip:b SIP/2.0", sent=True))
+    ]
+    assert [" again " in arrow for arrow in arrows] == [False, True, False]
+    assert len(set(map(len, arrows))) == 1
+
+
 def test_a_long_reason_does_not_break_the_columns() -> None:
     long = message(0, "SIP/2.0 486 " + "Busy " * 30, sent=True)
     arrow = [*Ladder().lines(long)][-1]
