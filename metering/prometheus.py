@@ -30,8 +30,10 @@ class Declared:
 
 
 FIGURES: dict[str, Declared] = {
-    "sip_messages": Declared("counter", "SIP requests", ("direction", "method", "transport")),
-    "sip_responses": Declared("counter", "SIP responses", ("direction", "class", "transport")),
+    "sip_messages": Declared("counter", "SIP requests", ("direction", "method", "transport", "trunk")),
+    "sip_responses": Declared(
+        "counter", "SIP responses", ("direction", "method", "class", "transport", "trunk")
+    ),
     "sip_connections": Declared("gauge", "Open SIP connections", ("transport",)),
     "sip_connections_refused": Declared(
         "counter", "SIP connections refused or closed for a fault of the other end", ("transport", "reason")

@@ -17,7 +17,7 @@ from callrouter.sip.protocol import stun
 from callrouter.sip.protocol.addresses import may_send
 from callrouter.sip.protocol.agent import Agent, NewCall, Replaced, family_of
 from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Listener, Packet, is_response
-from callrouter.sip.protocol.message import Message, Request, Response, Unframeable, parse
+from callrouter.sip.protocol.message import Request, Response, Unframeable, parse
 from callrouter.sip.protocol.methods import KNOWN
 from callrouter.sip.protocol.session import Session
 from callrouter.sip.resolver import Resolver, Unresolvable
@@ -151,7 +151,7 @@ class Endpoint:
             self.malformed(error, hop)
 
     def received(self, message: Request | Response, hop: Hop) -> None:
-        self._count_in(message, hop.transport)
+        self._count_in(message, hop)
         now_ns = self._clock.monotonic_ns()
         try:
             self._agent.receive(message, hop, now_ns)
@@ -281,7 +281,7 @@ class Endpoint:
 
     def sent(self, packet: Packet) -> None:
         """The packet has been handed to its socket."""
-        self._count_out(packet.data, packet.hop.transport)
+        self._count_out(packet.data, packet.hop)
         if self.trace.is_on:
             self.trace.sent(packet.data, packet.hop, self._clock.monotonic_ns())
 
@@ -296,18 +296,31 @@ class Endpoint:
 
     # -- figures
 
-    def _count_in(self, message: Message, transport: str) -> None:
+    def _count_in(self, message: Request | Response, hop: Hop) -> None:
         if isinstance(message, Request):
-            method = message.method if message.method in KNOWN else "other"
-            self._metrics.count("sip_messages", direction="in", method=method, transport=transport)
-        elif isinstance(message, Response) and message.status:
-            labels = {"class": f"{message.status // 100}xx"}
-            self._metrics.count("sip_responses", 1, direction="in", transport=transport, **labels)
+            self._count("in", message.method, "", hop)
+        elif message.status:
+            method = (message.get("CSeq") or "").rpartition(" ")[2]
+            self._count("in", method, f"{message.status // 100}xx", hop)
 
-    def _count_out(self, data: bytes, transport: str) -> None:
+    def _count_out(self, data: bytes, hop: Hop) -> None:
         if is_response(data):
-            labels = {"class": f"{data[8:9].decode()}xx"}
-            self._metrics.count("sip_responses", 1, direction="out", transport=transport, **labels)
+            at = data.find(b"\nCSeq: ")
+            method = data[at : data.find(b"\r", at)].rpartition(b" ")[2].decode("latin-1")
+            self._count("out", method, f"{data[8:9].decode()}xx", hop)
         else:
-            method = data[: data.find(b" ")].decode()
-            self._metrics.count("sip_messages", direction="out", method=method, transport=transport)
+            self._count("out", data[: data.find(b" ")].decode(), "", hop)
+
+    def _count(self, direction: str, method: str, answered: str, hop: Hop) -> None:
+        """A request, or an answer of the class `answered`.  Whatever peers make up, labels are few."""
+        admission = self._agent.admission
+        labels = {
+            "direction": direction,
+            "method": method if method in KNOWN else "other",
+            "transport": hop.transport,
+            "trunk": "" if admission is None else admission.carrier_at(hop.host),
+        }
+        if answered:
+            self._metrics.count("sip_responses", 1, **labels, **{"class": answered})
+        else:
+            self._metrics.count("sip_messages", 1, **labels)

@@ -93,8 +93,11 @@ async def test_a_carrier_that_wants_a_password_before_it_calls_anybody(
                 session = await stage.server.session(asked.form["CallSid"], 15)
                 await phone.hangup()
             words = carrier.log()
+            figures = await stage.server.text("/metrics")
         outbound = [call for call in session["calls"] if call["direction"] != "inbound"]
         assert [call["status"] for call in outbound] == ["completed"], words
+        challenged = f'class="4xx",direction="in",method="INVITE",transport="{onwards}",trunk="carrier"'
+        assert f"callrouter_sip_responses_total{{{challenged}}} 1.0" in figures
         assert "WITHIN ACK" in words
         assert "WITHIN BYE" in words
 

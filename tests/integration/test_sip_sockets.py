@@ -122,5 +122,8 @@ async def test_messages_are_counted_with_bounded_labels() -> None:
         ours.signalling.place(order(f"sip:bob@127.0.0.1:{theirs.port()}"), ours.sink)
         await ours.wait(lambda: bool(ours.told(Answered)))
         counts = ours.metrics.counts
-        assert counts["sip_messages", "direction=out", "method=INVITE", "transport=udp"] == 1
-        assert counts["sip_responses", "class=2xx", "direction=in", "transport=udp"] == 1
+        assert counts["sip_messages", "direction=out", "method=INVITE", "transport=udp", "trunk="] == 1
+        assert (
+            counts["sip_responses", "class=2xx", "direction=in", "method=INVITE", "transport=udp", "trunk="]
+            == 1
+        )

@@ -216,9 +216,9 @@ async def test_a_large_request_goes_by_tcp_and_its_call_goes_on_where_the_contac
         leg.hangup()
         await theirs.wait(lambda: bool(theirs.told(Ended)))
         counts = theirs.metrics.counts
-        assert counts["sip_messages", "direction=in", "method=INVITE", "transport=tcp"] == 1
-        assert counts["sip_messages", "direction=in", "method=ACK", "transport=tcp"] == 1
-        assert counts["sip_messages", "direction=in", "method=BYE", "transport=tcp"] == 1
+        assert counts["sip_messages", "direction=in", "method=INVITE", "transport=tcp", "trunk="] == 1
+        assert counts["sip_messages", "direction=in", "method=ACK", "transport=tcp", "trunk="] == 1
+        assert counts["sip_messages", "direction=in", "method=BYE", "transport=tcp", "trunk="] == 1
 
 
 async def test_a_large_request_goes_by_udp_where_tcp_is_refused_and_so_does_the_next() -> None:

@@ -22,6 +22,7 @@ from callrouter.sip.protocol.validate import Refusal
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NOBODY = Uri("sip")
+_REMEMBERED = 4096
 
 
 class OriginKind(enum.Enum):
@@ -73,11 +74,14 @@ class Admission:
         self._domains = domains
         self._challenges = challenge_strangers
         self._learnt: dict[str, str] = {}
+        self._carriers: dict[str, str] = {}
+        """By address, as far as they were asked for."""
 
     def learn(self, trunk: str, addresses: Iterable[str]) -> None:
         """Addresses that the names of a trunk's gateways lead to now."""
         kept = {address: name for address, name in self._learnt.items() if name != trunk}
         self._learnt = kept | dict.fromkeys(addresses, trunk)
+        self._carriers.clear()
 
     def judge(self, request: Request, source: Hop, now_ns: int) -> Origin | Refusal:
         """Who sent this INVITE, or what to answer whoever did."""
@@ -129,9 +133,19 @@ class Admission:
                 return trunk
         return None
 
+    def carrier_at(self, host: str) -> str:
+        """The trunk that calls from this address; "" = none."""
+        name = self._carriers.get(host)
+        if name is None:
+            if len(self._carriers) >= _REMEMBERED:
+                self._carriers.clear()
+            trunk = self._trunk_at(host)
+            name = self._carriers[host] = "" if trunk is None else trunk.name
+        return name
+
     def is_carrier(self, host: str) -> bool:
         """A trunk calls from this address."""
-        return self._trunk_at(host) is not None
+        return bool(self.carrier_at(host))
 
     def _is_peer(self, host: str) -> bool:
         address = _address(host)

@@ -9,19 +9,23 @@ from metering.prometheus import FIGURES, PrometheusMetrics
 
 def test_figures_are_rendered_with_prefix_and_labels() -> None:
     metrics = PrometheusMetrics()
-    metrics.count("sip_messages", direction="in", method="INVITE", transport="udp")
+    metrics.count("sip_messages", direction="in", method="INVITE", transport="udp", trunk="")
     metrics.count("module_seconds", 1.5, module="acme.menu", mode="application")
     metrics.count("rtp_lost", 3)
     metrics.gauge("calls_live", 2, state="ringing")
     metrics.observe("journal_sync_seconds", 0.002)
-    metrics.count("sip_responses", 1, **{"direction": "out", "class": "2xx", "transport": "tcp"})
+    answer = {"direction": "out", "method": "BYE", "class": "2xx", "transport": "tcp", "trunk": "main"}
+    metrics.count("sip_responses", 1, **answer)
     text = metrics.render().decode()
-    assert 'callrouter_sip_messages_total{direction="in",method="INVITE",transport="udp"} 1.0' in text
+    assert (
+        'callrouter_sip_messages_total{direction="in",method="INVITE",transport="udp",trunk=""} 1.0' in text
+    )
     assert 'callrouter_module_seconds_total{mode="application",module="acme.menu"} 1.5' in text
     assert "callrouter_rtp_lost_total 3.0" in text
     assert 'callrouter_calls_live{state="ringing"} 2.0' in text
     assert 'callrouter_journal_sync_seconds_bucket{le="0.0025"} 1.0' in text
-    assert 'callrouter_sip_responses_total{class="2xx",direction="out",transport="tcp"} 1.0' in text
+    labels = 'class="2xx",direction="out",method="BYE",transport="tcp",trunk="main"'
+    assert f"callrouter_sip_responses_total{{{labels}}} 1.0" in text
 
 
 def test_two_servers_in_one_process_do_not_share_figures() -> None:
