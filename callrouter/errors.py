@@ -9,6 +9,7 @@
           ├── AudioUnplayable    the bytes are not audio we can play                         13420
           ├── SpeechFailed       text could not be spoken                                    13520
           ├── MediaUnavailable   no port or socket left for another leg                      16000
+          │    └── NoSuchFamily  an address family that no media address is configured for
           ├── Unroutable         no way to reach a target                                    13224
           └── CallGone           the leg ended while something was being done to it
 
@@ -93,6 +94,13 @@ class MediaUnavailable(CallError):
     code = 16000
     retryable = True
     sip_status = 503
+
+
+class NoSuchFamily(MediaUnavailable):
+    """The far end's audio is at an address of a family we have no address of (RFC 3261 §21.4.26)."""
+
+    retryable = False
+    sip_status = 488
 
 
 class Unroutable(CallError):

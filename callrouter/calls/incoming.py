@@ -22,6 +22,8 @@ logger = structlog.get_logger(__name__)
 
 RETRY_AFTER = "10"
 """Seconds after which a carrier may try again when we are full."""
+WRONG_FAMILY = '301 callrouter "Incompatible network address formats"'
+"""Warning (RFC 3261 §20.43) of a call whose audio is where we have no address."""
 
 
 class Incoming:
@@ -117,7 +119,8 @@ class Arriving(Step):
         return steps.Dispatching(order, Cause.ARRIVAL)
 
     def _refuse(self, controller: Controller, error: CallError) -> None:
-        self._sip.reject(error.sip_status, "", (("Retry-After", RETRY_AFTER),))
+        field = ("Retry-After", RETRY_AFTER) if error.retryable else ("Warning", WRONG_FAMILY)
+        self._sip.reject(error.sip_status, "", (field,))
         controller.call.sip_status = error.sip_status
         controller.warn(error.code, str(error), level="error")
         controller.fail()

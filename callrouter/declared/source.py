@@ -23,6 +23,8 @@ Path = tuple[str | int, ...]
 _VARIABLE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _MAX_DEPTH = 32
+_MAX_PARTS = 200_000
+"""Keys, list items and values, aliases followed: ten aliases of ten aliases of … stop here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,10 @@ def read_source(text: str, *, file: str, environment: Mapping[str, str]) -> Sour
     except (yaml.YAMLError, RecursionError) as error:
         raise refuse(file, [Problem(0, "", f"not YAML: {error}".replace("\n", " "))]) from None
     reader = _Reader(environment)
-    data = {} if node is None or _is_null(node) else reader.value(node, ())
+    try:
+        data = {} if node is None or _is_null(node) else reader.value(node, ())
+    except _TooLarge as error:
+        raise refuse(file, [error.problem]) from None
     if not isinstance(data, dict):
         reader.problems.append(Problem(1, "", "the file is no mapping; expected `key: value` lines"))
     if reader.problems:
@@ -94,14 +99,26 @@ def read_source(text: str, *, file: str, environment: Mapping[str, str]) -> Sour
     return Source(file, data, reader.lines)
 
 
+class _TooLarge(Exception):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.what)
+        self.problem = problem
+
+
 class _Reader:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.lines: dict[Path, int] = {}
         self.problems: list[Problem] = []
         self._environment = environment
+        self._parts = 0
 
     def value(self, node: yaml.Node, path: Path) -> Any:
+        """Raises `_TooLarge` when aliases have multiplied what is written beyond all use."""
         line = node.start_mark.line + 1
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            what = f"aliases (`*name`) make this more than {_MAX_PARTS:,} values; expected fewer"
+            raise _TooLarge(Problem(line, dotted(path[:4]), what))
         self.lines.setdefault(path, line)
         if len(path) > _MAX_DEPTH:  # an alias inside of what it stands for never ends
             self.problems.append(Problem(line, dotted(path[:4]), f"nested deeper than {_MAX_DEPTH}"))

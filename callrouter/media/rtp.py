@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import structlog
 
-from callrouter.errors import MediaUnavailable, StartupError
+from callrouter.errors import MediaUnavailable, NoSuchFamily, StartupError
 from callrouter.media._engine import Engine
 from callrouter.media.counters import DISCARDS, GAUGES, Totals, by_name
 from callrouter.media.news import event_of
@@ -84,7 +84,10 @@ class RtpMedia:
         self._deliver(left)
 
     def open(self, family: Literal[4, 6], sink: MediaSink) -> OpenedLeg:
-        """Bind a socket at once.  Raises `MediaUnavailable` when ports or sockets run out."""
+        """Bind a socket at once.  Raises `MediaUnavailable` when ports or sockets run out,
+        `NoSuchFamily` when no address of `family` is configured."""
+        if not self._settings.has(family):
+            raise NoSuchFamily(f"no IPv{family} address for audio: see `media.bind_v{family}`")
         try:
             number, port = self._engine().open(family)
         except OSError as error:

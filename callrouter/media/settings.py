@@ -81,6 +81,10 @@ class Settings(BaseModel):
                 )
         return self
 
+    def has(self, family: Literal[4, 6]) -> bool:
+        """There is an address of that family to receive audio on."""
+        return (self.bind_v4 if family == 4 else self.bind_v6) is not None
+
     def advertised(self, family: Literal[4, 6]) -> str:
         """The address of that family to put into SDP."""
         if family == 4:

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from callrouter.errors import MediaUnavailable
+from callrouter.errors import MediaUnavailable, NoSuchFamily
 from callrouter.ports import (
     AudioLost,
     AudioStarted,
@@ -185,6 +185,12 @@ async def test_a_held_leg_is_not_missed_until_it_is_resumed() -> None:
         await asyncio.sleep(0.1)
         assert station.events == []
         await station.told(AudioLost)
+
+
+async def test_a_family_that_has_no_address_is_named() -> None:
+    async with room() as here:
+        with pytest.raises(NoSuchFamily, match="bind_v6"):
+            here.media.open(6, print)
 
 
 async def test_ports_run_out_with_a_named_error_and_rest_before_they_are_used_again() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from callrouter.errors import FetchFailed
+from callrouter.errors import FetchFailed, MediaUnavailable, NoSuchFamily
 from callrouter.ports import Answered, CallStatus, NewCall, Replace, Transfer
 from callrouter.testing.world import AUDIO, Callee, LoopTime
 from dispatcher.flows import Application, Instance
@@ -51,6 +51,25 @@ async def test_an_unknown_number_is_404_and_leaves_no_call(house: Any) -> None:
     await h.idle()
     assert leg.actions == ["reject 404"]
     assert h.meter.tracks == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(MediaUnavailable("all ports are taken"), 503), (NoSuchFamily("no IPv6 address for audio"), 488)],
+)
+async def test_a_call_without_audio_is_refused_by_whether_trying_again_may_help(
+    house: Any, monkeypatch: pytest.MonkeyPatch, error: MediaUnavailable, status: int
+) -> None:
+    h = house("<Response/>")
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(h.services.media, "open", refuse)
+    leg = await h.call()
+    await h.idle()
+    assert leg.actions == [f"reject {status}"]
+    assert h.log.warnings == [(16000, str(error))]
 
 
 async def test_too_many_calls_are_503(house: Any) -> None:

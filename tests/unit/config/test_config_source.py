@@ -76,6 +76,16 @@ def test_what_is_wrong_as_yaml_is_refused_with_its_line(text: str, line: int, hi
     assert hint in str(error)
 
 
+def test_aliases_that_multiply_are_refused_before_they_do_so() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 20)]
+    assert "aliases (`*name`) make this more than 200,000 values" in str(_refused("\n".join(lines)))
+
+
+def test_aliases_are_welcome() -> None:
+    assert _read("a: &x {b: 1}\nc: *x\nd: [*x, *x]\n").data["d"] == [{"b": "1"}, {"b": "1"}]
+
+
 def test_several_problems_are_listed_in_the_order_of_the_file() -> None:
     error = _refused("a: ${ONE}\nb: ${TWO}\nb: 1\n")
     assert [line.partition(": ")[0] for line in str(error).splitlines()] == [
