@@ -6,16 +6,32 @@ import time
 
 import pytest
 
-from tests.protocol.stranger import OFFER, Stranger, invite, text
+from tests.protocol.stranger import CONTACT, OFFER, Stranger, invite, text
 
 BIG = 60_000
 ROUTES = "Record-Route: " + ",".join(["<sip:a@b>"] * 500)
+NAMES = [",".join(f"<sip:{line}{n}@b>" for n in range(500)) for line in "abcd"]
 FORMATS = " ".join(["5"] * 29_000)
+MULTIPART = "Content-Type: multipart/mixed;boundary=b"
+
+
+def nested(depth: int) -> str:
+    """A multipart in a multipart in a multipart …"""
+    body = "x"
+    for level in reversed(range(depth)):
+        body = f"--b{level}\r\n{MULTIPART}{level + 1}\r\n\r\n{body}\r\n--b{level}--\r\n"
+    return body
+
+
 COSTLY = {
     "one line": (text("OPTIONS", "X: " + "y" * BIG), 513),
     "many lines": (text("OPTIONS", *["X:y"] * 10_000), 513),
     "many Vias": (text("OPTIONS", *["Via: SIP/2.0/UDP a"] * 1_000), 513),
     "many routes": (text("OPTIONS", *[ROUTES] * 12), 513),
+    "many contacts": (text("OPTIONS", *[f"Contact: {names}" for names in NAMES]), 400),
+    "many small routes": (text("OPTIONS", *[f"Record-Route: <sip:{n}@b>" for n in range(200)]), 400),
+    "deep bodies": (text("INVITE", CONTACT, f"{MULTIPART}0", body=nested(300)), 415),
+    "many Vias in a line": (text("OPTIONS", "Via: " + ", ".join(["SIP/2.0/UDP a"] * 500)), 200),
     "many parameters": (text("OPTIONS", "Contact: <sip:a@b>" + ";a=b" * 2_000), 200),
     "many folds": (text("OPTIONS", "X: a" + "\r\n b" * 10_000), 513),
     "control characters": (text("OPTIONS", "X: " + "\x01" * 8_000), 400),

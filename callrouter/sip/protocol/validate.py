@@ -17,6 +17,8 @@ from callrouter.sip.protocol.uri import Uri
 
 Fields = tuple[tuple[str, str], ...]
 _ONCE = ("CSeq", "Call-ID", "From", "To", "Max-Forwards")
+_MOST_ADDRESSES = 128
+"""In all lines of a header: more hops than a request may make (70), more contacts than anybody has."""
 _ACCEPTABLE = ("*/*", "application/*", "application/sdp")
 
 
@@ -51,7 +53,10 @@ def _check_headers(request: Request) -> None:
     Address.parse(request.get("From") or "")
     Address.parse(request.get("To") or "")
     for name in ("Contact", "Record-Route", "Route"):
-        for value in request.all(name):
+        values = request.all(name)
+        if sum(value.count(",") + 1 for value in values) > _MOST_ADDRESSES:
+            raise ValueError(f"{name} has too many addresses")
+        for value in values:
             if value != "*":
                 parse_list(value)
 
