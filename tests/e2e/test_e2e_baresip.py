@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.baresip import BARESIP, Baresip
+from tests.e2e.baresip_calls import assert_heard, press_at_the_menu, ring_through_a_dial, talking
 from tests.e2e.documents import Documents
 from tests.e2e.server import Server
 from tests.e2e.tracks import assert_partitioned, modules
@@ -21,20 +22,9 @@ pytestmark = [
 async def test_it_hears_the_menu_presses_a_key_and_hears_the_answer(
     server: Server, documents: Documents, tmp_path: Path
 ) -> None:
-    documents.on(
-        "/answer", '<Gather numDigits="1" action="/key" timeout="15"><Say>Press a key.</Say></Gather>'
-    )
-    documents.on("/key", "<Say>Thank you, that was your choice.</Say>")
     async with Baresip(tmp_path / "phone") as phone:
-        await phone.dial(f"sip:+15550100@{server.sip}")
-        await phone.event("CALL_ESTABLISHED")
-        await asyncio.sleep(2.5)
-        await phone.press("7")
-        asked = await documents.request("/key")
-        await phone.event("CALL_CLOSED")
-    assert asked.form["Digits"] == "7"
-    heard = sum(sound.to_ms - sound.from_ms for sound in phone.heard())
-    assert heard > 1500, phone.heard()
+        assert await press_at_the_menu(server, documents, phone) == "7"
+    assert_heard(phone)
     assert_partitioned(await server.last_session())
 
 
@@ -42,21 +32,12 @@ async def test_it_is_called_by_a_dial_and_talks_with_the_caller(
     server: Server, documents: Documents, tmp_path: Path
 ) -> None:
     async with Baresip(tmp_path / "a", user="a") as caller, Baresip(tmp_path / "b", user="b") as callee:
-        documents.on("/answer", f'<Dial timeout="15" action="/over"><Sip>{callee.uri}</Sip></Dial>')
-        documents.on("/over", "<Hangup/>")
-        await caller.dial(f"sip:+15550100@{server.sip}")
-        await callee.event("CALL_INCOMING")
-        await callee.command("accept")
-        await callee.event("CALL_ESTABLISHED")
-        await asyncio.sleep(2.5)
-        await callee.command("hangup")
+        async with talking(server, documents, caller, callee):
+            pass
         over = await documents.request("/over")
-        await caller.event("CALL_CLOSED")
     assert over.form["DialCallStatus"] == "completed"
     assert over.form["DialBridged"] == "true"
-    for phone in (caller, callee):
-        heard = sum(sound.to_ms - sound.from_ms for sound in phone.heard())
-        assert heard > 1500, (phone.uri, phone.heard())
+    assert_heard(caller, callee)
     session = await server.last_session()
     assert_partitioned(session)
     assert ("platform.bridge", "bridge") in modules(session["calls"][0])
@@ -86,10 +67,7 @@ async def test_a_busy_callee_is_reported_as_busy(
     server: Server, documents: Documents, tmp_path: Path
 ) -> None:
     async with Baresip(tmp_path / "a", user="a") as caller, Baresip(tmp_path / "b", user="b") as callee:
-        documents.on("/answer", f'<Dial timeout="15" action="/over"><Sip>{callee.uri}</Sip></Dial>')
-        documents.on("/over", "<Hangup/>")
-        await caller.dial(f"sip:+15550100@{server.sip}")
-        await callee.event("CALL_INCOMING")
+        await ring_through_a_dial(server, documents, caller, callee)
         await callee.command("hangup")
         over = await documents.request("/over")
         await caller.event("CALL_CLOSED")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.baresip import BARESIP, Baresip
+from tests.e2e.baresip_calls import assert_heard, press_at_the_menu, talking
 from tests.e2e.documents import Documents
 from tests.e2e.server import Server, one_application
 from tests.e2e.tracks import assert_partitioned
@@ -32,20 +33,9 @@ def phone(folder: Path, encryption: str, user: str = "100") -> Baresip:
 async def test_it_hears_the_menu_and_its_keys_are_heard(
     server: Server, documents: Documents, tmp_path: Path, encryption: str
 ) -> None:
-    documents.on(
-        "/answer", '<Gather numDigits="1" action="/key" timeout="15"><Say>Press a key.</Say></Gather>'
-    )
-    documents.on("/key", "<Say>Thank you, that was your choice.</Say>")
     async with phone(tmp_path / "phone", encryption) as caller:
-        await caller.dial(f"sip:+15550100@{server.sip}")
-        await caller.event("CALL_ESTABLISHED")
-        await asyncio.sleep(2.5)
-        await caller.press("7")
-        asked = await documents.request("/key")
-        await caller.event("CALL_CLOSED")
-    assert asked.form["Digits"] == "7"
-    heard = sum(sound.to_ms - sound.from_ms for sound in caller.heard())
-    assert heard > 1500, caller.heard()
+        assert await press_at_the_menu(server, documents, caller) == "7"
+    assert_heard(caller)
     assert "SRTP is Enabled" in (caller.folder / "baresip.log").read_text("utf-8", "replace")
     assert_partitioned(await server.last_session())
 
@@ -53,24 +43,16 @@ async def test_it_hears_the_menu_and_its_keys_are_heard(
 async def test_protected_and_clear_telephones_talk_with_each_other(
     server: Server, documents: Documents, tmp_path: Path
 ) -> None:
-    async with phone(tmp_path / "a", "srtp-mand", "a") as caller, Baresip(tmp_path / "b", user="b") as callee:
-        documents.on("/answer", f'<Dial timeout="15" action="/over"><Sip>{callee.uri}</Sip></Dial>')
-        documents.on("/over", "<Hangup/>")
-        await caller.dial(f"sip:+15550100@{server.sip}")
-        await callee.event("CALL_INCOMING")
-        await callee.command("accept")
-        await callee.event("CALL_ESTABLISHED")
-        await asyncio.sleep(2.5)
+    async with (
+        phone(tmp_path / "a", "srtp-mand", "a") as caller,
+        Baresip(tmp_path / "b", user="b") as callee,
+        talking(server, documents, caller, callee),
+    ):
         await caller.command("hold")
         await asyncio.sleep(0.5)
         await caller.command("resume")
         await asyncio.sleep(1)
-        await callee.command("hangup")
-        await documents.request("/over")
-        await caller.event("CALL_CLOSED")
-    for end in (caller, callee):
-        heard = sum(sound.to_ms - sound.from_ms for sound in end.heard())
-        assert heard > 1500, (end.uri, end.heard())
+    assert_heard(caller, callee)
 
 
 async def test_where_it_is_required_both_ends_are_protected_or_there_is_no_call(
