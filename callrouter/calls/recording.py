@@ -124,7 +124,7 @@ def file_of(controller: Controller, url: str) -> AudioFile | None:
     without a request to ourselves; None for every other URL."""
     services, account = controller.services, controller.call.facts.account_sid
     base = _url(services.public_url, account, "")
-    sid = url.removeprefix(base).removesuffix(".wav")
+    sid = url.removeprefix(base).removesuffix(".wav").removesuffix(".mp3")
     if not url.startswith(base) or not _SID.fullmatch(sid):
         return None
     path = services.recordings / account / f"{sid}.wav"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import math
 import re
+import struct
 import wave
+from array import array
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import av
 import pytest
 from lxml import etree
 from sqlalchemy.exc import OperationalError
@@ -32,6 +37,7 @@ from tests.integration.api_bench import (
     recording_row,
     serving,
 )
+from tests.unit.media.sound import sine, tone_level
 
 CALLS = f"/2010-04-01/Accounts/{OWNER}/Calls"
 RECORDING = "RE" + "1" * 32
@@ -245,9 +251,40 @@ async def test_recording_url_gives_the_audio(http: aiohttp.ClientSession, record
             assert await answer.read() == recording.read_bytes()
     async with http.get(f"{url}?RequestedChannels=2") as answer:
         assert answer.status == 400
-    for missing in (f"{url[:-1]}9", f"{url[:-32]}{'2' * 32}", f"{url[:-32]}{'3' * 32}", f"{url}.mp3"):
+    for missing in (f"{url[:-1]}9", f"{url[:-32]}{'2' * 32}", f"{url[:-32]}{'3' * 32}"):
         async with http.get(missing, headers=LOGIN) as answer:
             assert answer.status == 404
+
+
+async def test_a_recording_is_given_as_mp3_too(http: aiohttp.ClientSession, recording: Path) -> None:
+    tone = sine(1000, 3.0, level=8000)
+    with wave.open(str(recording), "wb") as file:
+        file.setparams((2, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"".join(struct.pack("<hh", sample, 0) for sample in tone))
+    url = f"/2010-04-01/Accounts/{OWNER}/Recordings/{RECORDING}.mp3"
+
+    async def get() -> bytes:
+        async with http.get(url) as answer:
+            assert (answer.status, answer.content_type) == (200, "audio/mpeg")
+            return await answer.read()
+
+    one, other = await asyncio.gather(get(), get())
+    assert one == other == await get()
+    with av.open(io.BytesIO(one)) as heard:
+        assert (heard.streams.audio[0].rate, heard.streams.audio[0].channels) == (8000, 2)
+        frames = list(heard.decode(audio=0))
+    left, right = (
+        [32768 * x for frame in frames for x in array("f", bytes(frame.planes[side])[: 4 * frame.samples])]
+        for side in (0, 1)
+    )
+    assert 24_000 <= len(left) < 24_000 + 4 * 576
+    assert math.isclose(tone_level(left[4000:20000], 1000), 8000, rel_tol=0.05)
+    assert max(map(abs, right[4000:20000])) < 200
+    async with http.delete(url.replace(".mp3", ".json"), headers=LOGIN) as answer:
+        assert answer.status == 204
+    assert not list(recording.parent.glob(f"{recording.stem}*"))
+    async with http.get(url) as answer:
+        assert answer.status == 404
 
 
 async def test_wrong_credentials_do_not_open_a_recording(

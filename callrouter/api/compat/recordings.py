@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 from sqlalchemy import bindparam, select, update
 
-from callrouter.api.compat import render
+from callrouter.api.compat import mp3, render
 from callrouter.api.compat.call_resource import API_VERSION, ROOT
 from callrouter.api.compat.errors import MONO_RECORDING, NOT_COMPLETE, bad, not_found
 from callrouter.api.compat.form import Form
@@ -18,6 +18,7 @@ from callrouter.api.compat.paging import Order, read_page
 from callrouter.api.compat.times import period, rfc2822
 from callrouter.api.context import Context
 from callrouter.calls.tables import calls, recordings
+from callrouter.singleflight import SingleFlight
 
 _LISTED: Final = select(recordings).where(recordings.c.status != "deleted")
 _ONE: Final = _LISTED.where(
@@ -34,6 +35,7 @@ _UNFINISHED: Final = frozenset({"in-progress", "paused", "processing"})
 class Recordings:
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._encoding: SingleFlight[Path] = SingleFlight()
 
     async def list(self, request: web.Request) -> web.Response:
         """Those of the account, or of one call if the path names one."""
@@ -71,21 +73,26 @@ class Recordings:
         return render.resource(request, "Recording", _fields(row, base, of_call="call" in request.match_info))
 
     async def audio(self, request: web.Request) -> web.StreamResponse:
-        """The WAV of a completed recording."""
+        """The sound of a completed recording: WAV, or MP3 by its ending."""
         row = await self._row(request)
         path = Path(row["path"])
         if row["status"] != "completed" or not await asyncio.to_thread(path.is_file):
             raise not_found(request.path)
         if request.query.get("RequestedChannels") == "2" and row["channels"] == 1:
             raise bad(MONO_RECORDING, "The recording has one channel only")
-        return web.FileResponse(path, headers={"Content-Type": "audio/x-wav"})
+        if request.match_info["format"] != ".mp3":
+            return web.FileResponse(path, headers={"Content-Type": "audio/x-wav"})
+        encoded = await self._encoding.do(row["sid"], lambda: asyncio.to_thread(mp3.encode, path))
+        return web.FileResponse(encoded, headers={"Content-Type": "audio/mpeg"})
 
     async def delete(self, request: web.Request) -> web.Response:
         row = await self._row(request)
         if row["status"] in _UNFINISHED:
             raise bad(NOT_COMPLETE, "The recording is still being made")
         await self._context.database.write((_FORGET, {"wanted": row["sid"]}))
-        await asyncio.to_thread(Path(row["path"]).unlink, missing_ok=True)
+        path = Path(row["path"])
+        for file in (path, mp3.beside(path)):
+            await asyncio.to_thread(file.unlink, missing_ok=True)
         return web.Response(status=204)
 
     async def _row(self, request: web.Request) -> dict[str, Any]:

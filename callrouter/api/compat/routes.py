@@ -51,7 +51,7 @@ def routes(context: Context) -> list[web.RouteDef]:
             _route(hdrs.METH_GET, f"{base}/Notifications{_FORMAT}", notifications.list),
             _route(hdrs.METH_GET, f"{notification}{_FORMAT}", notifications.fetch),
         ]
-    audio = f"{_ACCOUNT}/Recordings/{_sid('RE')}{{format:(?:\\.wav)?}}"
+    audio = f"{_ACCOUNT}/Recordings/{_sid('RE')}{{format:(?:\\.wav|\\.mp3)?}}"
     defined.append(web.get(audio, recordings.audio, name=RECORDING_AUDIO))
     return defined
 
