@@ -100,7 +100,7 @@ impl KeyReceiver {
             }
             Some(down) if (timestamp.wrapping_sub(down.timestamp) as i32) < 0 => return heard,
             Some(down) if down.key == key && down.continues_at(timestamp) => {
-                down.earlier += u32::from(down.duration);
+                down.earlier += u32::from(u16::MAX);
                 down.timestamp = timestamp;
                 down.duration = duration;
                 down.last_ns = now_ns;
@@ -147,8 +147,11 @@ impl KeyReceiver {
 }
 
 impl Down {
+    /// Whether a press goes on in a segment of its own: the last packets of the one before, whose
+    /// end is never marked, may have been lost.
     fn continues_at(&self, timestamp: u32) -> bool {
-        self.duration == u16::MAX && timestamp == self.timestamp.wrapping_add(u32::from(u16::MAX))
+        let is_nearly_full = self.duration >= u16::MAX - (SILENT_END_NS / MILLISECOND) as u16 * 8;
+        is_nearly_full && timestamp == self.timestamp.wrapping_add(u32::from(u16::MAX))
     }
 }
 
@@ -213,6 +216,9 @@ fn key_frame(code: u8, frame: u16) -> KeyFrame {
     // Volume 10: -10 dBm0, what telephones send.
     KeyFrame::Event { payload: [code, (u8::from(end) << 7) | 10, high, low], frame }
 }
+
+#[cfg(test)]
+mod impaired;
 
 #[cfg(test)]
 mod tests {
@@ -286,6 +292,15 @@ mod tests {
         assert_eq!(receiver.receive(next, &event(9, false, 160), 20 * MS), Heard::default());
         let heard = receiver.receive(next, &event(9, true, 800), 40 * MS);
         assert_eq!(heard.ended, press('9', (65535 + 800) / 8));
+    }
+
+    #[test]
+    fn a_key_held_long_is_one_press_though_the_end_of_a_segment_is_lost() {
+        let mut receiver = KeyReceiver::default();
+        receiver.receive(0, &event(9, false, 65_120), 0);
+        let next = u32::from(u16::MAX);
+        assert_eq!(receiver.receive(next, &event(9, false, 320), 100 * MS), Heard::default());
+        assert_eq!(receiver.receive(next, &event(9, true, 800), 160 * MS).ended, press('9', 66_335 / 8));
     }
 
     #[test]
