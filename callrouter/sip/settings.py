@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -20,6 +21,7 @@ from callrouter.sip.trunk_settings import Trunk as Trunk
 
 CodecName = Literal["PCMU", "PCMA", "G722", "OPUS"]
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.\-]*[A-Za-z0-9_])?")
 
 
 class Listen(BaseModel):
@@ -57,6 +59,24 @@ class Listen(BaseModel):
         description="Whether audio of calls to it is protected: `off`, `optional` or `required`; empty = "
         "`sip.srtp`.",
     )
+
+    @field_validator("advertise")
+    @classmethod
+    def _can_be_reached(cls, advertise: str) -> str:
+        if not advertise:
+            return advertise
+        try:
+            address = ipaddress.ip_address(advertise)
+        except ValueError:
+            if _NAME.fullmatch(advertise) is None:
+                raise ValueError(
+                    f"{advertise!r} is neither an IP address nor a name: a port goes into "
+                    "`advertise_port`, and IPv6 addresses need no brackets"
+                ) from None
+        else:
+            if address.is_unspecified or address.is_multicast:
+                raise ValueError(f"peers cannot reach {advertise}: write the address that they send to")
+        return advertise
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> Listen:

@@ -140,6 +140,39 @@ def test_a_request_nobody_judges_is_refused_in_time() -> None:
     assert [m.status for m in refused] == [403]
 
 
+def test_two_requests_of_one_number_are_not_both_asked() -> None:
+    stranger = Stranger()
+    tag = up(stranger)
+    stranger.send(refer(tag, *REFER, TOKEN))
+    assert stranger.status(refer(tag, *REFER, TOKEN).replace("z9hG4bKr2", "z9hG4bKother")) == 500
+    stranger.calls[0].transfers.settle(2, 403, stranger.now)
+    stranger.calls[0].hangup("", stranger.now)
+    stranger.run(200 * SECOND)
+    assert stranger.agent.is_idle
+
+
+def test_their_request_of_number_zero_is_not_taken_for_ours() -> None:
+    """A far end that we called may number from zero."""
+    wire = Wire()
+    session, _ = wire.established()
+    session.transfers.refer("sip:carol@192.0.2.3", "", wire.now)
+    wire.run(SECOND)
+    theirs = text(
+        "REFER",
+        *REFER,
+        TOKEN,
+        call_id=session.call_id,
+        to_tag=session.local_tag,
+        from_tag=session.established.remote_tag,
+        cseq="0 REFER",
+    )
+    wire.inject(wire.caller, theirs.encode())
+    asked = wire.caller.told(TransferRequested)
+    session.hangup("", wire.now)
+    wire.settle()
+    assert len(asked) == 1
+
+
 def test_the_end_of_the_call_is_the_end_of_the_matter() -> None:
     stranger = Stranger()
     tag = up(stranger)

@@ -32,6 +32,9 @@ _SUBSCRIBED = 60
 _PATIENCE = 30_000 * MS
 """For whoever owns the call; the asker's transaction lasts 32 s."""
 
+_OURS = -1
+"""Among what is waited for, our own REFER; theirs have their CSeq."""
+
 
 class Transfers(ClientUser):
     """Of one session."""
@@ -61,6 +64,9 @@ class Transfers(ClientUser):
             agent.respond(transaction, 403, now_ns)
             return
         number = request.cseq.number
+        if number in self._asked:
+            agent.respond(transaction, 500, now_ns, reason="CSeq is that of another request")
+            return
         wants_more = is_refer and (request.get("Refer-Sub") or "").strip().lower() != "false"
         self._asked[number] = (transaction, wants_more, now_ns)
         self._waits[number] = agent.timers.start(now_ns + _PATIENCE, lambda at: self.settle(number, 403, at))
@@ -122,7 +128,7 @@ class Transfers(ClientUser):
             self._tell(response.status, now_ns)
         else:
             self._tell(100, now_ns)
-            self._waits[0] = self._session.agent.timers.start(
+            self._waits[_OURS] = self._session.agent.timers.start(
                 now_ns + 3 * _SUBSCRIBED * 1000 * MS, lambda at: self._tell(408, at)
             )
 
@@ -153,7 +159,7 @@ class Transfers(ClientUser):
             return
         if status >= 200:
             self._sent = None
-            self._stop_waiting(0)
+            self._stop_waiting(_OURS)
         self._session.tell(ReferProgress(now_ns, status, status >= 200))
 
     def _stop_waiting(self, number: int) -> None:

@@ -17,6 +17,23 @@ def test_a_wildcard_without_an_advertised_address_is_refused(host: str) -> None:
     assert Listen(host=host, advertise="192.0.2.1").advertise == "192.0.2.1"
 
 
+@pytest.mark.parametrize(
+    ("advertise", "why"),
+    [
+        ("0.0.0.0", "cannot reach"),
+        ("::", "cannot reach"),
+        ("224.0.0.1", "cannot reach"),
+        ("203.0.113.5:5060", "advertise_port"),
+        ("[2001:db8::1]", "no brackets"),
+        ("sip example", "neither an IP address nor a name"),
+    ],
+)
+def test_an_advertised_address_is_one_that_peers_can_reach(advertise: str, why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Listen(host="0.0.0.0", advertise=advertise)
+    assert Listen(host="::", advertise="sip.example.com").advertise == "sip.example.com"
+
+
 def test_a_host_to_bind_is_an_address() -> None:
     with pytest.raises(ValidationError, match="not an IP address"):
         Listen(host="example.com")
