@@ -61,6 +61,10 @@ class Call:
     sip_source: str = ""
     sip_headers: Mapping[str, str] = field(default_factory=dict)
     split_from: str = ""
+    linked_sid: str = ""
+    """The call at the other end, where that is a call of another session of this server."""
+    chain: tuple[str, ...] = ()
+    """Numbers of this server that the call came through, the first one first."""
     error_code: int = 0
     end_detail: str = ""
     leg: Leg | None = None

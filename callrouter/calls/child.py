@@ -136,6 +136,7 @@ async def place(parent: Controller, context: Context, target: DialTarget) -> Chi
         created_ns=created_ns,
         jar=mother.jar,
         callbacks=_callbacks(target),
+        chain=mother.chain,
     )
     call.start_ms = call.created_ms
     control = replace(context.control, holder=replace(context.control.holder, driven_by=mother.sid))

@@ -79,6 +79,7 @@ class Orders:
             "account_sid": call.facts.account_sid,
             "parent_sid": call.facts.parent_sid,
             "split_from": call.split_from,
+            "linked_sid": call.linked_sid,
             "direction": call.direction,
             "from_": call.from_,
             "to": call.to,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from callrouter.ports import Shutdown
+from callrouter.ports import Shutdown, SipLeg
 
 if TYPE_CHECKING:
     from callrouter.calls.controller import Controller
@@ -27,6 +27,8 @@ class Exchange:
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = False
+        self.incoming: Callable[[SipLeg], None] | None = None
+        """Takes a new call, from wherever it comes."""
 
     def __len__(self) -> int:
         return len(self._controllers)

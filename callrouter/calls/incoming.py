@@ -9,6 +9,7 @@ import structlog
 from callrouter.calls import steps
 from callrouter.calls.call import Call, StatusCallback
 from callrouter.calls.controller import Controller
+from callrouter.calls.hosted import InnerLeg
 from callrouter.calls.leg import Leg
 from callrouter.calls.services import Services
 from callrouter.calls.steps.step import Step
@@ -33,6 +34,7 @@ class Incoming:
         self._services = services
         self._looking_up = 0
         """Calls let in whose number is still being looked up: they take up room too."""
+        services.exchange.incoming = self
 
     def __call__(self, sip: SipLeg) -> None:
         """Decide at once whether there is room; the rest happens in the call's own task."""
@@ -74,7 +76,7 @@ class Incoming:
         sid = services.ids.sid("CA")
         now_ns, now_ms = services.clock.monotonic_ns(), services.clock.utc_ms()
         created_ms = now_ms - (now_ns - sip.received_ns) // 1_000_000
-        return Call(
+        call = Call(
             facts=CallFacts(sid, sid, mapping.account_sid, mapping.key_number),
             direction="inbound",
             from_=party_of(sip.from_uri),
@@ -92,7 +94,13 @@ class Incoming:
             sip_call_id=sip.call_id,
             sip_source=sip.source.host,
             sip_headers=sip.headers,
+            chain=(mapping.address,),
         )
+        if isinstance(sip, InnerLeg):
+            origin = sip.invite.origin
+            call.linked_sid, origin.linked_sid = origin.sid, sid
+            call.chain = (*origin.chain, mapping.address)
+        return call
 
 
 class Arriving(Step):

@@ -79,6 +79,8 @@ class Leg:
         opened = media.open(family, self._on_media)
         self.id: LegId = opened.leg
         self.local: MediaAddress = opened.local
+        self.near: MediaAddress = opened.near or opened.local
+        """Where other legs on this machine reach it."""
         self.sip: SipLeg | None = None
         self.audio_started_ns: int | None = None
         self.counters: dict[str, int] = {}

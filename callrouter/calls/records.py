@@ -121,6 +121,7 @@ class CallLog:
             "parent_sid": call.facts.parent_sid,
             "session_sid": call.facts.session_sid,
             "split_from": call.split_from,
+            "linked_sid": call.linked_sid,
             "key_number": call.facts.key_number,
             "direction": call.direction,
             "from_": call.from_[:256],

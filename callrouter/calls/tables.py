@@ -28,6 +28,7 @@ calls = Table(
     Column("parent_sid", String(34), nullable=False, default=""),
     Column("session_sid", String(34), nullable=False),
     Column("split_from", String(34), nullable=False, default=""),
+    Column("linked_sid", String(34), nullable=False, default=""),
     Column("key_number", String(64), nullable=False),
     Column("direction", String(16), nullable=False),
     Column("from_", String(256), nullable=False),

@@ -94,7 +94,9 @@ class RtpMedia:
             ports = f"{self._settings.first_port}-{self._settings.last_port}"
             raise MediaUnavailable(f"no RTP port for another IPv{family} leg in {ports}: {error}") from error
         self._sinks[number] = sink
-        return OpenedLeg(LegId(number), MediaAddress(self._settings.advertised(family), port))
+        settings = self._settings
+        local = MediaAddress(settings.advertised(family), port)
+        return OpenedLeg(LegId(number), local, MediaAddress(settings.near(family), port))
 
     def submit(self, *commands: MediaCommand) -> None:
         """Apply all of `commands` in one step.  Commands to a closed leg are ignored."""

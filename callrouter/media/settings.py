@@ -85,6 +85,13 @@ class Settings(BaseModel):
         """There is an address of that family to receive audio on."""
         return (self.bind_v4 if family == 4 else self.bind_v6) is not None
 
+    def near(self, family: Literal[4, 6]) -> str:
+        """The address of that family at which this machine reaches itself."""
+        bound = self.bind_v4 if family == 4 else self.bind_v6
+        if bound is not None and bound.is_unspecified:
+            return "127.0.0.1" if family == 4 else "::1"
+        return str(bound)
+
     def advertised(self, family: Literal[4, 6]) -> str:
         """The address of that family to put into SDP."""
         if family == 4:

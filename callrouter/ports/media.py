@@ -15,6 +15,8 @@ class OpenedLeg:
     leg: LegId
     local: MediaAddress
     """The address to put into SDP (the advertised one where that differs from the bound one)."""
+    near: MediaAddress | None = None
+    """Where legs on this machine reach it; None = `local`."""
 
 
 class Media(Protocol):

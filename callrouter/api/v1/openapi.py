@@ -220,6 +220,7 @@ _CALL: Final[Schema] = {
     "sid": _CALL_SID,
     "parent_sid": _or_null(_CALL_SID, "The call that dialled this one"),
     "split_from": _or_null(_CALL_SID, "The session it left when it got instructions of its own"),
+    "linked_sid": _or_null(_CALL_SID, "The call at its other end, of a session of its own on this server"),
     "driven_by": _or_null(_CALL_SID, "The parent whose verb drives it; rated zero unless the plan says else"),
     "account_sid": _said("Whose call it is"),
     "key_number": _said("What it is metered to"),

@@ -30,6 +30,7 @@ _FINAL: Final = frozenset(status.value for status in CallStatus if status.final)
 _UNKNOWN: Final[Mapping[str, Any]] = {
     "parent_sid": "",
     "split_from": "",
+    "linked_sid": "",
     "direction": "",
     "from_": "",
     "to": "",
@@ -79,6 +80,7 @@ class Sessions:
             "sid": call.call_sid,
             "parent_sid": call.parent_sid or None,
             "split_from": facts["split_from"] or None,
+            "linked_sid": facts["linked_sid"] or None,
             "driven_by": timeline.entries[-1].interval.holder.driven_by or None,
             "account_sid": call.account_sid,
             "key_number": call.key_number,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from callrouter.calls import steps
+from callrouter.calls.hosted import InnerLeg, Invite, hosted
 from callrouter.calls.leg import Leg
 from callrouter.calls.steps.step import Step
-from callrouter.errors import CallError
-from callrouter.ports import Answered, CallStatus, DialTarget, Failed, Hangup, OutgoingCall, Side
-from dispatcher.grant import Control
+from callrouter.errors import CallError, NoSuchFamily, Unroutable
+from callrouter.ports import Answered, CallStatus, DialTarget, Failed, Hangup, OutgoingCall, Side, SipLeg
+from dispatcher.grant import Control, NumberMapping
 from metering.interval import Cause
 
 if TYPE_CHECKING:
@@ -64,30 +65,55 @@ class Placing(Step):
         call, services, target = controller.call, controller.services, self.target
         uri = target.uri.removeprefix("tel:")
         try:
-            route = await services.signalling.route(uri)
-            call.leg = Leg(services.media, services.clock, route.family)
-            call.leg.on_lost = controller.on_audio_lost
-            if call.start_ms is None:
-                call.start_ms = services.clock.utc_ms()
-            controller.enter(CallStatus.INITIATED)
-            order = OutgoingCall(
-                target=uri,
-                caller=target.caller_id or call.from_,
-                caller_name=self.caller_name,
-                local=call.leg.local,
-                headers=target.headers,
-                username=target.username,
-                password=target.password,
-            )
-            call.leg.sip = services.signalling.place(order, controller.on_signal)
+            if (mapping := await hosted(services, call, uri)) is not None:
+                sip = self._arrive_here(controller, mapping)
+            else:
+                route = await services.signalling.route(uri)
+                leg = self._open(controller, route.family)
+                order = OutgoingCall(
+                    target=uri,
+                    caller=target.caller_id or call.from_,
+                    caller_name=self.caller_name,
+                    local=leg.local,
+                    headers=target.headers,
+                    username=target.username,
+                    password=target.password,
+                )
+                sip = leg.sip = services.signalling.place(order, controller.on_signal)
         except CallError as error:
             controller.warn(error.code, str(error))
             call.sip_status = error.sip_status
             call.end_detail = str(error)[:250]
             controller.fail(status_of(error.sip_status))
             return False
-        call.sip_call_id = call.leg.sip.call_id
+        call.sip_call_id = sip.call_id
         return True
+
+    def _open(self, controller: Controller, family: Literal[4, 6]) -> Leg:
+        call, services = controller.call, controller.services
+        call.leg = Leg(services.media, services.clock, family)
+        call.leg.on_lost = controller.on_audio_lost
+        if call.start_ms is None:
+            call.start_ms = services.clock.utc_ms()
+        controller.enter(CallStatus.INITIATED)
+        return call.leg
+
+    def _arrive_here(self, controller: Controller, mapping: NumberMapping) -> SipLeg:
+        """The number is one of this server: the call arrives at it as a session of its own."""
+        call, services, target = controller.call, controller.services, self.target
+        try:
+            leg = self._open(controller, 4)
+        except NoSuchFamily:
+            leg = self._open(controller, 6)
+        caller = target.caller_id or call.from_
+        invite = Invite(call, mapping.address, caller, self.caller_name, leg.near, dict(target.headers))
+        own, arriving = InnerLeg.facing(invite, services.ids.token(16), services.clock)
+        leg.sip = own
+        own.attach(controller.on_signal)
+        if services.exchange.incoming is None:
+            raise Unroutable(f"nothing takes calls to {mapping.address} here")
+        services.exchange.incoming(arriving)
+        return own
 
     async def _outcome(self, controller: Controller) -> Answered | Failed | None:
         limit = self.target.timeout_seconds

@@ -1,0 +1,203 @@
+"""Calls from one number hosted here to another: two legs face to face, without SIP in between.
+
+What one end does the other is told, as SIP would: the dialled call sees ringing, early media, an answer
+or a refusal; the call that arrives sees its caller cancel or hang up.  Their audio goes from socket to
+socket on this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from callrouter.calls.call import Call
+from callrouter.errors import CallError
+from callrouter.ports import (
+    Answered,
+    Clock,
+    Confirmed,
+    EndCause,
+    Ended,
+    Failed,
+    MediaAddress,
+    NegotiatedAudio,
+    ReferProgress,
+    Ringing,
+    SignalEvent,
+    SignalSink,
+)
+from dispatcher.grant import NumberMapping
+from dispatcher.numbers import normalised
+
+if TYPE_CHECKING:
+    from callrouter.calls.services import Services
+
+LONGEST_CHAIN = 8
+"""Numbers hosted here that may hand one call on to the next."""
+_TRANSPORT = "internal"
+_NOT_THERE = MediaAddress("", 0)
+
+
+class Looped(CallError):
+    """A number called itself, through whatever others."""
+
+    code = 13224
+    sip_status = 482
+
+
+async def hosted(services: Services, call: Call, uri: str) -> NumberMapping | None:
+    """Where calls to `uri` start, if it is a number of this server.  Raises `Looped`."""
+    number = uri.removeprefix("tel:").partition(";")[0]
+    if not normalised(number).removeprefix("+").isdecimal():
+        return None
+    mapping = await services.dispatcher.number(number)
+    if mapping is None:
+        return None
+    if mapping.address in call.chain:
+        passed = " to ".join((*call.chain, mapping.address))
+        raise Looped(f"{mapping.address} calls itself: this call went from {passed}")
+    if len(call.chain) >= LONGEST_CHAIN:
+        raise Looped(f"{uri} is not called: this call went through {LONGEST_CHAIN} numbers already")
+    return mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """What the arriving call is told."""
+
+    origin: Call
+    """The call that dials."""
+    number: str
+    caller: str
+    caller_name: str
+    audio_at: MediaAddress
+    """Where the dialling call takes its audio."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class InnerLeg:
+    """One end of such a call: a `SipLeg`.  Made in pairs by `facing`."""
+
+    transport = _TRANSPORT
+    source = _NOT_THERE
+    """Nowhere: no address called."""
+
+    def __init__(self, invite: Invite, call_id: str, clock: Clock) -> None:
+        self.invite = invite
+        self.call_id = call_id
+        self.received_ns = clock.monotonic_ns()
+        self.request_uri = self.to_uri = f"tel:{invite.number}"
+        self.from_uri = f"tel:{invite.caller}" if _is_number(invite.caller) else invite.caller
+        self.from_name = invite.caller_name
+        self.family: Literal[4, 6] = 6 if ":" in invite.audio_at.host else 4
+        self.headers: Mapping[str, str] = {}
+        self.audio: NegotiatedAudio | None = None
+        self._clock = clock
+        self._peer: InnerLeg = self
+        self._sink: SignalSink | None = None
+        self._waiting: list[SignalEvent] = []
+        self._is_caller = False
+        self._answered = False
+        self._over = False
+
+    @classmethod
+    def facing(cls, invite: Invite, call_id: str, clock: Clock) -> tuple[InnerLeg, InnerLeg]:
+        """The end of whoever dials, and that of whoever is called."""
+        caller, callee = cls(invite, call_id, clock), cls(invite, call_id, clock)
+        caller._peer, callee._peer, caller._is_caller = callee, caller, True
+        callee.audio, callee.headers = _audio(invite.audio_at), invite.headers
+        return caller, callee
+
+    def attach(self, sink: SignalSink) -> None:
+        self._sink = sink
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            sink(event)
+
+    # ------------------------------------------------------------------ what the callee does
+
+    def ring(self) -> None:
+        if self._may_answer():
+            self._peer._tell(Ringing(self._clock.monotonic_ns(), 180, None))
+
+    def progress(self, local: MediaAddress) -> None:
+        if self._may_answer():
+            self._peer._tell(Ringing(self._clock.monotonic_ns(), 183, _audio(self._near(local))))
+
+    def answer(self, local: MediaAddress) -> None:
+        if not self._may_answer():
+            return
+        now_ns = self._clock.monotonic_ns()
+        self._answered = self._peer._answered = True
+        self._peer.audio = _audio(self._near(local))
+        self._peer._tell(Answered(now_ns, self._peer.audio, {}))
+        self._tell(Confirmed(now_ns, None))
+
+    def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
+        if self._may_answer():
+            self._end(Failed(self._clock.monotonic_ns(), status, reason, dict(headers)))
+
+    def _may_answer(self) -> bool:
+        return not (self._is_caller or self._over or self._answered)
+
+    def _near(self, local: MediaAddress) -> MediaAddress:
+        """`local` is what the world is told; both ends are of one machine and one family."""
+        return MediaAddress(self.invite.audio_at.host, local.port)
+
+    # ------------------------------------------------------------------ what either does
+
+    def hangup(self, reason: str = "") -> None:
+        now_ns = self._clock.monotonic_ns()
+        if self._over:
+            return
+        if self._answered:
+            self._end(Ended(now_ns, EndCause.BYE, reason))
+        elif self._is_caller:
+            self._end(Ended(now_ns, EndCause.CANCEL, reason))
+            self._tell(Failed(now_ns, 487, "cancelled", {}))
+        else:
+            self._end(Failed(now_ns, 480, reason, {}))
+
+    def hold(self, on: bool) -> None:
+        """Both ends hear what their own controllers let them hear: there is nothing to agree on."""
+
+    def refer(self, target: str, replaces: str = "") -> None:
+        """The other end is a call of this server, which is not asked but moved by its own controller."""
+        self._tell(ReferProgress(self._clock.monotonic_ns(), 405, True))
+
+    def replaces_value(self) -> str:
+        return ""
+
+    def settle_transfer(self, request: int, accepted: bool) -> None:
+        """Nobody asks here."""
+
+    def conclude_transfer(self, request: int, status: int) -> None:
+        """Nobody asks here."""
+
+    def dialog_state(self) -> str:
+        """There is no dialog that could be left behind."""
+        return ""
+
+    def _end(self, event: SignalEvent) -> None:
+        self._over = self._peer._over = True
+        self._peer._tell(event)
+
+    def _tell(self, event: SignalEvent) -> None:
+        # Not from within whatever the other end is doing, as a message would not be either.
+        asyncio.get_running_loop().call_soon(self._deliver, event)
+
+    def _deliver(self, event: SignalEvent) -> None:
+        if self._sink is None:
+            self._waiting.append(event)
+        else:
+            self._sink(event)
+
+
+def _audio(remote: MediaAddress) -> NegotiatedAudio:
+    return NegotiatedAudio(remote, None, "PCMU", 0, 101)
+
+
+def _is_number(caller: str) -> bool:
+    return caller.removeprefix("+").isdecimal()
