@@ -157,7 +157,7 @@ async def _engines(config: Config, metrics: PrometheusMetrics, stack: AsyncExitS
     await _entered(stack, speech.start, speech.stop)
     media = RtpMedia(config.media)
     await _entered(stack, media.start, media.stop)
-    signalling = Signalling(config.sip, SystemClock(), RandomIds(), metrics)
+    signalling = Signalling(config.sip, SystemClock(), RandomIds(), metrics, media.fingerprint)
     signalling.limit_coding(media.may_transcode)
     return _Engines(guard, fetcher, speech, media, signalling)
 

@@ -201,6 +201,12 @@ class Controller:
         """Nothing was received for too long: nobody is there any more (reliability.md §2, 30)."""
         self.interrupt(Hangup(Side.CALLER, f"no audio received for {silent_ms // 1000} s"))
 
+    def on_unsecured(self, reason: str) -> None:
+        """The browser at the other end is not who its description said, or cannot be talked to."""
+        self._log.warning("media_not_secured", reason=reason)
+        why = "its certificate is not the announced one" if reason == "wrong-certificate" else "DTLS failed"
+        self.interrupt(Hangup(Side.US, f"no audio with the browser: {why}"))
+
     # ------------------------------------------------------------------ signalling
 
     def on_signal(self, event: SignalEvent) -> None:

@@ -119,6 +119,7 @@ class Arriving(Step):
             return None
         leg.sip = self._sip
         leg.on_lost = controller.on_audio_lost
+        leg.on_unsecured = controller.on_unsecured
         call.leg = leg
         if controller.over.is_set():
             leg.depart()

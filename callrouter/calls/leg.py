@@ -28,6 +28,7 @@ from callrouter.ports import (
     MediaAddress,
     MediaEvent,
     NegotiatedAudio,
+    NotSecured,
     Play,
     PlayEnd,
     PlayEnded,
@@ -87,6 +88,8 @@ class Leg:
         self.gone = False
         self.on_lost: Callable[[int], None] | None = None
         """Told, once, for how many milliseconds nothing was received."""
+        self.on_unsecured: Callable[[str], None] | None = None
+        """Told why there will be no audio with a browser."""
         self.on_measured: Callable[[], None] | None = None
         """Told once `counters` are known: the leg has closed."""
         self._playing: Token | None = None
@@ -209,9 +212,18 @@ class Leg:
                 _resolve(self._recordings.pop(event.token, None), event)
             case AudioStarted():
                 self.audio_started_ns = event.at_ns
+            case AudioLost() | NotSecured() | LegClosed():
+                self._on_trouble(event)
+
+    def _on_trouble(self, event: AudioLost | NotSecured | LegClosed) -> None:
+        """Audio that is not there, or not any more."""
+        match event:
             case AudioLost():
                 if self.on_lost is not None:
                     self.on_lost(event.silent_ms)
+            case NotSecured():
+                if self.on_unsecured is not None:
+                    self.on_unsecured(event.reason)
             case LegClosed():
                 self._on_closed(event)
 

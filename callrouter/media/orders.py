@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from callrouter.media._engine import Batch
 from callrouter.ports import (
     Announce,
+    BrowserPeer,
     ClearFeed,
     CloseLeg,
     DetectAnswer,
@@ -186,6 +187,18 @@ def _set_remote(batch: Batch, command: SetRemote) -> None:
         may_receive=audio.direction in _RECEIVING,
         event_rate=audio.dtmf_clock_rate,
         srtp=None if keys is None else (keys.suite, keys.send, keys.receive),
+        browser=None if audio.browser is None else _browser(audio.browser),
+    )
+
+
+def _browser(peer: BrowserPeer) -> tuple[str, str, str, str, bytes, bool]:
+    return (
+        peer.local_ufrag,
+        peer.remote_ufrag,
+        peer.local_password,
+        peer.hash,
+        peer.digest,
+        peer.is_client,
     )
 
 

@@ -15,6 +15,7 @@ import structlog
 
 from callrouter.errors import MediaUnavailable, NoSuchFamily, StartupError
 from callrouter.media._engine import Engine
+from callrouter.media.certificate import make_certificate
 from callrouter.media.counters import DISCARDS, GAUGES, Totals, by_name
 from callrouter.media.news import event_of
 from callrouter.media.orders import batch_of
@@ -48,6 +49,12 @@ class RtpMedia:
         self._ended: list[Mapping[str, int]] = []
         """Counters of legs that have closed since the last report."""
         self._running: _Running | None = None
+        self._certificate = make_certificate()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the certificate that browsers are shown, as `a=fingerprint` has it."""
+        return self._certificate.fingerprint
 
     async def start(self) -> None:
         """Start the threads.  Raises `StartupError` when the system will not give them."""
@@ -65,6 +72,7 @@ class RtpMedia:
                 quarantine_ms=round(settings.port_quarantine_seconds * 1000),
                 rtp_timeout_ms=round(settings.rtp_timeout_seconds * 1000),
                 report_interval_ms=round(settings.rtcp_interval_seconds * 1000),
+                identity=(self._certificate.certificate, self._certificate.private_key),
             )
         except OSError as error:
             raise StartupError(f"the media engine cannot start its threads: {error}") from error

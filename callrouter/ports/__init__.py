@@ -8,7 +8,7 @@ media engine stamps its events with), `*_ms` milliseconds, `*_seconds` seconds. 
 are E.164 with `+` where they can be normalised, otherwise as received.
 """
 
-from callrouter.ports.audio import Direction, MediaAddress, NegotiatedAudio, SrtpKeys
+from callrouter.ports.audio import BrowserPeer, Direction, MediaAddress, NegotiatedAudio, SrtpKeys
 from callrouter.ports.call import (
     Bridged,
     BridgeRecording,
@@ -96,10 +96,12 @@ from callrouter.ports.media_events import (
     MarkReached,
     MediaEvent,
     MediaSink,
+    NotSecured,
     PlayEnd,
     PlayEnded,
     RecordingEnd,
     RecordingEnded,
+    Secured,
     SpeakerChanged,
     TapEnded,
     TapFrame,
@@ -137,6 +139,7 @@ __all__ = [
     "AudioStarted",
     "BridgeRecording",
     "Bridged",
+    "BrowserPeer",
     "CallControl",
     "CallStatus",
     "ChildCall",
@@ -188,6 +191,7 @@ __all__ = [
     "NegotiatedAudio",
     "NewCall",
     "Next",
+    "NotSecured",
     "OpenFeed",
     "OpenedLeg",
     "Outcome",
@@ -220,6 +224,7 @@ __all__ = [
     "RoomCommand",
     "RoomId",
     "Route",
+    "Secured",
     "SendDigits",
     "SetMember",
     "SetRemote",

@@ -35,6 +35,22 @@ class SrtpKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class BrowserPeer:
+    """A far end that is a browser's: it says by ICE where it is (RFC 8839), and a DTLS handshake gives
+    the keys (RFC 5763)."""
+
+    local_ufrag: str
+    local_password: str = field(repr=False)
+    remote_ufrag: str
+    hash: str
+    """`sha-256`, `sha-384` or `sha-512`: of the certificate that it will show …"""
+    digest: bytes
+    """… and what that gives."""
+    is_client: bool
+    """We begin the handshake."""
+
+
+@dataclass(frozen=True, slots=True)
 class NegotiatedAudio:
     """What offer and answer agreed on for one audio stream, from our side."""
 
@@ -52,3 +68,5 @@ class NegotiatedAudio:
     """None: RTP as it is."""
     dtmf_clock_rate: int = 8000
     """Of the telephone events; that of the codec, where the peer offers it."""
+    browser: BrowserPeer | None = None
+    """What `remote` says then is of no account: its checks do."""

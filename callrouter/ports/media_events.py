@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from callrouter.ports.media_commands import LegId, RoomId, Token
 
@@ -74,6 +75,25 @@ class AudioStarted:
 
     leg: LegId
     at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """The handshake with a browser is through: audio flows, protected by the suite of that name."""
+
+    leg: LegId
+    at_ns: int
+    suite: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSecured:
+    """There will be no audio with this browser: its certificate is not the one that its description
+    named, or the handshake failed."""
+
+    leg: LegId
+    at_ns: int
+    reason: Literal["wrong-certificate", "handshake"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +212,8 @@ MediaEvent = (
     | RecordingEnded
     | AudioStarted
     | AudioLost
+    | Secured
+    | NotSecured
     | VoiceStarted
     | VoiceStopped
     | SpeakerChanged

@@ -72,7 +72,16 @@ class InvitationWriter:
         def write(destination: Destination) -> Invitation:
             routes = tuple(("Route", route) for route in destination.routes)
             fields = (*routes, *identity, *own)
-            return Invitation(destination.uri, sender, user, call.local, fields, credentials, srtp)
+            return Invitation(
+                destination.uri,
+                sender,
+                user,
+                call.local,
+                fields,
+                credentials,
+                srtp,
+                to_browser=destination.is_browser,
+            )
 
         return write
 

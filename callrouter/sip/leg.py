@@ -142,7 +142,8 @@ class IncomingLeg(Leg):
         """Of the address the offer names, which is where media will go; without an offer, that of
         the signalling."""
         audio = self._incoming.audio
-        host = audio.remote.host if audio is not None else ""
+        # A browser names whatever address it likes, and comes to ours; it has reached this one.
+        host = audio.remote.host if audio is not None and audio.browser is None else ""
         return family_named(host if family_of(host) else self._incoming.established.hop.host)
 
     @property

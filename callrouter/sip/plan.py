@@ -22,6 +22,8 @@ class Destination:
     routes: tuple[str, ...] = ()
     gateway: str = ""
     """Of a trunk, as figures and logs name it."""
+    is_browser: bool = False
+    """A phone in a browser, which needs another offer than a telephone."""
 
 
 @dataclass(frozen=True, slots=True)

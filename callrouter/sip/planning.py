@@ -8,7 +8,8 @@ from callrouter.ports import Clock
 from callrouter.sip.plan import Destination, Plan
 from callrouter.sip.protocol.agent import Agent, family_of
 from callrouter.sip.protocol.domains import Domains
-from callrouter.sip.protocol.registration import Bindings
+from callrouter.sip.protocol.hop import WEB_SOCKETS
+from callrouter.sip.protocol.registration import Binding, Bindings
 from callrouter.sip.protocol.uri import Uri
 from callrouter.sip.resolver import Place
 from callrouter.sip.settings import Settings
@@ -31,7 +32,7 @@ class Planner:
         bindings: Bindings,
         clock: Clock,
     ) -> None:
-        self._users = frozenset(user.name for user in settings.registrar.users)
+        self._users = {user.name: user for user in settings.registrar.users}
         self._transports = frozenset(listen.transport for listen in settings.listen)
         self._agent = agent
         self._trunks = trunks
@@ -56,9 +57,8 @@ class Planner:
         groups = self._bindings.groups(user, self._clock.monotonic_ns())
         if not groups:
             raise NotRegistered(f"{target!r} cannot be called: nothing has registered as {user!r}")
-        return Plan(
-            tuple(tuple(Destination(b.request_uri, b.hop, b.routes) for b in group) for group in groups)
-        )
+        in_browser = self._users[user].browser
+        return Plan(tuple(tuple(_destination(b, in_browser) for b in group) for group in groups))
 
     def _to_address(self, target: str) -> Plan:
         try:
@@ -76,3 +76,11 @@ class Planner:
                 f"{target!r} needs {transport.upper()}, and nothing listens there: add it to `sip.listen`"
             )
         return Plan(((Destination(str(uri), Place(host, uri.port or 0, transport)),),))
+
+
+def _destination(binding: Binding, in_browser: bool | None) -> Destination:
+    """`in_browser` is what the operator says; None: browsers have nothing but WebSockets, which nobody
+    else uses."""
+    hop = binding.hop
+    is_browser = hop.transport in WEB_SOCKETS if in_browser is None else in_browser
+    return Destination(binding.request_uri, hop, binding.routes, is_browser=is_browser)

@@ -26,6 +26,11 @@ class User(BaseModel):
         pattern=r"^(\+[1-9][0-9]{1,14})?$",
         description="Number its calls are shown with, in E.164; by default its SIP address.",
     )
+    browser: bool | None = Field(
+        default=None,
+        description="Whether calls to it are offered what phones in browsers need (ICE, DTLS-SRTP) and "
+        "telephones do not understand; by default where it registered by WebSocket.",
+    )
 
 
 class RegistrarSettings(BaseModel):

@@ -48,10 +48,14 @@ _RETRY_AFTER = (("Retry-After", "5"),)
 class Signalling:
     """Sockets are open from `start` to `stop`; everything else may be called in between."""
 
-    def __init__(self, settings: Settings, clock: Clock, ids: Ids, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, ids: Ids, metrics: Metrics, fingerprint: str = ""
+    ) -> None:
+        """`fingerprint` is that of the certificate that media shows browsers, as `a=fingerprint` has
+        it; "": they cannot be served."""
         self._clock = clock
         self._ids = ids
-        self._agent = Agent(_agent_settings(settings), ids.token)
+        self._agent = Agent(_agent_settings(settings, fingerprint), ids.token)
         self._endpoint = Endpoint(settings, self._agent, clock, metrics, self._deliver)
         self._trusted = settings.defence.trusted
         self._shield = Shield(settings.defence.shield, ids.token, self._is_trusted)
@@ -202,7 +206,7 @@ class Signalling:
         self._endpoint.pump()
 
 
-def _agent_settings(settings: Settings) -> AgentSettings:
+def _agent_settings(settings: Settings, fingerprint: str) -> AgentSettings:
     dialogs = settings.dialogs
     return AgentSettings(
         user_agent=settings.user_agent,
@@ -212,6 +216,7 @@ def _agent_settings(settings: Settings) -> AgentSettings:
         mentionable=settings.defence.mentionable,
         unanswered_seconds=dialogs.unanswered_seconds,
         srtp=settings.srtp,
+        fingerprint=fingerprint,
         srtp_of_listeners=tuple(listen.srtp for listen in settings.listen),
         srtp_of_trunks={trunk.name: trunk.srtp for trunk in settings.trunks if trunk.srtp is not None},
     )

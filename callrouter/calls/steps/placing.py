@@ -93,6 +93,7 @@ class Placing(Step):
         call, services = controller.call, controller.services
         call.leg = Leg(services.media, services.clock, family)
         call.leg.on_lost = controller.on_audio_lost
+        call.leg.on_unsecured = controller.on_unsecured
         if call.start_ms is None:
             call.start_ms = services.clock.utc_ms()
         controller.enter(CallStatus.INITIATED)

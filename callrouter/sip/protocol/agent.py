@@ -61,6 +61,8 @@ class AgentSettings:
     unanswered_seconds: int = 660
     """Timer C: an INVITE of ours that rings on and on is cancelled (RFC 3261 §16.6)."""
     srtp: SrtpPolicy = SrtpPolicy.OPTIONAL
+    fingerprint: str = ""
+    """Of the certificate that browsers are shown, as `a=fingerprint` has it; "": none can be served."""
     srtp_of_listeners: tuple[SrtpPolicy | None, ...] = ()
     srtp_of_trunks: Mapping[str, SrtpPolicy] = field(default_factory=dict)
 

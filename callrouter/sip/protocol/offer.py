@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from callrouter.ports import Direction, MediaAddress, NegotiatedAudio, SrtpKeys
+from callrouter.ports import BrowserPeer, Direction, MediaAddress, NegotiatedAudio, SrtpKeys
+from callrouter.sip.protocol import browser
+from callrouter.sip.protocol.browser import OwnEnd
 from callrouter.sip.protocol.crypto import Crypto, OwnKeys, SrtpPolicy, chosen
 from callrouter.sip.protocol.grammar import number
 from callrouter.sip.protocol.sdp import Codec, MediaLine, SessionDescription
@@ -49,6 +51,8 @@ class Agreement:
     """All of them: an answer mirrors each."""
     crypto_tag: int = 0
     """Of the `a=crypto` that its keys are from."""
+    bundle: str = ""
+    """Mid of the audio where it is in a group that shares one port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +64,32 @@ class Terms:
     srtp: SrtpPolicy = SrtpPolicy.OFF
     keys: OwnKeys | None = None
     """Needed unless `srtp` is off."""
+    end: OwnEnd | None = None
+    """What browsers are shown; None: they cannot be served."""
+    for_browser: bool = False
+    """Offer what a browser needs, which a telephone does not know."""
 
 
-def agree(remote: SessionDescription, terms: Terms = Terms()) -> Agreement:
+def agree(
+    remote: SessionDescription,
+    terms: Terms = Terms(),
+    *,
+    before: NegotiatedAudio | None = None,
+    is_answer: bool = False,
+) -> Agreement:
     """The first audio line that has one of our codecs, the writer's order preferred, and is
-    protected as the terms want it.  Reads offers and answers alike.  Raises `NothingFits`."""
+    protected as the terms want it.  Reads offers and answers alike.  Raises `NothingFits`.
+
+    `before` is what had been agreed within the call; `is_answer`: it is to an offer of ours.
+    """
     for index, line in enumerate(remote.media):
         if line.kind != "audio" or line.port == 0:
             continue
+        peer = _browser(remote, line, terms, before, is_answer=is_answer)
+        audio = None if peer is None else _audio(line, terms.codecs, peer)
+        if audio is not None:
+            bundle = browser.mid_of(line) if browser.is_bundled(remote, line) else ""
+            return Agreement(audio, index, remote.media, bundle=bundle)
         crypto = _crypto(line, terms)
         if crypto is None and (line.profile not in _CLEAR or terms.srtp is SrtpPolicy.REQUIRED):
             continue
@@ -81,6 +103,20 @@ def agree(remote: SessionDescription, terms: Terms = Terms()) -> Agreement:
     raise NothingFits("no usable audio stream")
 
 
+def _browser(
+    remote: SessionDescription,
+    line: MediaLine,
+    terms: Terms,
+    before: NegotiatedAudio | None,
+    *,
+    is_answer: bool,
+) -> BrowserPeer | None:
+    if terms.end is None or line.profile not in browser.PROFILES:
+        return None
+    known = None if before is None else before.browser
+    return browser.read(remote, line, terms.end, before=known, is_answer=is_answer)
+
+
 def _crypto(line: MediaLine, terms: Terms) -> Crypto | None:
     """Keys in a line of the clear profile are an offer too: of protection, if we can do it."""
     if terms.srtp is SrtpPolicy.OFF or line.profile not in (*_CLEAR, *_PROTECTED):
@@ -88,14 +124,17 @@ def _crypto(line: MediaLine, terms: Terms) -> Crypto | None:
     return chosen(value for name, value in line.attributes if name == "crypto")
 
 
-def _audio(line: MediaLine, codecs: tuple[str, ...]) -> NegotiatedAudio | None:
+def _audio(
+    line: MediaLine, codecs: tuple[str, ...], peer: BrowserPeer | None = None
+) -> NegotiatedAudio | None:
     known = line.codecs()
     chosen = next((c for c in known if c.name in codecs and c.clock_rate == _OURS[c.name].clock_rate), None)
     if chosen is None or not is_address(line.host):
         return None
     events = _events(known, chosen.clock_rate)
     direction = _MIRROR[line.direction]
-    if is_unspecified(line.host) and direction in (Direction.SENDRECV, Direction.SENDONLY):
+    # A browser that trickles has no address to name yet.
+    if peer is None and is_unspecified(line.host) and direction in (Direction.SENDRECV, Direction.SENDONLY):
         # The hold of RFC 2543: nothing may be sent to nowhere.
         direction = Direction.RECVONLY if direction is Direction.SENDRECV else Direction.INACTIVE
     return NegotiatedAudio(
@@ -106,6 +145,7 @@ def _audio(line: MediaLine, codecs: tuple[str, ...]) -> NegotiatedAudio | None:
         dtmf_payload_type=None if events is None else events.payload_type,
         direction=direction,
         dtmf_clock_rate=8000 if events is None else events.clock_rate,
+        browser=peer,
     )
 
 
@@ -162,33 +202,65 @@ def write_offer(
     is_secret: bool = False,
 ) -> bytes:
     """`is_secret`: nobody but the far end will read it."""
+    if terms.for_browser and terms.end is not None:
+        return _browser_offer(ours, direction, terms, terms.end)
     known = [_OURS[name] for name in terms.codecs]
-    rates = sorted({codec.clock_rate for codec in known} | {8000})
-    events = [Codec(_EVENT_PAYLOAD_TYPES[rate], "telephone-event", rate, _EVENTS) for rate in rates]
     is_offered = terms.srtp is SrtpPolicy.REQUIRED or (terms.srtp is SrtpPolicy.OPTIONAL and is_secret)
     cryptos = terms.keys.offer() if terms.keys is not None and is_offered else ()
     profile = _PROTECTED[0] if terms.srtp is SrtpPolicy.REQUIRED else _CLEAR[0]
-    line = _audio_line(ours, profile, [*known, *events], direction)
+    line = _audio_line(ours, profile, [*known, *_offered_events(known)], direction)
     return (_session(ours) + line + "".join(crypto.line() for crypto in cryptos)).encode()
 
 
-def write_renewal(ours: Description, agreed: Agreement, direction: Direction) -> bytes:
+def _offered_events(known: list[Codec]) -> list[Codec]:
+    rates = sorted({codec.clock_rate for codec in known} | {8000})
+    return [Codec(_EVENT_PAYLOAD_TYPES[rate], "telephone-event", rate, _EVENTS) for rate in rates]
+
+
+def _browser_offer(ours: Description, direction: Direction, terms: Terms, end: OwnEnd) -> bytes:
+    """Opus first, where we have it: it is what a browser does best."""
+    known = [_OURS[name] for name in sorted(terms.codecs, key=lambda name: name != "OPUS")]
+    line = _audio_line(ours, browser.OFFERED, [*known, *_offered_events(known)], direction)
+    mid = browser.FIRST_MID
+    more = browser.media_lines(end, end.credentials.first, "actpass", mid, ours.local)
+    return (_session(ours) + browser.session_lines(mid) + line + more).encode()
+
+
+def write_renewal(
+    ours: Description, agreed: Agreement, direction: Direction, terms: Terms = Terms()
+) -> bytes:
     """A later offer within the call: same lines in the same order (RFC 3264 §8), same codec."""
-    return write_answer(ours, agreed, direction)
+    return _described(ours, agreed, direction, terms, is_offer=True)
 
 
-def write_answer(ours: Description, agreed: Agreement, direction: Direction | None = None) -> bytes:
+def write_answer(
+    ours: Description, agreed: Agreement, direction: Direction | None = None, terms: Terms = Terms()
+) -> bytes:
     """Mirrors every media line: the audio one accepted with a single codec, so that nobody changes
     it in mid-stream, all others with port 0."""
+    return _described(ours, agreed, direction or agreed.audio.direction, terms, is_offer=False)
+
+
+def _described(
+    ours: Description, agreed: Agreement, direction: Direction, terms: Terms, *, is_offer: bool
+) -> bytes:
     audio = agreed.audio
-    text = _session(ours)
+    peer = audio.browser
+    text = _session(ours) + (browser.session_lines(agreed.bundle) if peer is not None else "")
     for index, line in enumerate(agreed.lines):
         if index == agreed.index:
-            text += _audio_line(ours, line.profile, _agreed_codecs(audio), direction or audio.direction)
+            text += _audio_line(ours, line.profile, _agreed_codecs(audio), direction)
             if audio.keys is not None:
                 text += Crypto(agreed.crypto_tag, audio.keys.suite, audio.keys.send).line()
+            if peer is not None and terms.end is not None:
+                setup = "actpass" if is_offer else "active" if peer.is_client else "passive"
+                credentials = (peer.local_ufrag, peer.local_password)
+                mid = browser.mid_of(line)
+                text += browser.media_lines(terms.end, credentials, setup, mid, ours.local)
         else:
             text += f"m={line.kind} 0 {line.profile} {' '.join(line.formats)}\r\n"
+            if peer is not None and browser.mid_of(line):
+                text += f"a=mid:{browser.mid_of(line)}\r\n"
     return text.encode()
 
 

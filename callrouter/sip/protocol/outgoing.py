@@ -52,6 +52,8 @@ class Invitation:
     credentials: auth.Credentials | None = None
     srtp: SrtpPolicy | None = None
     """None: as for all calls."""
+    to_browser: bool = False
+    """It is offered what a browser needs."""
 
 
 class _Cancelling(enum.Enum):
@@ -81,6 +83,8 @@ class OutgoingSession(Session):
         super().__init__(agent, call_id, agent.token(8))
         self.invitation = invitation
         self.stream.protect(invitation.srtp or agent.settings.srtp)
+        if invitation.to_browser:
+            self.stream.offer_to_browser()
         self.is_secure = invitation.uri[:5].lower() == "sips:"
         self.answer_headers: dict[str, str] = {}
         self._hop: Hop | None = None

@@ -82,6 +82,11 @@ class SessionDescription:
     session_id: str = ""
     version: int = 0
     """Of the `o=` line: grows when the description changes (RFC 3264 §8)."""
+    attributes: tuple[tuple[str, str], ...] = ()
+    """Those ahead of the first media line."""
+
+    def attribute(self, name: str) -> str | None:
+        return next((value for key, value in self.attributes if key == name), None)
 
 
 @dataclass(slots=True)
@@ -117,7 +122,8 @@ def parse(body: bytes) -> SessionDescription:
             origin = _origin(value)
     if len(sections) > MAX_MEDIA:
         raise ValueError("too many media lines")
-    return SessionDescription(tuple(_close(s, session) for s in sections), *origin)
+    media = tuple(_close(s, session) for s in sections)
+    return SessionDescription(media, *origin, tuple(session.attributes))
 
 
 def _lines(body: bytes) -> list[str]:

@@ -68,7 +68,7 @@ class Session(ClientUser):
         self.local_tag = local_tag
         self.state = SessionState.EARLY
         self.dialog: Dialog | None = None
-        self.stream = Stream(agent.codecs, agent.token)
+        self.stream = Stream(agent.codecs, agent.token, fingerprint=agent.settings.fingerprint)
         self.modification = Modification(self)
         self._transfers: Transfers | None = None
         self.timer = SessionTimer(

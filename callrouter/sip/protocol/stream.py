@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from callrouter.ports import Direction, MediaAddress, NegotiatedAudio
 from callrouter.sip.protocol import offer, sdp
+from callrouter.sip.protocol.browser import OwnCredentials, OwnEnd
 from callrouter.sip.protocol.crypto import OwnKeys, SrtpPolicy
 from callrouter.sip.protocol.offer import Agreement, Description, Terms
 
@@ -18,16 +19,30 @@ class OutOfOrder(RuntimeError):
 
 
 class Stream:
-    __slots__ = ("_known", "_ours", "_terms", "_token", "agreed", "hold_offered", "hold_wanted")
+    __slots__ = (
+        "_is_offering",
+        "_known",
+        "_ours",
+        "_terms",
+        "_token",
+        "agreed",
+        "hold_offered",
+        "hold_wanted",
+    )
 
     def __init__(
         self,
         codecs: tuple[str, ...],
         token: Callable[[int], str],
         srtp: SrtpPolicy = SrtpPolicy.OFF,
+        fingerprint: str = "",
     ) -> None:
+        """`fingerprint` is that of the certificate for browsers; "": they cannot be served."""
         self._token = token
-        self._terms = Terms(codecs, srtp, OwnKeys(token))
+        end = OwnEnd(fingerprint, OwnCredentials(token)) if fingerprint else None
+        self._terms = Terms(codecs, srtp, OwnKeys(token), end)
+        self._is_offering = False
+        """What comes next from them is an answer."""
         self.agreed: Agreement | None = None
         self.hold_wanted = False
         self.hold_offered = False
@@ -40,6 +55,7 @@ class Stream:
         other = Stream(self._terms.codecs, self._token)
         other._terms = self._terms
         other._ours = self._ours
+        other._is_offering = self._is_offering
         other.hold_wanted = self.hold_wanted
         return other
 
@@ -83,9 +99,16 @@ class Stream:
         """Before anything is said or read."""
         self._terms = replace(self._terms, srtp=policy)
 
+    def offer_to_browser(self) -> None:
+        """Before anything is said: the far end needs what browsers do."""
+        self._terms = replace(self._terms, for_browser=True)
+
     def read(self, body: bytes) -> Agreement:
         """What a description of theirs leads to.  Raises `ValueError` (`NothingFits` among them)."""
-        return offer.agree(sdp.parse(body), self._terms)
+        before = None if self.agreed is None else self.agreed.audio
+        agreed = offer.agree(sdp.parse(body), self._terms, before=before, is_answer=self._is_offering)
+        self._is_offering = False
+        return agreed
 
     # -- what we say
 
@@ -102,23 +125,28 @@ class Stream:
     def first_offer(self, local: MediaAddress, *, is_secret: bool = False) -> bytes:
         """`is_secret`: nobody but the next hop can read it."""
         ours = self.describe(local)
+        self._is_offering = True
         return offer.write_offer(ours, Direction.SENDRECV, self._terms, is_secret=is_secret)
 
     def first_answer(self, local: MediaAddress) -> bytes:
         """To the offer of their INVITE; b"" when it had none."""
-        return b"" if self.agreed is None else offer.write_answer(self.describe(local), self.agreed)
+        if self.agreed is None:
+            return b""
+        return offer.write_answer(self.describe(local), self.agreed, terms=self._terms)
 
     def next_offer(self) -> bytes:
         """Our offer within the call, held or not as is wanted now."""
         direction = Direction.SENDONLY if self.hold_wanted else Direction.SENDRECV
         self.hold_offered = self.hold_wanted
-        return offer.write_renewal(self._renewed(), self._settled(), direction)
+        self._is_offering = True
+        return offer.write_renewal(self._renewed(), self._settled(), direction, self._terms)
 
     def next_answer(self) -> bytes:
         """Our answer within the call, to what `agreed` was read from."""
         agreed = self._settled()
         self.hold_offered = self.hold_wanted
-        return offer.write_answer(self._renewed(), agreed, self._own_direction(agreed.audio.direction))
+        direction = self._own_direction(agreed.audio.direction)
+        return offer.write_answer(self._renewed(), agreed, direction, self._terms)
 
     def _settled(self) -> Agreement:
         if self.agreed is None:

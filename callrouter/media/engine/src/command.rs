@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 
 use crate::answering;
 use crate::coded;
+use crate::dtls;
 use crate::ear::KeyWish;
 use crate::event::LegId;
 use crate::g711::Codec;
+use crate::ice;
 use crate::playback::Item;
 use crate::recording::RecordingPlan;
 use crate::seat::{Part, RoomId};
@@ -31,6 +33,15 @@ pub struct Negotiated {
     pub may_receive: bool,
     /// Both ends' keys; None: RTP as it is.
     pub keys: Option<Keys>,
+    /// The far end is a browser's: it says by ICE where it is, and the keys come of a handshake.
+    pub browser: Option<Browser>,
+}
+
+/// What a browser's offer or answer adds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Browser {
+    pub credentials: ice::Credentials,
+    pub terms: dtls::Terms,
 }
 
 /// How a leg takes its seat in a room.

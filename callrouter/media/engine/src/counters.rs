@@ -34,6 +34,8 @@ counters! {
     strangers: "RTP packets from an address that is not the far end's.",
     garbage: "Datagrams that were neither RTP nor anything else with a name.",
     stun: "STUN requests and answers of somebody else's making.",
+    checks: "Connectivity checks of a browser that proved itself.",
+    handshake_strangers: "DTLS datagrams from an address that no check had chosen.",
     empty: "RTP packets without a payload.",
     wrong_type: "RTP packets of a payload type that was not agreed on.",
     bad_tags: "Packets that the agreed keys did not seal.",

@@ -12,8 +12,9 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::command::{Action, Command};
 use crate::counters::{Counters, Totals};
+use crate::dtls::{Identity, Worker};
 use crate::event::{Event, EventReceiver, EventSender, LegId, events};
-use crate::leg::{Leg, Policy};
+use crate::leg::{Handshakes, Leg, Policy};
 use crate::ports::Ports;
 use crate::seat::RoomId;
 use crate::shard::{Order, Shard};
@@ -29,6 +30,8 @@ pub struct Config {
     pub quarantine_ns: i64,
     pub rtp_timeout_ns: i64,
     pub report_interval_ns: i64,
+    /// What browsers are shown; None: no leg speaks to one.
+    pub identity: Option<Identity>,
 }
 
 struct Thread {
@@ -78,11 +81,16 @@ impl Engine {
             let start = u16::from_ne_bytes(random::<2>()?);
             pools.push(Ports::new(address, config.ports.clone(), config.quarantine_ns, usize::from(start)));
         }
+        let handshakes = match &config.identity {
+            Some(identity) => Some(Handshakes { identity: identity.clone(), worker: Worker::start()? }),
+            None => None,
+        };
         Ok(Self {
             receiver,
             policy: Arc::new(Policy {
                 rtp_timeout_ns: config.rtp_timeout_ns,
                 report_interval_ns: config.report_interval_ns,
+                handshakes,
             }),
             taps: Taps::default(),
             totals: threads.iter().map(|thread| thread.totals.clone()).collect(),

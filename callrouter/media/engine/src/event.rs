@@ -12,6 +12,8 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::answering::Answer;
 use crate::counters::Counters;
+use crate::dtls::Failure;
+use crate::srtp::Suite;
 use crate::tap;
 
 /// Slot number and generation of a leg in one integer; never used twice.
@@ -62,6 +64,14 @@ pub enum Told {
         error: String,
     },
     AudioStarted,
+    /// The handshake with a browser gave the keys of a suite.
+    Secured {
+        suite: Suite,
+    },
+    /// There will be no audio with a browser.
+    NotSecured {
+        failure: Failure,
+    },
     VoiceStarted {
         silent_ms: u64,
     },

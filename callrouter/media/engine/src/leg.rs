@@ -1,5 +1,6 @@
 //! One leg: its sockets, the stream it sends, what it makes of what it receives.
 
+mod browser;
 mod edge;
 mod hearing;
 mod listening;
@@ -13,6 +14,7 @@ use crate::clock::{MILLISECOND, SECOND};
 use crate::coded::{self, Edge};
 use crate::command::Negotiated;
 use crate::counters::Counters;
+use crate::dtls::{Identity, Worker};
 use crate::ear::{Ear, KeyWish};
 use crate::event::{EventSender, LegId, PlayEnd, RecordingEnd, Told};
 use crate::feed::Feed;
@@ -27,11 +29,12 @@ use crate::rooms::Rooms;
 use crate::rtp::FRAME;
 use crate::seat::Seat;
 use crate::source::Source;
-use crate::srtp::Protection;
+use crate::srtp::{Keys, Protection};
 use crate::tap::Tap;
 use crate::telephone_event::{KeyReceiver, KeySender};
 use crate::timeline::Timeline;
 
+use browser::Browser;
 pub use hearing::MAX_READ;
 
 /// A leg sends a packet every so often.
@@ -111,10 +114,17 @@ pub enum Kind {
 }
 
 /// Which limits and names all legs of an engine share.
-#[derive(Debug)]
 pub struct Policy {
     pub rtp_timeout_ns: i64,
     pub report_interval_ns: i64,
+    /// What browsers need; None: they are not spoken to.
+    pub handshakes: Option<Handshakes>,
+}
+
+/// Who we are to browsers, and who does the arithmetic.
+pub struct Handshakes {
+    pub identity: Identity,
+    pub worker: Worker,
 }
 
 pub struct Leg {
@@ -144,6 +154,7 @@ pub struct Leg {
     keys: KeyReceiver,
     reports: Reports,
     protection: Option<Box<Protection>>,
+    browser: Option<Box<Browser>>,
     edge: Option<Box<Edge>>,
     heard_ns: i64,
     has_heard: bool,
@@ -186,6 +197,7 @@ impl Leg {
             keys: KeyReceiver::default(),
             reports: Reports::new(word(0)),
             protection: None,
+            browser: None,
             edge: None,
             heard_ns: 0,
             has_heard: false,
@@ -224,14 +236,9 @@ impl Leg {
                 Source::new(agreed.remote)
             }
         };
-        self.protection = match (self.protection.take(), &agreed.keys) {
-            (Some(mut protection), Some(keys)) => {
-                protection.renew(keys);
-                Some(protection)
-            }
-            (None, Some(keys)) => Some(Box::new(Protection::new(keys))),
-            (_, None) => None,
-        };
+        if agreed.browser.is_none() {
+            self.protect(agreed.keys.as_ref());
+        }
         self.set_edge(agreed.coded);
         self.out.mark();
         self.is_lost = false;
@@ -246,7 +253,20 @@ impl Leg {
             may_receive: agreed.may_receive,
             rtcp: agreed.remote_rtcp,
         });
+        self.set_browser(agreed.browser.as_ref(), now_ns);
         self.attune();
+    }
+
+    /// Seal what is sent and open what is heard with the keys that hold now; None: nothing is.
+    fn protect(&mut self, keys: Option<&Keys>) {
+        self.protection = match (self.protection.take(), keys) {
+            (Some(mut protection), Some(keys)) => {
+                protection.renew(keys);
+                Some(protection)
+            }
+            (None, Some(keys)) => Some(Box::new(Protection::new(keys))),
+            (_, None) => None,
+        };
     }
 
     /// Hand the frames that are due to those who tap the leg; whether there were any.

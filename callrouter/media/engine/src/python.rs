@@ -14,6 +14,7 @@ use pyo3::types::PyTuple;
 
 use crate::command::{Action, Command};
 use crate::counters::Counters;
+use crate::dtls::Identity;
 use crate::engine::{Config, Engine};
 use crate::playback::Item;
 use crate::prompt::{Prompt, Prompts};
@@ -39,7 +40,8 @@ struct PyEngine {
 #[pymethods]
 impl PyEngine {
     #[new]
-    #[pyo3(signature = (*, addresses, first_port, last_port, threads, quarantine_ms, rtp_timeout_ms, report_interval_ms))]
+    #[pyo3(signature = (*, addresses, first_port, last_port, threads, quarantine_ms, rtp_timeout_ms, report_interval_ms, identity=None))]
+    #[allow(clippy::too_many_arguments, reason = "keyword-only, one per setting")]
     fn new(
         addresses: Vec<String>,
         first_port: u16,
@@ -48,7 +50,13 @@ impl PyEngine {
         quarantine_ms: u32,
         rtp_timeout_ms: u32,
         report_interval_ms: u32,
+        identity: Option<(Vec<u8>, Vec<u8>)>,
     ) -> PyResult<Self> {
+        let identity = identity
+            .map(|(certificate, key)| {
+                Identity::new(certificate, key).ok_or_else(|| invalid("the private key is not one of ECDSA"))
+            })
+            .transpose()?;
         let addresses = addresses
             .iter()
             .map(|host| host.parse().map_err(|_| invalid(format!("{host:?} is not an IP address"))))
@@ -60,6 +68,7 @@ impl PyEngine {
             quarantine_ns: i64::from(quarantine_ms) * clock::MILLISECOND,
             rtp_timeout_ns: i64::from(rtp_timeout_ms) * clock::MILLISECOND,
             report_interval_ns: i64::from(report_interval_ms) * clock::MILLISECOND,
+            identity,
         };
         Ok(Self { engine: Engine::start(&config)?, prompts: Prompts::default() })
     }

@@ -75,18 +75,23 @@ impl Reports {
                     continue;
                 }
             };
-            let Some(heard) = parse(&buffer[..length], our_ssrc, ntp_now()) else {
-                counters.garbage += 1;
-                continue;
-            };
-            counters.reports_in += 1;
-            self.last = heard.sender.or(self.last);
-            if let Some(about_us) = heard.about_us {
-                self.has_been_told = true;
-                counters.reported_lost = about_us.lost;
-                counters.reported_jitter_us = u64::from(about_us.jitter) * 1_000_000 / u64::from(rate);
-                counters.round_trip_us = about_us.round_trip_us.unwrap_or(counters.round_trip_us);
-            }
+            self.hear(&buffer[..length], (our_ssrc, rate), counters);
+        }
+    }
+
+    /// Take a compound packet that is the far end's.
+    pub fn hear(&mut self, packet: &[u8], (our_ssrc, rate): (u32, u32), counters: &mut Counters) {
+        let Some(heard) = parse(packet, our_ssrc, ntp_now()) else {
+            counters.garbage += 1;
+            return;
+        };
+        counters.reports_in += 1;
+        self.last = heard.sender.or(self.last);
+        if let Some(about_us) = heard.about_us {
+            self.has_been_told = true;
+            counters.reported_lost = about_us.lost;
+            counters.reported_jitter_us = u64::from(about_us.jitter) * 1_000_000 / u64::from(rate);
+            counters.round_trip_us = about_us.round_trip_us.unwrap_or(counters.round_trip_us);
         }
     }
 

@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn legs_are_found_by_name_and_by_place_after_any_removal() {
         let mut ports = Ports::new([127, 0, 0, 1].into(), 46100..46200, 0, 0);
-        let policy = Arc::new(Policy { rtp_timeout_ns: 1, report_interval_ns: 1 });
+        let policy = Arc::new(Policy { rtp_timeout_ns: 1, report_interval_ns: 1, handshakes: None });
         let mut roster = Roster::default();
         for id in 1..=20 {
             let pair = ports.take().expect("a pair");

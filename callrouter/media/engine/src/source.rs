@@ -39,6 +39,17 @@ impl Source {
         Self { signalled, settled: None, candidate: None }
     }
 
+    /// Whoever proves to be the far end some other way than by its packets; nobody until then.
+    pub fn unknown() -> Self {
+        Self::new(SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// Hear and send to `address` alone, which has proved itself.
+    pub fn settle(&mut self, address: Option<SocketAddr>) {
+        self.settled = address;
+        self.candidate = None;
+    }
+
     /// Signalling gave an address (again).  Only a different one starts the search anew: true.
     pub fn signal(&mut self, address: SocketAddr) -> bool {
         let differs = address != self.signalled;

@@ -31,6 +31,10 @@ impl Master {
             .then(|| Self { suite, bytes: bytes.to_vec() })
     }
 
+    pub fn suite(&self) -> Suite {
+        self.suite
+    }
+
     fn key(&self) -> &[u8] {
         &self.bytes[..self.suite.key_length()]
     }

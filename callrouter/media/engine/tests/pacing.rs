@@ -18,6 +18,7 @@ fn engine() -> Engine {
         threads: 2,
         quarantine_ns: 0,
         rtp_timeout_ns: i64::MAX,
+        identity: None,
         report_interval_ns: 5_000_000_000,
     };
     Engine::start(&config).expect("an engine")
@@ -33,6 +34,7 @@ fn to(remote: SocketAddr) -> Action {
         may_send: true,
         may_receive: true,
         keys: None,
+        browser: None,
         coded: None,
         event_scale: 1,
     })

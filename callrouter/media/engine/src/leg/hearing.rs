@@ -85,13 +85,16 @@ impl Leg {
         events: &EventSender,
     ) -> Option<Option<(Packet<'b>, Kind)>> {
         let (length, from) = self.ports.receive(buffer)?;
-        let Some(length) = self.open(&mut buffer[..length], from) else { return Some(None) };
+        let Some(length) = self.open(&mut buffer[..length], from, now_ns) else { return Some(None) };
         Some(self.accept(&buffer[..length], from, now_ns, events))
     }
 
     /// Check and decrypt a datagram of a protected leg; its length after that, None: not for us.
     /// Nothing is learned from one whose tag is wrong, not even where it came from.
-    fn open(&mut self, datagram: &mut [u8], from: SocketAddr) -> Option<usize> {
+    fn open(&mut self, datagram: &mut [u8], from: SocketAddr, now_ns: i64) -> Option<usize> {
+        if self.browser.is_some() {
+            return self.open_from_browser(datagram, from, now_ns);
+        }
         let (Some(protection), Some(remote)) = (&mut self.protection, &self.remote) else {
             return Some(datagram.len());
         };

@@ -31,7 +31,11 @@ impl Leg {
             Some(protection) => protection.out.rtcp(&bytes),
         };
         // A report that cannot be sent is as good as one that is lost.
-        let is_sent = bytes.is_some_and(|bytes| self.ports.rtcp.send_to(bytes, to).is_ok());
+        let is_sent = bytes.is_some_and(|bytes| match self.browser {
+            // By the way of the audio (RFC 5761).
+            Some(_) => self.ports.send(bytes, target).is_ok(),
+            None => self.ports.rtcp.send_to(bytes, to).is_ok(),
+        });
         self.counters.reports_out += u64::from(is_sent);
         self.reports.schedule(now_ns);
     }
@@ -40,7 +44,9 @@ impl Leg {
     /// after they came, or the round trip is not true.
     pub fn hear_reports(&mut self) {
         let (source, ssrc) = (self.remote.as_ref().map(|remote| &remote.source), self.out.ssrc);
-        let is_peer = |from| source.is_some_and(|source| source.is_peer_host(from));
+        // A browser's come among its audio.
+        let has_port = self.browser.is_none();
+        let is_peer = |from| has_port && source.is_some_and(|source| source.is_peer_host(from));
         let heard = self.protection.as_mut().map(|protection| &mut protection.heard);
         let rate = 8000 * self.out.scale();
         self.reports.receive(&self.ports.rtcp, (ssrc, rate), is_peer, heard, &mut self.counters);

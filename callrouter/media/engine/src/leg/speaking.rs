@@ -87,6 +87,7 @@ impl Leg {
             self.slot(due_ns, now_ns, around);
         }
         let events = around.events;
+        self.tend_browser(now_ns, events);
         if let Some(press) = self.keys.poll(now_ns) {
             self.pressed(press, false, now_ns, events);
         }

@@ -7,10 +7,12 @@ use pyo3::prelude::*;
 
 use crate::answering;
 use crate::coded;
-use crate::command::{Action, Entrance, Negotiated};
+use crate::command::{Action, Browser, Entrance, Negotiated};
+use crate::dtls::{Fingerprint, Terms};
 use crate::ear::KeyWish;
 use crate::event::LegId;
 use crate::g711::Codec;
+use crate::ice::Credentials;
 use crate::playback::Item;
 use crate::python::{address, invalid};
 use crate::recording::{RecordingPlan, Side, Track};
@@ -98,7 +100,7 @@ impl Batch {
         Self::default()
     }
 
-    #[pyo3(signature = (leg, *, remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, srtp=None, event_rate=8000))]
+    #[pyo3(signature = (leg, *, remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, srtp=None, event_rate=8000, browser=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword-only, one per negotiated property")]
     fn set_remote(
         &self,
@@ -112,6 +114,7 @@ impl Batch {
         may_receive: bool,
         srtp: Option<(String, Vec<u8>, Vec<u8>)>,
         event_rate: u32,
+        browser: Option<BrowserDraft>,
     ) -> PyResult<()> {
         let coded = coded::Codec::named(codec);
         let law = Codec::named(codec).or(coded.map(|_| Codec::Pcmu));
@@ -127,6 +130,7 @@ impl Batch {
         let remote_rtcp = remote_rtcp.map(|(host, port)| address(&host, port)).transpose()?;
         let remote = address(&remote.0, remote.1)?;
         let keys = srtp.map(|(suite, send, receive)| keys(&suite, &send, &receive)).transpose()?;
+        let browser = browser.map(browser_of).transpose()?;
         let agreed = Negotiated {
             remote,
             remote_rtcp,
@@ -138,6 +142,7 @@ impl Batch {
             may_send,
             may_receive,
             keys,
+            browser,
         };
         self.ready(leg, Action::SetRemote(agreed));
         Ok(())
@@ -329,6 +334,18 @@ impl Batch {
     fn close(&self, leg: u64) {
         self.ready(leg, Action::Close);
     }
+}
+
+/// Local and remote username fragment, local password, hash and digest of the far end's certificate,
+/// and whether we begin the handshake.
+type BrowserDraft = (String, String, String, String, Vec<u8>, bool);
+
+fn browser_of(draft: BrowserDraft) -> PyResult<Browser> {
+    let (local_ufrag, remote_ufrag, local_password, hash, digest, is_client) = draft;
+    let fingerprint = Fingerprint::new(&hash, &digest)
+        .ok_or_else(|| invalid(format!("no fingerprint of {hash} has {} octets", digest.len())))?;
+    let credentials = Credentials { local_ufrag, local_password, remote_ufrag };
+    Ok(Browser { credentials, terms: Terms { fingerprint, is_client } })
 }
 
 /// The keys of a suite, each with its salt behind it.

@@ -5,6 +5,7 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use crate::answering::Answer;
 use crate::clock::now_ns;
+use crate::dtls::Failure;
 use crate::event::{Event, PlayEnd, RecordingEnd, Told};
 use crate::tap;
 
@@ -46,6 +47,13 @@ fn answer_name(answer: Answer) -> &'static str {
     }
 }
 
+fn failure_name(failure: Failure) -> &'static str {
+    match failure {
+        Failure::WrongCertificate => "wrong-certificate",
+        Failure::Handshake => "handshake",
+    }
+}
+
 type Tuples<'py> = Vec<Bound<'py, PyTuple>>;
 
 /// The frames that wait in a tap, as one event.
@@ -77,6 +85,8 @@ pub fn add_tuples<'py>(py: Python<'py>, event: Event, tuples: &mut Tuples<'py>) 
                 .into_pyobject(py)
         }
         Told::AudioStarted => ("audio-started", leg, at).into_pyobject(py),
+        Told::Secured { suite } => ("secured", leg, at, suite.name()).into_pyobject(py),
+        Told::NotSecured { failure } => ("not-secured", leg, at, failure_name(failure)).into_pyobject(py),
         Told::VoiceStarted { silent_ms } => ("voice-started", leg, at, silent_ms).into_pyobject(py),
         Told::VoiceStopped { spoke_ms } => ("voice-stopped", leg, at, spoke_ms).into_pyobject(py),
         Told::SpeakerChanged { room } => ("speaker-changed", leg, at, room).into_pyobject(py),

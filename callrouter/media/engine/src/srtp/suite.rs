@@ -20,6 +20,15 @@ impl Suite {
         }
     }
 
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AesCm80 => "AES_CM_128_HMAC_SHA1_80",
+            Self::AesCm32 => "AES_CM_128_HMAC_SHA1_32",
+            Self::Gcm128 => "AEAD_AES_128_GCM",
+            Self::Gcm256 => "AEAD_AES_256_GCM",
+        }
+    }
+
     pub const fn key_length(self) -> usize {
         match self {
             Self::AesCm80 | Self::AesCm32 | Self::Gcm128 => 16,

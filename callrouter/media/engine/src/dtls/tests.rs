@@ -1,0 +1,125 @@
+//! Two sessions with each other, in memory.
+
+use super::*;
+use sha2::{Digest, Sha256};
+
+const ONE: (&[u8], &[u8]) =
+    (include_bytes!("../../tests/data/one.certificate.der"), include_bytes!("../../tests/data/one.key.der"));
+const TWO: (&[u8], &[u8]) =
+    (include_bytes!("../../tests/data/two.certificate.der"), include_bytes!("../../tests/data/two.key.der"));
+
+fn identity((certificate, key): (&[u8], &[u8])) -> Identity {
+    Identity::new(certificate.to_vec(), key.to_vec()).expect("a certificate with its key")
+}
+
+fn session(own: (&[u8], &[u8]), expected: &[u8], is_client: bool, now: Instant) -> Session {
+    let fingerprint = Fingerprint::new("sha-256", &Sha256::digest(expected)).expect("is one");
+    Session::new(&identity(own), &Terms { fingerprint, is_client }, now)
+}
+
+/// Pass packets to and fro until both are silent; what each has made of it.
+fn converse(client: &mut Session, server: &mut Session, now: Instant) -> [Progress; 2] {
+    let mut sums = [Progress::default(), Progress::default()];
+    let mut waiting = vec![];
+    for _ in 0..10 {
+        for (end, sum) in [&mut *client, &mut *server].into_iter().zip(&mut sums) {
+            let progress = end.step(&std::mem::take(&mut waiting), now);
+            waiting = progress.packets;
+            sum.keys = sum.keys.take().or(progress.keys);
+            sum.failure = sum.failure.or(progress.failure);
+        }
+    }
+    sums
+}
+
+#[test]
+fn both_ends_get_the_keys_that_the_other_has() {
+    let now = Instant::now();
+    let mut client = session(ONE, TWO.0, true, now);
+    let mut server = session(TWO, ONE.0, false, now);
+    let [of_client, of_server] = converse(&mut client, &mut server, now);
+    assert_eq!((of_client.failure, of_server.failure), (None, None));
+    let (client, server) = (of_client.keys.expect("has keys"), of_server.keys.expect("has keys"));
+    assert!(client.send == server.receive && client.receive == server.send);
+    assert!(client.send != client.receive);
+}
+
+#[test]
+fn another_certificate_than_was_signalled_gives_no_keys() {
+    let now = Instant::now();
+    for is_client in [true, false] {
+        let mut ours = session(ONE, ONE.0, is_client, now);
+        let mut theirs = session(TWO, ONE.0, !is_client, now);
+        let (us, them) = if is_client {
+            let [us, them] = converse(&mut ours, &mut theirs, now);
+            (us, them)
+        } else {
+            let [them, us] = converse(&mut theirs, &mut ours, now);
+            (us, them)
+        };
+        assert_eq!((us.failure, us.keys), (Some(Failure::WrongCertificate), None));
+        assert_eq!(them.keys, None, "is told nothing more");
+    }
+}
+
+#[test]
+fn garbage_and_lost_packets_are_got_over() {
+    let mut now = Instant::now();
+    let mut client = session(ONE, TWO.0, true, now);
+    let mut server = session(TWO, ONE.0, false, now);
+    let lost = client.step(&[], now);
+    assert!(!lost.packets.is_empty() && lost.wake.is_some_and(|wake| wake > now));
+    let noise = [vec![22; 3], vec![22; 200], vec![63; 40], vec![]];
+    assert_eq!(server.step(&noise, now).failure, None);
+    now += Duration::from_secs(1);
+    let [of_client, of_server] = converse(&mut client, &mut server, now);
+    assert!(of_client.keys.is_some() && of_server.keys.is_some());
+}
+
+#[test]
+fn a_far_end_that_never_answers_is_given_up() {
+    let mut now = Instant::now();
+    let mut client = session(ONE, TWO.0, true, now);
+    let mut packets = 0;
+    for _ in 0..400 {
+        let progress = client.step(&[], now);
+        packets += progress.packets.len();
+        if progress.failure.is_some() {
+            assert_eq!(progress.failure, Some(Failure::Handshake));
+            assert!((4..=10).contains(&packets), "{packets} packets");
+            return;
+        }
+        now += Duration::from_millis(100);
+    }
+    panic!("it still tries");
+}
+
+#[test]
+fn a_key_that_is_none_is_refused() {
+    assert!(Identity::new(ONE.0.to_vec(), vec![1, 2, 3]).is_none());
+}
+
+/// `cargo test --release cost_of_a_handshake -- --ignored --nocapture`
+#[test]
+#[ignore = "measures"]
+fn cost_of_a_handshake() {
+    for is_client in [true, false] {
+        let mut spent = Duration::ZERO;
+        let rounds = 50;
+        for _ in 0..rounds {
+            let now = Instant::now();
+            let mut client = session(ONE, TWO.0, true, now);
+            let mut server = session(TWO, ONE.0, false, now);
+            let mut waiting = vec![];
+            for turn in 0..12 {
+                let end = if turn % 2 == 0 { &mut client } else { &mut server };
+                let begun = Instant::now();
+                waiting = end.step(&waiting, now).packets;
+                if (turn % 2 == 0) == is_client {
+                    spent += begun.elapsed();
+                }
+            }
+        }
+        println!("{}: {:?} each", if is_client { "client" } else { "server" }, spent / rounds);
+    }
+}

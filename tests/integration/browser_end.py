@@ -1,0 +1,132 @@
+"""A far end as browsers are: aiortc, an implementation of WebRTC that shares no code with ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fractions
+import math
+from array import array
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import aioice.ice
+import av
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError
+
+from tests.unit.media.sound import dtmf, sine, tone_level
+
+RATE = 8000
+FRAME = 160
+
+
+class Voice(MediaStreamTrack):
+    """What the browser says: silence, or what it is given."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words: array[int] = array("h")
+        self._sent = 0
+        self._begun = monotonic()
+
+    def say(self, samples: Iterable[int]) -> None:
+        self._words.extend(samples)
+
+    async def recv(self) -> av.AudioFrame:
+        await asyncio.sleep(max(0, self._begun + self._sent / RATE - monotonic()))
+        piece, self._words = self._words[:FRAME], self._words[FRAME:]
+        piece.extend([0] * (FRAME - len(piece)))
+        frame = av.AudioFrame(format="s16", layout="mono", samples=FRAME)
+        frame.planes[0].update(piece.tobytes())
+        frame.sample_rate, frame.pts, frame.time_base = RATE, self._sent, fractions.Fraction(1, RATE)
+        self._sent += FRAME
+        return frame
+
+
+class BrowserEnd:
+    """One call's end.  `heard` is what came, as samples of 8 kHz."""
+
+    def __init__(self) -> None:
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.voice = Voice()
+        self.heard: array[int] = array("h")
+        self._listening: asyncio.Task[None] | None = None
+        self.connection.addTrack(self.voice)
+        self.connection.on("track", self._track)
+
+    async def offer(self) -> bytes:
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        return self.connection.localDescription.sdp.encode()
+
+    async def take_answer(self, body: bytes) -> None:
+        await self.connection.setRemoteDescription(RTCSessionDescription(body.decode(), "answer"))
+
+    async def answer(self, body: bytes) -> bytes:
+        await self.connection.setRemoteDescription(RTCSessionDescription(body.decode(), "offer"))
+        await self.connection.setLocalDescription(await self.connection.createAnswer())
+        return self.connection.localDescription.sdp.encode()
+
+    def press(self, key: str) -> None:
+        """As tones: aiortc has no telephone events."""
+        self.voice.say(dtmf(key, 0.15))
+        self.voice.say([0] * 800)
+
+    def sing(self, hertz: float, seconds: float) -> None:
+        self.voice.say(sine(hertz, seconds))
+
+    def hears(self, hertz: float) -> bool:
+        """The last 200 ms are that tone, and little else."""
+        last = list(self.heard[-1600:])
+        power = math.sqrt(sum(value * value for value in last) / max(1, len(last))) * math.sqrt(2)
+        return len(last) == 1600 and power > 200 and tone_level(last, hertz) > 0.7 * power
+
+    async def until_hears(self, hertz: float, seconds: float = 10) -> None:
+        async with asyncio.timeout(seconds):
+            while not self.hears(hertz):
+                await asyncio.sleep(0.02)
+
+    async def until(self, state: str, seconds: float = 10) -> None:
+        """`connected`, `failed` … as browsers name it."""
+        async with asyncio.timeout(seconds):
+            while self.connection.connectionState != state:
+                await asyncio.sleep(0.02)
+
+    def _track(self, track: MediaStreamTrack) -> None:
+        self._listening = asyncio.ensure_future(self._listen(track))
+
+    async def _listen(self, track: MediaStreamTrack) -> None:
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+        with contextlib.suppress(MediaStreamError):
+            while True:
+                frame = await track.recv()
+                assert isinstance(frame, av.AudioFrame)
+                for piece in resampler.resample(frame):
+                    self.heard.frombytes(bytes(piece.planes[0])[: piece.samples * 2])
+
+    async def close(self) -> None:
+        await self.connection.close()
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+
+
+@asynccontextmanager
+async def browser_end() -> AsyncIterator[BrowserEnd]:
+    """On loopback, which browsers and aiortc leave out for want of anybody there."""
+    known = aioice.ice.get_host_addresses
+    aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+    end = BrowserEnd()
+    try:
+        yield end
+    finally:
+        await end.close()
+        aioice.ice.get_host_addresses = known
