@@ -61,6 +61,7 @@ FIGURES: dict[str, Declared] = {
         "counter", "Frames of 20 ms decoded (in) or encoded (out) in G.722 or Opus", ("direction",)
     ),
     "rtp_concealed": Declared("counter", "Frames made up in place of lost ones"),
+    "rtp_passed": Declared("counter", "Datagrams of video and fax passed on unread"),
     "legs_transcoding": Declared("gauge", "Media legs that decode or encode G.722 or Opus"),
     "legs_live": Declared("gauge", "Media legs that are open"),
     "policy_refusals": Declared("counter", "Control refused, by the rule that did", ("rule",)),

@@ -10,6 +10,7 @@ from callrouter.ports import (
     BrowserPeer,
     ClearFeed,
     CloseLeg,
+    CloseLine,
     DetectAnswer,
     Direction,
     EnterRoom,
@@ -18,7 +19,9 @@ from callrouter.ports import (
     FeedMark,
     Hold,
     Join,
+    JoinLines,
     LeaveRoom,
+    LineCommand,
     Listen,
     ListeningCommand,
     MediaAddress,
@@ -37,6 +40,7 @@ from callrouter.ports import (
     ResumeRecording,
     RoomCommand,
     SendDigits,
+    SetLine,
     SetMember,
     SetRemote,
     StartRecording,
@@ -84,7 +88,7 @@ def _add(batch: Batch, command: MediaCommand) -> None:
 
 
 def _add_rarer(
-    batch: Batch, command: RecordingCommand | RoomCommand | ListeningCommand | StreamCommand
+    batch: Batch, command: RecordingCommand | RoomCommand | ListeningCommand | StreamCommand | LineCommand
 ) -> None:
     match command:
         case StartRecording() | StopRecording() | PauseRecording() | ResumeRecording():
@@ -93,6 +97,8 @@ def _add_rarer(
             _add_listening(batch, command)
         case StartTap() | StopTap() | OpenFeed() | FeedAudio() | FeedMark() | ClearFeed():
             _add_stream(batch, command)
+        case SetLine() | JoinLines() | CloseLine():
+            _add_line(batch, command)
         case _:
             _add_room(batch, command)
 
@@ -168,6 +174,17 @@ def _add_stream(batch: Batch, command: StreamCommand) -> None:
             batch.feed_mark(leg, token, mark)
         case ClearFeed(leg, token):
             batch.clear_feed(leg, token)
+
+
+def _add_line(batch: Batch, command: LineCommand) -> None:
+    match command:
+        case SetLine(leg, line, remote, control, framing):
+            pair = None if control is None else _pair(control)
+            batch.set_line(leg, line, remote=_pair(remote), control=pair, framing=framing)
+        case JoinLines(leg, line, other_leg, other_line):
+            batch.join_lines(leg, line, other_leg, other_line)
+        case CloseLine(leg, line):
+            batch.close_line(leg, line)
 
 
 def _factor(gain_db: float) -> float:

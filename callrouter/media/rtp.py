@@ -26,11 +26,13 @@ from callrouter.ports import (
     AudioFile,
     LegClosed,
     LegId,
+    LineId,
     MediaAddress,
     MediaCommand,
     MediaSink,
     Metrics,
     OpenedLeg,
+    OpenedLine,
     PromptId,
     Token,
 )
@@ -106,6 +108,15 @@ class RtpMedia:
         local = MediaAddress(settings.advertised(family), port)
         return OpenedLeg(LegId(number), local, MediaAddress(settings.near(family), port))
 
+    def open_line(self, leg: OpenedLeg) -> OpenedLine:
+        """Bind ports for media of a leg that is passed on unread.  Raises `MediaUnavailable`."""
+        try:
+            line, port = self._engine().open_line(leg.leg)
+        except OSError as error:
+            ports = f"{self._settings.first_port}-{self._settings.last_port}"
+            raise MediaUnavailable(f"no ports for video or fax in {ports}: {error}") from error
+        return OpenedLine(LineId(line), MediaAddress(leg.local.host, port))
+
     def submit(self, *commands: MediaCommand) -> None:
         """Apply all of `commands` in one step.  Commands to a closed leg are ignored."""
         if self._running is not None:
@@ -148,6 +159,7 @@ class RtpMedia:
         metrics.count("rtp_transcoded", since("decoded"), direction="in")
         metrics.count("rtp_transcoded", since("encoded"), direction="out")
         metrics.count("rtp_concealed", since("concealed"))
+        metrics.count("rtp_passed", since("passed"))
         metrics.gauge("legs_live", totals.legs_live)
         metrics.gauge("legs_transcoding", totals.legs_transcoding)
         ended, self._ended = self._ended, []

@@ -38,6 +38,7 @@ from callrouter.ports.call import (
 from callrouter.ports.clock import Clock, Ids, Metrics
 from callrouter.ports.control import CallControl, NewCall
 from callrouter.ports.fetching import CookieJar, FetchedDocument, Fetcher, FetchOrder, Parameters, Speech
+from callrouter.ports.leg_id import LegId
 from callrouter.ports.media import Media, OpenedLeg
 from callrouter.ports.media_commands import (
     Announce,
@@ -52,7 +53,6 @@ from callrouter.ports.media_commands import (
     Hold,
     Join,
     LeaveRoom,
-    LegId,
     Listen,
     ListeningCommand,
     MediaCommand,
@@ -109,6 +109,15 @@ from callrouter.ports.media_events import (
     VoiceStarted,
     VoiceStopped,
 )
+from callrouter.ports.media_lines import (
+    CloseLine,
+    JoinLines,
+    LineCommand,
+    LineId,
+    OpenedLine,
+    SetLine,
+)
+from callrouter.ports.passing import LinesAnswered, LinesOffered, PassedLine, Passing
 from callrouter.ports.signalling import (
     Answered,
     Confirmed,
@@ -146,6 +155,7 @@ __all__ = [
     "ClearFeed",
     "Clock",
     "CloseLeg",
+    "CloseLine",
     "Confirmed",
     "Connect",
     "CookieJar",
@@ -174,9 +184,14 @@ __all__ = [
     "InfoDigit",
     "Interrupt",
     "Join",
+    "JoinLines",
     "LeaveRoom",
     "LegClosed",
     "LegId",
+    "LineCommand",
+    "LineId",
+    "LinesAnswered",
+    "LinesOffered",
     "Listen",
     "ListeningCommand",
     "LiveCall",
@@ -194,10 +209,13 @@ __all__ = [
     "NotSecured",
     "OpenFeed",
     "OpenedLeg",
+    "OpenedLine",
     "Outcome",
     "OutgoingCall",
     "Parameters",
     "Part",
+    "PassedLine",
+    "Passing",
     "PauseRecording",
     "Play",
     "PlayDigits",
@@ -226,6 +244,7 @@ __all__ = [
     "Route",
     "Secured",
     "SendDigits",
+    "SetLine",
     "SetMember",
     "SetRemote",
     "Shutdown",

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from callrouter.ports.audio import MediaAddress
-from callrouter.ports.media_commands import AudioFile, LegId, MediaCommand, PromptId, Token
+from callrouter.ports.leg_id import LegId
+from callrouter.ports.media_commands import AudioFile, MediaCommand, PromptId, Token
 from callrouter.ports.media_events import MediaSink
+from callrouter.ports.media_lines import OpenedLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,9 @@ class Media(Protocol):
 
     def open(self, family: Literal[4, 6], sink: MediaSink) -> OpenedLeg:
         """Bind a socket at once.  Raises `MediaUnavailable` when ports or sockets run out."""
+
+    def open_line(self, leg: OpenedLeg) -> OpenedLine:
+        """Bind ports for media of a leg that is passed on unread.  Raises `MediaUnavailable`."""
 
     def submit(self, *commands: MediaCommand) -> None:
         """Apply all of `commands` in one step.  Commands to a closed leg are ignored."""

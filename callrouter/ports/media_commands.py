@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal, NewType
 
 from callrouter.ports.audio import NegotiatedAudio
+from callrouter.ports.leg_id import LegId
+from callrouter.ports.media_lines import LineCommand
 
-LegId = NewType("LegId", int)
-"""An engine leg: slot number and generation in one integer; a closed leg's id never works again."""
 PromptId = NewType("PromptId", int)
 """Audio held by the engine, shared by every leg that plays it."""
 RoomId = NewType("RoomId", int)
@@ -335,5 +335,6 @@ MediaCommand = (
     | RoomCommand
     | ListeningCommand
     | StreamCommand
+    | LineCommand
     | CloseLeg
 )

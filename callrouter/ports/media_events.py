@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from callrouter.ports.media_commands import LegId, RoomId, Token
+from callrouter.ports.leg_id import LegId
+from callrouter.ports.media_commands import RoomId, Token
 
 
 class PlayEnd(enum.Enum):

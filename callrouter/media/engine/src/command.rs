@@ -10,11 +10,13 @@ use crate::event::LegId;
 use crate::g711::Codec;
 use crate::ice;
 use crate::playback::Item;
+use crate::ports::PortPair;
 use crate::recording::RecordingPlan;
 use crate::seat::{Part, RoomId};
 use crate::srtp::Keys;
 use crate::tap::Tap;
 use crate::telephone_event::KeySet;
+use crate::unread::{LineId, Place};
 
 /// What offer and answer agreed on.
 #[derive(Clone, Debug)]
@@ -132,6 +134,24 @@ pub enum Action {
     ClearFeed {
         token: u64,
     },
+    /// Have a line for media that is passed on unread.
+    OpenLine {
+        line: LineId,
+        ports: PortPair,
+    },
+    SetLine {
+        line: LineId,
+        place: Place,
+    },
+    /// Pass on what either of two lines hears by the other.
+    JoinLines {
+        line: LineId,
+        with: LegId,
+        other: LineId,
+    },
+    CloseLine {
+        line: LineId,
+    },
     Close,
 }
 
@@ -145,7 +165,7 @@ impl Command {
     /// The other legs this command needs on its leg's thread.
     pub fn companions(&self) -> Vec<LegId> {
         match &self.action {
-            Action::Join { with } => vec![*with],
+            Action::Join { with } | Action::JoinLines { with, .. } => vec![*with],
             Action::StartRecording(plan) => {
                 plan.channels.iter().flatten().map(|track| track.leg).filter(|leg| *leg != self.leg).collect()
             }

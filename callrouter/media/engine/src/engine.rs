@@ -15,10 +15,11 @@ use crate::counters::{Counters, Totals};
 use crate::dtls::{Identity, Worker};
 use crate::event::{Event, EventReceiver, EventSender, LegId, events};
 use crate::leg::{Handshakes, Leg, Policy};
-use crate::ports::Ports;
+use crate::ports::{PortPair, Ports};
 use crate::seat::RoomId;
 use crate::shard::{Order, Shard};
 use crate::tap::Taps;
+use crate::unread::LineId;
 use crate::writer::Writer;
 
 #[derive(Clone, Debug)]
@@ -59,10 +60,12 @@ struct Directory {
     vacant: Vec<(u32, u32)>,
     slots: u32,
     recordings: u64,
+    lines: u64,
 }
 
 struct Entry {
     thread: usize,
+    is_v6: bool,
     /// Legs that must be on the same thread: joined to this one, or recorded with it.
     tied: Vec<LegId>,
     /// The room it is in, with whose other members it must be.
@@ -103,6 +106,7 @@ impl Engine {
                 vacant: vec![],
                 slots: 0,
                 recordings: 0,
+                lines: 0,
             }),
         })
     }
@@ -115,17 +119,31 @@ impl Engine {
     pub fn open(&self, is_v6: bool) -> Result<(LegId, u16), Error> {
         let random = random()?;
         let mut directory = self.lock();
-        let pool = directory.pools.iter_mut().find(|pool| pool.is_v6() == is_v6);
-        let ports = pool.ok_or_else(|| Error::other("no address of this family is configured"))?.take()?;
+        let ports = directory.ports(is_v6)?;
         let port = ports.port;
         let Some(thread) = directory.emptiest() else {
             return Err(Error::other("the engine has been stopped"));
         };
         let id = directory.name();
-        directory.entries.insert(id, Entry { thread, tied: vec![], room: None });
+        directory.entries.insert(id, Entry { thread, is_v6, tied: vec![], room: None });
         let leg = Box::new(Leg::new(id, ports, self.policy.clone(), random));
         directory.order(thread, Order::Adopt(leg));
         Ok((id, port))
+    }
+
+    /// Bind another pair of ports for a leg, for media that is passed on unread; the line and its
+    /// first port.
+    pub fn open_line(&self, leg: LegId) -> Result<(LineId, u16), Error> {
+        let mut directory = self.lock();
+        let Some(is_v6) = directory.entries.get(&leg).map(|entry| entry.is_v6) else {
+            return Err(Error::other("the leg has been closed"));
+        };
+        let ports = directory.ports(is_v6)?;
+        let port = ports.port;
+        directory.lines += 1;
+        let line = LineId(directory.lines);
+        directory.submit(vec![Command { leg, action: Action::OpenLine { line, ports } }]);
+        Ok((line, port))
     }
 
     /// Carry out `commands` in one step on one thread; those of closed legs are dropped.
@@ -197,6 +215,11 @@ impl Directory {
         (0..counts.len()).min_by_key(|&thread| counts[thread])
     }
 
+    fn ports(&mut self, is_v6: bool) -> Result<PortPair, Error> {
+        let pool = self.pools.iter_mut().find(|pool| pool.is_v6() == is_v6);
+        pool.ok_or_else(|| Error::other("no address of this family is configured"))?.take()
+    }
+
     fn name(&mut self) -> LegId {
         let (slot, generation) = self.vacant.pop().unwrap_or_else(|| {
             self.slots += 1;
@@ -243,7 +266,7 @@ impl Directory {
     fn is_live(&self, command: &Command) -> bool {
         let known = |leg: &LegId| self.entries.contains_key(leg);
         let partner_is = match &command.action {
-            Action::Join { with } => known(with),
+            Action::Join { with } | Action::JoinLines { with, .. } => known(with),
             _ => true,
         };
         known(&command.leg) && partner_is

@@ -33,6 +33,7 @@ use crate::srtp::{Keys, Protection};
 use crate::tap::Tap;
 use crate::telephone_event::{KeyReceiver, KeySender};
 use crate::timeline::Timeline;
+use crate::unread::Line;
 
 use browser::Browser;
 pub use hearing::MAX_READ;
@@ -142,6 +143,8 @@ pub struct Leg {
     pub seat: Option<Box<Seat>>,
     pub hold: Option<Box<Hold>>,
     pub taps: Vec<Tap>,
+    /// Media other than audio, passed on unread.
+    pub lines: Vec<Line>,
     ear: Option<Box<Ear>>,
     wishes: Wishes,
     last_key: Option<KeyHeard>,
@@ -185,6 +188,7 @@ impl Leg {
             seat: None,
             hold: None,
             taps: vec![],
+            lines: vec![],
             ear: None,
             wishes: Wishes::default(),
             last_key: None,

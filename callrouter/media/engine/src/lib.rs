@@ -49,6 +49,7 @@ pub mod tap;
 pub mod telephone_event;
 pub mod timeline;
 pub mod tone;
+pub mod unread;
 pub mod voice;
 pub mod wav;
 pub mod writer;

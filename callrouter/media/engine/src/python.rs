@@ -16,6 +16,7 @@ use crate::command::{Action, Command};
 use crate::counters::Counters;
 use crate::dtls::Identity;
 use crate::engine::{Config, Engine};
+use crate::event::LegId;
 use crate::playback::Item;
 use crate::prompt::{Prompt, Prompts};
 use crate::{clock, decode};
@@ -82,6 +83,13 @@ impl PyEngine {
         let (leg, port) =
             self.engine.open(family == 6).map_err(|error| PyOSError::new_err(error.to_string()))?;
         Ok((leg.0, port))
+    }
+
+    /// Another pair of ports for a leg; the line's number and its first port.
+    fn open_line(&self, leg: u64) -> PyResult<(u64, u16)> {
+        let opened = self.engine.open_line(LegId(leg));
+        let (line, port) = opened.map_err(|error| PyOSError::new_err(error.to_string()))?;
+        Ok((line.0, port))
     }
 
     /// Carry out a batch in one step, and leave it empty.

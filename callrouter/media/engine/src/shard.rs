@@ -6,6 +6,7 @@
 //! finds it readable, which keeps the delay of a relay below a slot.
 
 mod commands;
+mod lines;
 mod presence;
 mod recordings;
 
@@ -26,6 +27,7 @@ use crate::room::Room;
 use crate::rooms::Rooms;
 use crate::roster::{Roster, SLOT, SLOTS};
 use crate::rtp::Packet;
+use crate::unread;
 use crate::writer::Writer;
 
 /// The longest datagram that can be RTP to us.
@@ -66,6 +68,9 @@ pub struct Shard {
     /// For the packets of a group; the first is anybody's.
     buffers: Vec<[u8; MTU]>,
     relays: Relays,
+    /// The ports of media that is passed on unread.
+    lines: Relays,
+    long_buffer: Box<[u8; unread::LONGEST]>,
     /// The RTCP sockets of all legs: a report is read when it comes.
     reports: Relays,
     events: EventSender,
@@ -92,6 +97,8 @@ impl Shard {
             has_tapped: false,
             buffers: vec![[0; MTU]; GROUP],
             relays: Relays::new()?,
+            lines: Relays::new()?,
+            long_buffer: Box::new([0; unread::LONGEST]),
             reports: Relays::new()?,
             events,
             writer,
@@ -114,6 +121,7 @@ impl Shard {
             }
             self.orders();
             self.relay();
+            self.pass_lines();
             self.hear_reports();
             self.serve(slot);
             self.publish(slot * SLOT);
@@ -213,6 +221,7 @@ impl Shard {
             self.relays.watch(leg.rtp(), leg.id);
         }
         self.reports.watch(leg.rtcp(), leg.id);
+        lines::watch(&mut self.lines, &leg);
         self.legs.insert(leg);
     }
 
@@ -222,6 +231,7 @@ impl Shard {
             self.relays.forget(leg.rtp());
         }
         self.reports.forget(leg.rtcp());
+        lines::forget(&mut self.lines, &leg);
         Some(leg)
     }
 

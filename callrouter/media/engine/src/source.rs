@@ -78,6 +78,8 @@ impl Source {
             Some(c) if c.address == from && c.ssrc == ssrc && sequence == c.sequence.wrapping_add(1) => {
                 c.seen + 1
             }
+            // A repetition neither counts nor undoes: fax gateways send everything several times.
+            Some(c) if c.address == from && c.ssrc == ssrc && sequence == c.sequence => c.seen,
             // A second voice must not undo the count of the first, or a sprayer could keep
             // the true peer out for ever: it has to be at least as consistent to displace it.
             Some(c) if c.address != from && c.seen > 1 => {
@@ -93,6 +95,11 @@ impl Source {
         }
         self.candidate = Some(Candidate { address: from, ssrc, sequence, seen });
         Verdict::Stranger
+    }
+
+    /// Whether something without a number of its own may be the peer's.
+    pub fn is_believed(&self, from: SocketAddr) -> bool {
+        self.settled.unwrap_or(self.signalled) == from
     }
 
     pub fn is_settled_on(&self, from: SocketAddr) -> bool {

@@ -11,6 +11,7 @@ use crate::roster::SLOT;
 use crate::rtp::{Packet, is_stun};
 use crate::source::Verdict;
 use crate::telephone_event::{Press, rescaled};
+use crate::unread::Line;
 
 /// A key heard as a tone and told by a packet within this time is one.
 const SAME_KEY: i64 = 500 * MILLISECOND;
@@ -273,10 +274,17 @@ impl Leg {
             .is_some_and(|last| last.key == key && last.as_tone != as_tone && now_ns - last.at_ns < SAME_KEY)
     }
 
+    /// The far end was there at `at_ns`, whatever is received from now on.
+    pub fn has_lived(&mut self, at_ns: i64) {
+        self.heard_ns = self.heard_ns.max(at_ns);
+    }
+
     /// Tell once when nothing has been heard for too long.
     pub(super) fn watch(&mut self, now_ns: i64, events: &EventSender) {
-        let silent_ns = now_ns - self.heard_ns;
-        let expects = self.remote.as_ref().is_some_and(|remote| remote.may_receive);
+        let heard_ns = self.lines.iter().map(Line::heard_ns).fold(self.heard_ns, i64::max);
+        let silent_ns = now_ns - heard_ns;
+        let expects = self.remote.as_ref().is_some_and(|remote| remote.may_receive)
+            || self.lines.iter().any(Line::is_awaited);
         if expects && !self.is_lost && silent_ns >= self.policy.rtp_timeout_ns {
             self.is_lost = true;
             events.send(self.id, now_ns, Told::AudioLost { silent_ms: (silent_ns / MILLISECOND) as u64 });

@@ -21,6 +21,7 @@ use crate::srtp::{Keys, Master, Suite};
 use crate::tap::Sides;
 use crate::telephone_event::KeySet;
 use crate::tone;
+use crate::unread::{Framing, LineId, Place};
 
 /// Commands on their way to the engine.
 #[pyclass(frozen)]
@@ -329,6 +330,36 @@ impl Batch {
 
     fn clear_feed(&self, leg: u64, token: u64) {
         self.ready(leg, Action::ClearFeed { token });
+    }
+
+    /// `framing` is `rtp` or `udptl`.
+    #[pyo3(signature = (leg, line, *, remote, control, framing))]
+    fn set_line(
+        &self,
+        leg: u64,
+        line: u64,
+        remote: (String, u16),
+        control: Option<(String, u16)>,
+        framing: &str,
+    ) -> PyResult<()> {
+        let framing = match framing {
+            "rtp" => Framing::Rtp,
+            "udptl" => Framing::Udptl,
+            _ => return Err(invalid(format!("{framing:?} is not a framing of this engine"))),
+        };
+        let control = control.map(|(host, port)| address(&host, port)).transpose()?;
+        let place = Place { framing, remote: address(&remote.0, remote.1)?, control };
+        self.ready(leg, Action::SetLine { line: LineId(line), place });
+        Ok(())
+    }
+
+    fn join_lines(&self, leg: u64, line: u64, with: u64, other: u64) {
+        let (line, other) = (LineId(line), LineId(other));
+        self.ready(leg, Action::JoinLines { line, with: LegId(with), other });
+    }
+
+    fn close_line(&self, leg: u64, line: u64) {
+        self.ready(leg, Action::CloseLine { line: LineId(line) });
     }
 
     fn close(&self, leg: u64) {

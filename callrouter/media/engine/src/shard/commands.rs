@@ -6,8 +6,9 @@ use crate::event::{LegId, PlayEnd, RecordingEnd, Told};
 use crate::feed::Feed;
 use crate::leg::{Leg, Path, Wishes};
 use crate::playback::Playback;
-use crate::shard::Shard;
+use crate::shard::{Shard, lines};
 use crate::telephone_event::{KeySet, Press};
+use crate::unread::Line;
 
 impl Shard {
     pub(super) fn carry_out(&mut self, command: Command, now: i64) {
@@ -16,6 +17,9 @@ impl Shard {
             Action::Join { with } => self.join(id, with, now),
             Action::Part => self.part(id),
             Action::Close => self.close(id, now),
+            Action::OpenLine { line, ports } => self.open_line(id, Line::new(line, ports)),
+            Action::JoinLines { line, with, other } => self.join_lines((id, line), (with, other)),
+            Action::CloseLine { line } => self.close_line(id, line),
             Action::EnterRoom(entrance) => self.enter_room(id, entrance, now),
             Action::LeaveRoom => self.leave_room(id, now),
             Action::SetPart(part) => self.set_part(id, part),
@@ -71,6 +75,7 @@ impl Shard {
             Action::FeedDigit { key, duration_ms } => {
                 leg.pressed(Press { key, duration_ms }, false, now, events);
             }
+            Action::SetLine { line, place } => lines::set_place(leg, line, place, now),
             Action::Listen { voice, keys } => leg.wish(Wishes { voice, keys }),
             Action::DetectAnswer(plan) => leg.detect_answer(plan, now, events),
             Action::StopDetecting => leg.stop_detecting(now, events),
