@@ -22,6 +22,7 @@ from metering.interval import CallFacts, Cause
 
 if TYPE_CHECKING:
     from callrouter.calls.controller import Controller
+    from callrouter.calls.leg import Leg
     from callrouter.calls.steps.context import Context
 
 
@@ -43,6 +44,7 @@ class Child:
     grant: BridgeGrant
     control: Control
     screen_context: Context
+    parent_leg: Leg | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     orders: asyncio.Queue[Screening] = field(default_factory=asyncio.Queue)
 
@@ -59,7 +61,9 @@ class Child:
         return DialResult(status, call.sip_status, call.sip_call_id, call.sip_headers)
 
     def start(self) -> None:
-        step = steps.Placing(self.target, self.control, lambda _: steps.Driven(self))
+        step = steps.Placing(
+            self.target, self.control, lambda _: steps.Driven(self), on_behalf=self.parent_leg
+        )
         self.controller.services.exchange.spawn(self.controller, step)
 
     async def answered(self) -> bool:
@@ -143,7 +147,7 @@ async def place(parent: Controller, context: Context, target: DialTarget) -> Chi
     screen = replace(
         context, control=control, screening=True, on_behalf_of=mother.facts.account_sid, granted=None
     )
-    return Child(parent.dialled(call), target, grant, control, screen)
+    return Child(parent.dialled(call), target, grant, control, screen, mother.leg)
 
 
 async def _permission(parent: Controller, target: DialTarget) -> BridgeGrant | FailedChild:

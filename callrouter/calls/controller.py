@@ -25,6 +25,8 @@ from callrouter.ports import (
     Hangup,
     InfoDigit,
     Interrupt,
+    LinesAnswered,
+    LinesOffered,
     MediaChanged,
     Replace,
     Ringing,
@@ -236,6 +238,8 @@ class Controller:
                     leg.connect(event.audio)
             case InfoDigit():
                 leg.feed_digit(event.digit, event.duration_ms)
+            case LinesOffered() | LinesAnswered():
+                leg.told_lines(event)
             case TransferRequested():
                 self._on_transfer(event)
 

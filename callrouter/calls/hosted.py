@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from callrouter.calls.audio_alone import AudioAlone
 from callrouter.calls.call import Call
 from callrouter.errors import CallError
 from callrouter.ports import (
+    AUDIO_ALONE,
     Answered,
     Clock,
     Confirmed,
@@ -23,6 +25,7 @@ from callrouter.ports import (
     Failed,
     MediaAddress,
     NegotiatedAudio,
+    Passing,
     ReferProgress,
     Ringing,
     SignalEvent,
@@ -77,7 +80,7 @@ class Invite:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class InnerLeg:
+class InnerLeg(AudioAlone):
     """One end of such a call: a `SipLeg`.  Made in pairs by `facing`."""
 
     transport = _TRANSPORT
@@ -126,7 +129,7 @@ class InnerLeg:
         if self._may_answer():
             self._peer._tell(Ringing(self._clock.monotonic_ns(), 183, _audio(self._near(local))))
 
-    def answer(self, local: MediaAddress) -> None:
+    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE) -> None:
         if not self._may_answer():
             return
         now_ns = self._clock.monotonic_ns()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from callrouter.errors import CallGone
 from callrouter.ports import (
@@ -24,11 +24,14 @@ from callrouter.ports import (
     FeedDigit,
     LegClosed,
     LegId,
+    LinesAnswered,
+    LinesOffered,
     Media,
     MediaAddress,
     MediaEvent,
     NegotiatedAudio,
     NotSecured,
+    OpenedLine,
     Play,
     PlayEnd,
     PlayEnded,
@@ -44,6 +47,9 @@ from callrouter.ports import (
     StopRecording,
     Token,
 )
+
+if TYPE_CHECKING:
+    from callrouter.calls.passage import Passage
 
 T = TypeVar("T")
 
@@ -78,6 +84,7 @@ class Leg:
         self._media = media
         self._clock = clock
         opened = media.open(family, self._on_media)
+        self._opened = opened
         self.id: LegId = opened.leg
         self.local: MediaAddress = opened.local
         self.near: MediaAddress = opened.near or opened.local
@@ -92,6 +99,10 @@ class Leg:
         """Told why there will be no audio with a browser."""
         self.on_measured: Callable[[], None] | None = None
         """Told once `counters` are known: the leg has closed."""
+        self.on_lines: Callable[[LinesOffered | LinesAnswered], None] | None = None
+        """Told what the far end wants passed on, and what it says to what we want."""
+        self.passage: Passage | None = None
+        """What it exchanges with who placed it, beside the audio."""
         self._playing: Token | None = None
         self._plays: dict[Token, asyncio.Future[PlayEnded]] = {}
         self._sends: dict[Token, asyncio.Future[None]] = {}
@@ -103,6 +114,16 @@ class Leg:
 
     def connect(self, audio: NegotiatedAudio) -> None:
         self._media.submit(SetRemote(self.id, audio))
+
+    def open_line(self) -> OpenedLine:
+        """Ports for media that is passed on unread.  Raises `MediaUnavailable`."""
+        return self._media.open_line(self._opened)
+
+    def told_lines(self, event: LinesOffered | LinesAnswered) -> None:
+        if self.on_lines is not None:
+            self.on_lines(event)
+        elif isinstance(event, LinesOffered) and self.sip is not None:
+            self.sip.answer_lines(200)
 
     def feed_digit(self, digit: str, duration_ms: int) -> None:
         self._media.submit(FeedDigit(self.id, digit, duration_ms))

@@ -14,12 +14,14 @@ from callrouter.calls.child import Child, FailedChild, place
 from callrouter.calls.question import resolve
 from callrouter.errors import CallGone
 from callrouter.ports import (
+    AUDIO_ALONE,
     ChildCall,
     DialTarget,
     Digits,
     Join,
     Parameters,
     Part,
+    Passing,
     Played,
     PlayEnd,
     PlayItem,
@@ -88,12 +90,13 @@ class ScopedCall:
 
     # ------------------------------------------------------------------ the leg
 
-    async def answer(self) -> None:
+    async def answer(self, passing: Passing = AUDIO_ALONE) -> None:
         """Pick up once, however many ask at the same time.  What ends the dialog after a crash is on
         disk before the caller hears that it exists."""
         controller = self._controller
         async with controller.picking_up:
             if controller.call.is_answered:
+                self._reclaim()
                 return
             sip = controller.leg().sip
             if sip is None:
@@ -101,10 +104,17 @@ class ScopedCall:
             await controller.save_dialog()
             leg = controller.leg()
             at_ns = controller.services.clock.monotonic_ns()
-            sip.answer(leg.local)
+            sip.answer(leg.local, passing)
             if sip.audio is not None:
                 leg.connect(sip.audio)
             await controller.answered(at_ns)
+
+    def _reclaim(self) -> None:
+        """The document does something with the call: what the bridge has left on beside the audio has
+        nobody to be passed to any more."""
+        leg = self._controller.leg()
+        if leg.sip is not None and leg.on_lines is None:
+            leg.sip.withdraw_lines()
 
     async def ring(self) -> None:
         leg = self._controller.leg()
@@ -113,6 +123,7 @@ class ScopedCall:
 
     async def sleep(self, seconds: float) -> None:
         self._controller.leg()
+        self._reclaim()
         await asyncio.sleep(seconds)
 
     async def speech(self, text: str, *, voice: str, language: str) -> PlayItem:
@@ -133,6 +144,7 @@ class ScopedCall:
         return Played(ended.reason, ended.digit)
 
     def listen(self) -> AbstractContextManager[Digits]:
+        self._reclaim()
         return self._controller.leg().listen()
 
     async def record(self, order: RecordOrder) -> Recorded:

@@ -117,7 +117,7 @@ from callrouter.ports.media_lines import (
     OpenedLine,
     SetLine,
 )
-from callrouter.ports.passing import LinesAnswered, LinesOffered, PassedLine, Passing
+from callrouter.ports.passing import AUDIO_ALONE, LinesAnswered, LinesOffered, PassedLine, Passing
 from callrouter.ports.signalling import (
     Answered,
     Confirmed,
@@ -139,6 +139,7 @@ from callrouter.ports.signalling import (
 )
 
 __all__ = [
+    "AUDIO_ALONE",
     "Announce",
     "AnswerDetected",
     "Answered",

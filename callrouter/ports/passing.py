@@ -45,6 +45,9 @@ class Passing:
     """False while a fax has taken the place of the call's audio."""
 
 
+AUDIO_ALONE = Passing()
+
+
 @dataclass(frozen=True, slots=True)
 class LinesOffered:
     """The far end wants other lines, or none any more; `SipLeg.answer_lines` answers it."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from callrouter.ports.audio import MediaAddress, NegotiatedAudio
+from callrouter.ports.passing import AUDIO_ALONE, LinesAnswered, LinesOffered, PassedLine, Passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,8 @@ SignalEvent = (
     | InfoDigit
     | TransferRequested
     | ReferProgress
+    | LinesOffered
+    | LinesAnswered
 )
 SignalSink = Callable[[SignalEvent], None]
 
@@ -130,6 +133,8 @@ class OutgoingCall:
     """The callee must not learn who calls; a carrier still does."""
     diverted_from: str = ""
     """Number the call was for before it was passed on."""
+    lines: tuple[PassedLine, ...] = ()
+    """Offered beside the audio; those of a kind that is not passed there are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +183,8 @@ class SipLeg(Protocol):
     def progress(self, local: MediaAddress) -> None:
         """183 with an answer: early media."""
 
-    def answer(self, local: MediaAddress) -> None:
-        """200, retransmitted until the ACK."""
+    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE) -> None:
+        """200, retransmitted until the ACK.  Lines that are not passed are declined."""
 
     def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None: ...
 
@@ -188,6 +193,39 @@ class SipLeg(Protocol):
 
     def hold(self, on: bool) -> None:
         """re-INVITE with `sendonly` or back to `sendrecv`."""
+
+    @property
+    def passes(self) -> frozenset[str]:
+        """Kinds of lines that may be passed on from and to this call."""
+
+    @property
+    def passed_to_us(self) -> Passing:
+        """Of what the far end described last the lines that may be passed, declined or not."""
+
+    @property
+    def is_passing(self) -> bool:
+        """Something beside the audio is on, or instead of it."""
+
+    @property
+    def audio_slot(self) -> int:
+        """Which line of the descriptions is the audio's."""
+
+    @property
+    def slots(self) -> int:
+        """How many lines the descriptions have."""
+
+    def open_passage(self, is_open: bool) -> None:
+        """Whether lines that are offered from now on are told (`LinesOffered`), or declined."""
+
+    def offer_lines(self, passing: Passing, *, is_relayed: bool = False) -> None:
+        """re-INVITE with these lines; `LinesAnswered` tells what came of it.  `is_relayed`: somebody
+        waits for that, so glare is told rather than tried again."""
+
+    def answer_lines(self, status: int, passing: Passing = AUDIO_ALONE) -> None:
+        """Answer a `LinesOffered`."""
+
+    def withdraw_lines(self) -> None:
+        """Back to audio alone, if there is anything else."""
 
     def refer(self, target: str, replaces: str = "") -> None:
         """Ask the far end to call `target` (a URI), in place of the dialog that `replaces` names

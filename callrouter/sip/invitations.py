@@ -68,6 +68,8 @@ class InvitationWriter:
         )
 
         srtp = None if plan.trunk is None else plan.trunk.srtp
+        passes = self._agent.settings.passes_to(plan.trunk.name if plan.trunk else "")
+        lines = tuple(line for line in call.lines if line.kind in passes)
 
         def write(destination: Destination) -> Invitation:
             routes = tuple(("Route", route) for route in destination.routes)
@@ -81,6 +83,8 @@ class InvitationWriter:
                 credentials,
                 srtp,
                 to_browser=destination.is_browser,
+                lines=lines,
+                passes=passes,
             )
 
         return write

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from callrouter.ports import Clock, MediaAddress, NegotiatedAudio, SignalEvent, SignalSink
+from callrouter.ports import (
+    AUDIO_ALONE,
+    Clock,
+    MediaAddress,
+    NegotiatedAudio,
+    Passing,
+    SignalEvent,
+    SignalSink,
+)
 from callrouter.sip.arrivals import Arrival
 from callrouter.sip.protocol.agent import family_of
 from callrouter.sip.protocol.grammar import displayable, quote
@@ -56,6 +64,48 @@ class Leg:
     def hold(self, on: bool) -> None:
         """re-INVITE with `sendonly` or back to `sendrecv`."""
         self._session.hold(on, self._clock.monotonic_ns())
+        self._pump()
+
+    # -- lines that are passed on unread
+
+    @property
+    def passes(self) -> frozenset[str]:
+        return self._session.stream.passes
+
+    @property
+    def passed_to_us(self) -> Passing:
+        return self._session.stream.passed_to_us
+
+    @property
+    def is_passing(self) -> bool:
+        written = self._session.stream.passage.written
+        return bool(written.lines) or not written.has_audio
+
+    @property
+    def audio_slot(self) -> int:
+        agreed = self._session.stream.agreed
+        return 0 if agreed is None else agreed.index
+
+    @property
+    def slots(self) -> int:
+        agreed = self._session.stream.agreed
+        return 1 if agreed is None else len(agreed.lines)
+
+    def open_passage(self, is_open: bool) -> None:
+        self._session.open_passage(is_open, self._clock.monotonic_ns())
+        self._pump()
+
+    def offer_lines(self, passing: Passing, *, is_relayed: bool = False) -> None:
+        now_ns = self._clock.monotonic_ns()
+        self._session.offer_lines(passing, is_relayed=is_relayed, now_ns=now_ns)
+        self._pump()
+
+    def answer_lines(self, status: int, passing: Passing = AUDIO_ALONE) -> None:
+        self._session.modification.settle(status, passing, self._clock.monotonic_ns())
+        self._pump()
+
+    def withdraw_lines(self) -> None:
+        self._session.withdraw_lines(self._clock.monotonic_ns())
         self._pump()
 
     def continue_with(self, session: Session) -> None:
@@ -161,9 +211,9 @@ class IncomingLeg(Leg):
         self._incoming.progress(local, self._clock.monotonic_ns())
         self._pump()
 
-    def answer(self, local: MediaAddress) -> None:
+    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE) -> None:
         """200, retransmitted until the ACK."""
-        self._incoming.answer(local, self._clock.monotonic_ns())
+        self._incoming.answer(local, self._clock.monotonic_ns(), passing)
         self._pump()
 
     def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from callrouter.ports import Answered, Clock, Failed, MediaAddress, Ringing, SignalEvent
+from callrouter.ports import AUDIO_ALONE, Answered, Clock, Failed, MediaAddress, Passing, Ringing, SignalEvent
 from callrouter.sip.branch import ELSEWHERE, Branch
 from callrouter.sip.leg import Leg, family_named, reason_header
 from callrouter.sip.plan import Destination, Plan
@@ -160,7 +160,7 @@ class OutgoingLeg(Leg):
     def progress(self, local: MediaAddress) -> None:
         """Not ours to do on a call we placed."""
 
-    def answer(self, local: MediaAddress) -> None:
+    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE) -> None:
         """Not ours to do on a call we placed."""
 
     def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:

@@ -12,6 +12,7 @@ from pydantic.networks import IPvAnyNetwork
 from callrouter.sip.defence_settings import Defence
 from callrouter.sip.dialog_settings import Dialogs
 from callrouter.sip.limits import Limits
+from callrouter.sip.passing_settings import PassedMedia
 from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.grammar import write_host
 from callrouter.sip.registrar_settings import RegistrarSettings
@@ -117,6 +118,11 @@ class Settings(BaseModel):
         description="Whether audio is protected by SRTP with keys in SIP (SDES): `off`; `optional`, where "
         "the far end offers it, and offered by us in calls placed by TLS, where nobody on the way can read "
         "the keys; `required`: calls without it are refused with 488.",
+    )
+    passes: tuple[PassedMedia, ...] = Field(
+        default=("video", "t38"),
+        description="What two connected calls may exchange through us beside their audio, unread: `video`, "
+        "`t38` (fax); `[]` = nothing. Everything else is declined, as are these while a document runs.",
     )
     user_agent: str = Field(
         default="callrouter", pattern=r"^[ -~]+$", description="What User-Agent headers say."

@@ -28,6 +28,7 @@ from callrouter.sip.heartbeat import Heartbeat
 from callrouter.sip.invitations import InvitationWriter
 from callrouter.sip.leg import IncomingLeg, Leg, reason_header
 from callrouter.sip.outgoing_leg import OutgoingLeg
+from callrouter.sip.passing_settings import passed_kinds
 from callrouter.sip.planning import Planner
 from callrouter.sip.protocol.addresses import is_listed
 from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall, Replaced, family_of
@@ -218,5 +219,9 @@ def _agent_settings(settings: Settings, fingerprint: str) -> AgentSettings:
         srtp=settings.srtp,
         fingerprint=fingerprint,
         srtp_of_listeners=tuple(listen.srtp for listen in settings.listen),
+        passes=passed_kinds(settings.passes),
+        passes_of_trunks={
+            trunk.name: passed_kinds(trunk.passes) for trunk in settings.trunks if trunk.passes is not None
+        },
         srtp_of_trunks={trunk.name: trunk.srtp for trunk in settings.trunks if trunk.srtp is not None},
     )

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic.networks import IPvAnyNetwork
 
+from callrouter.sip.passing_settings import PassedMedia
 from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.identity import IdentityHeader
 from callrouter.sip.protocol.numbering import Bare, NumberFormat, Rewrite, Style
@@ -158,6 +159,11 @@ class Trunk(BaseModel):
         default=None,
         description="Whether its calls' audio is protected: `off`, `optional` or `required`; empty = "
         "`sip.srtp`.",
+    )
+    passes: tuple[PassedMedia, ...] | None = Field(
+        default=None,
+        description="What its calls may exchange beside their audio, unread: `video`, `t38`; empty = "
+        "`sip.passes`.",
     )
     numbers: Numbers = Field(default=Numbers(), description="How it writes telephone numbers.")
     identity: IdentityHeader = Field(

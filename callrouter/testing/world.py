@@ -14,6 +14,7 @@ from typing import Literal
 
 from callrouter.errors import FetchFailed, Unroutable
 from callrouter.ports import (
+    AUDIO_ALONE,
     Answered,
     AudioFile,
     CloseLeg,
@@ -29,14 +30,17 @@ from callrouter.ports import (
     Join,
     LegClosed,
     LegId,
+    LineId,
     MediaAddress,
     MediaCommand,
     MediaEvent,
     MediaSink,
     NegotiatedAudio,
     OpenedLeg,
+    OpenedLine,
     OutgoingCall,
     Part,
+    Passing,
     Play,
     PlayEnd,
     PlayEnded,
@@ -108,6 +112,10 @@ class ScriptedMedia:
         leg = LegId(self._next)
         self.legs[leg] = _EngineLeg(sink)
         return OpenedLeg(leg, MediaAddress("127.0.0.1", 20000 + 2 * self._next))
+
+    def open_line(self, leg: OpenedLeg) -> OpenedLine:
+        self._next += 1
+        return OpenedLine(LineId(self._next), MediaAddress("127.0.0.1", 20000 + 2 * self._next))
 
     def token(self) -> Token:
         self._next += 1
@@ -222,6 +230,8 @@ class ScriptedLeg:
         self.headers: Mapping[str, str] = {}
         self.audio: NegotiatedAudio | None = AUDIO
         self.actions: list[str] = []
+        self.passed_to_us = AUDIO_ALONE
+        self.is_passage_open = False
         self._sink: SignalSink | None = None
         self._waiting: list[SignalEvent] = []
         self.is_over = False
@@ -249,7 +259,7 @@ class ScriptedLeg:
     def progress(self, local: MediaAddress) -> None:
         self._did("progress")
 
-    def answer(self, local: MediaAddress) -> None:
+    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE) -> None:
         self._did("answer")
 
     def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
@@ -262,6 +272,24 @@ class ScriptedLeg:
 
     def hold(self, on: bool) -> None:
         self._did(f"hold {on}")
+
+    passes = frozenset({"video", "image"})
+    is_passing = False
+    audio_slot = 0
+    slots = 1
+
+    def open_passage(self, is_open: bool) -> None:
+        self.is_passage_open = is_open
+
+    def offer_lines(self, passing: Passing, *, is_relayed: bool = False) -> None:
+        self._did(f"offer {_shown(passing)}")
+
+    def answer_lines(self, status: int, passing: Passing = AUDIO_ALONE) -> None:
+        self._did(f"answer lines {status} {_shown(passing)}")
+
+    def withdraw_lines(self) -> None:
+        if self.is_passing:
+            self._did("withdraw")
 
     def refer(self, target: str, replaces: str = "") -> None:
         self._did(f"refer {target}")
@@ -295,6 +323,11 @@ class Callee:
     """A final refusal sent instead of an answer."""
     hangs_up_after: float | None = None
     """Counted from the answer."""
+
+
+def _shown(passing: Passing) -> str:
+    lines = [f"{line.slot}:{line.kind}" for line in passing.lines]
+    return " ".join([*(["audio"] if passing.has_audio else []), *lines])
 
 
 class ScriptedSignalling:

@@ -10,10 +10,12 @@ from callrouter.calls import recording, steps
 from callrouter.calls.child import Child
 from callrouter.calls.leg import DigitQueue
 from callrouter.calls.live import ScopedCall
+from callrouter.calls.passage import Passage, passage_of
 from callrouter.calls.question import RESUME, request_for
 from callrouter.calls.steps.context import Context, nothing
 from callrouter.calls.steps.step import Step
 from callrouter.ports import (
+    AUDIO_ALONE,
     Bridged,
     CallStatus,
     Connect,
@@ -74,14 +76,27 @@ class Bridging(Step):
         return "" if target == RESUME else target
 
     async def _converse(self, controller: Controller) -> Bridged:
+        child, scope = self.child.controller, ScopedCall(controller, self.resume.context)
+        if child.over.is_set():
+            await scope.answer()
+            return self._close(0, "callee", None)
+        passage = passage_of(controller, child.leg())
+        passage.open()
+        try:
+            await scope.answer(AUDIO_ALONE if controller.call.is_answered else passage.answer())
+            return await self._joined(controller, passage)
+        finally:
+            passage.end()
+
+    async def _joined(self, controller: Controller, passage: Passage) -> Bridged:
         child, services = self.child, controller.services
-        await ScopedCall(controller, self.resume.context).answer()
         other = child.controller.leg() if not child.controller.over.is_set() else None
         if other is None:
             return self._close(0, "callee", None)
         leg = controller.leg()
         began_ns = services.clock.monotonic_ns()
         services.media.submit(Join(leg.id, other.id))
+        passage.begin()
         running = recording.of_bridge(controller, other, self.order.record) if self.order.record else None
         control = child.grant.control
         driven = replace(control, holder=replace(control.holder, driven_by=controller.call.sid))

@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Literal
 from callrouter.calls import steps
 from callrouter.calls.hosted import InnerLeg, Invite, hosted
 from callrouter.calls.leg import Leg
+from callrouter.calls.passage import Passage
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, NoSuchFamily, Unroutable
-from callrouter.ports import Answered, CallStatus, DialTarget, Failed, Hangup, OutgoingCall, Side, SipLeg
+from callrouter.ports import (
+    Answered,
+    CallStatus,
+    DialTarget,
+    Failed,
+    Hangup,
+    OutgoingCall,
+    PassedLine,
+    Side,
+    SipLeg,
+)
 from dispatcher.grant import Control, NumberMapping
 from metering.interval import Cause
 
@@ -44,6 +55,8 @@ class Placing(Step):
     control: Control
     then: Callable[[Controller], Step | None]
     caller_name: str = ""
+    on_behalf: Leg | None = None
+    """Whose video and fax is offered to the callee as well."""
 
     async def perform(self, controller: Controller) -> Step | None:
         await controller.take(self.control, Cause.ARRIVAL)
@@ -78,6 +91,7 @@ class Placing(Step):
                     headers=target.headers,
                     username=target.username,
                     password=target.password,
+                    lines=self._offered(controller, leg),
                 )
                 sip = leg.sip = services.signalling.place(order, controller.on_signal)
         except CallError as error:
@@ -115,6 +129,12 @@ class Placing(Step):
             raise Unroutable(f"nothing takes calls to {mapping.address} here")
         services.exchange.incoming(arriving)
         return own
+
+    def _offered(self, controller: Controller, leg: Leg) -> tuple[PassedLine, ...]:
+        if self.on_behalf is None or self.on_behalf.gone:
+            return ()
+        leg.passage = Passage(controller.services.media, self.on_behalf, leg)
+        return leg.passage.invitation()
 
     async def _outcome(self, controller: Controller) -> Answered | Failed | None:
         limit = self.target.timeout_seconds

@@ -26,6 +26,7 @@ from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.methods import ACCEPTED, ALLOWED, DIALOG_ONLY, KNOWN, SUPPORTED
 from callrouter.sip.protocol.offer import CHEAP_CODECS, DEFAULT_CODECS
 from callrouter.sip.protocol.outgoing import NOBODY, Invitation, OutgoingSession
+from callrouter.sip.protocol.passed import KINDS
 from callrouter.sip.protocol.registrar import Registrar
 from callrouter.sip.protocol.session import Session
 from callrouter.sip.protocol.shield import Judgement, Shield
@@ -65,6 +66,17 @@ class AgentSettings:
     """Of the certificate that browsers are shown, as `a=fingerprint` has it; "": none can be served."""
     srtp_of_listeners: tuple[SrtpPolicy | None, ...] = ()
     srtp_of_trunks: Mapping[str, SrtpPolicy] = field(default_factory=dict)
+    passes: frozenset[str] = KINDS
+    """Kinds of media lines that are passed on unread."""
+    passes_of_trunks: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def passes_for(self, origin: Origin) -> frozenset[str]:
+        """What may be passed from and to calls of `origin`."""
+        return self.passes_to(origin.name if origin.kind is OriginKind.TRUNK else "")
+
+    def passes_to(self, trunk: str) -> frozenset[str]:
+        """The same for calls by a trunk; "" = by none."""
+        return self.passes_of_trunks.get(trunk, self.passes)
 
     def srtp_for(self, origin: Origin, listener: int) -> SrtpPolicy:
         """How calls from `origin` by a listener are protected: a carrier's rule goes before that of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from callrouter.ports import EndCause, MediaAddress
+from callrouter.ports import AUDIO_ALONE, EndCause, MediaAddress, Passing
 from callrouter.sip.protocol.admission import Origin
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.message import Request
@@ -28,6 +28,8 @@ class IncomingSession(Session):
         self.is_secure = invite.uri[:5].lower() == "sips:"
         self.received_ns = now_ns
         self.origin = origin
+        self.stream.passage.kinds = agent.settings.passes_for(origin)
+        self.stream.passage.is_secret = transaction.hop.is_secret
         self.stream.protect(agent.settings.srtp_for(origin, transaction.hop.listener))
         self.dialog = Dialog.of_request(invite, self.local_tag, transaction.hop)
         self.learn(invite)
@@ -65,9 +67,10 @@ class IncomingSession(Session):
                 body = self._first_offer(local)
         self._provide(183, body, now_ns)
 
-    def answer(self, local: MediaAddress, now_ns: int) -> None:
+    def answer(self, local: MediaAddress, now_ns: int, passing: Passing = AUDIO_ALONE) -> None:
         if self.state is not SessionState.EARLY or self.is_over:
             return
+        self.stream.passage.written = passing
         if self._provisionals.owes_description:
             self._answer_waiting = local
             return
@@ -153,7 +156,7 @@ class IncomingSession(Session):
         if request.body:
             self.tell_media(now_ns)
         if self._answer_waiting is not None:
-            self.answer(self._answer_waiting, now_ns)
+            self.answer(self._answer_waiting, now_ns, self.stream.passage.written)
 
     def _described_by(self, prack: Request) -> bytes:
         """Take up what a PRACK brings: the answer to our offer, or one more offer, whose answer is

@@ -6,9 +6,10 @@ at the same time.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from callrouter.ports import EndCause
+from callrouter.ports import EndCause, LinesAnswered, LinesOffered, Passing
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.session_timer import is_too_small
@@ -25,10 +26,19 @@ _REFRESH_AGAIN = 10_000 * MS
 """After a refresh that was refused for reasons of the moment."""
 
 
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """An offer of theirs that waits for what somebody else says to it."""
+
+    request: Request
+    dialog: Dialog
+    transaction: ServerTransaction
+
+
 class Modification:
     """Of one session.  At most one request of ours is under way."""
 
-    __slots__ = ("_retry", "_session", "_wants_refresh", "request")
+    __slots__ = ("_deferred", "_retry", "_session", "_wants_refresh", "request")
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -36,6 +46,12 @@ class Modification:
         """Ours, waiting for its answer."""
         self._retry: Timer | None = None
         self._wants_refresh = False
+        self._deferred: Deferred | None = None
+
+    @property
+    def is_deferring(self) -> bool:
+        """An offer of theirs has no answer yet."""
+        return self._deferred is not None
 
     def stop(self) -> None:
         if self._retry is not None:
@@ -48,8 +64,7 @@ class Modification:
         """A re-INVITE, or an UPDATE: the same but for the ACK, and that an UPDATE without offer
         gets none."""
         session, agent = self._session, self._session.agent
-        is_invite = request.method == "INVITE"
-        status = session.glare(dialog, is_offer=is_invite or bool(request.body))
+        status = session.glare(dialog, is_offer=request.method == "INVITE" or bool(request.body))
         if status:
             agent.respond(transaction, status, now_ns, fields=RETRY_LATER if status == 500 else ())
             return
@@ -57,6 +72,48 @@ class Modification:
             least = (("Min-SE", str(agent.settings.min_session_seconds)),)
             agent.respond(transaction, 422, now_ns, fields=least)
             return
+        try:
+            must_ask = bool(request.body) and not session.is_early and session.stream.must_ask(request.body)
+        except ValueError as error:
+            agent.respond(transaction, 488, now_ns, reason=str(error))
+            return
+        if must_ask:
+            self._defer(request, dialog, transaction, now_ns)
+        else:
+            self._accept(request, dialog, transaction, now_ns)
+
+    def _defer(self, request: Request, dialog: Dialog, transaction: ServerTransaction, now_ns: int) -> None:
+        session = self._session
+        if request.method == "INVITE":
+            session.agent.respond(transaction, 100, now_ns, tag="")
+        self._deferred = Deferred(request, dialog, transaction)
+        session.tell(LinesOffered(now_ns, session.stream.offered_by(request.body)))
+
+    def settle(self, status: int, passing: Passing, now_ns: int) -> None:
+        """Answer what was deferred: with `passing`, or with a refusal that changes nothing."""
+        deferred, self._deferred = self._deferred, None
+        if deferred is None:
+            return
+        stream = self._session.stream
+        offered = stream.offered_by(deferred.request.body)
+        if status == 200 and (offered.has_audio or passing.lines):
+            stream.passage.written = passing
+            self._accept(deferred.request, deferred.dialog, deferred.transaction, now_ns)
+        else:
+            status = status if status >= 300 else 488
+            fields = RETRY_LATER if status in (500, 503) else ()
+            self._session.agent.respond(deferred.transaction, status, now_ns, fields=fields)
+        self.pursue(now_ns)
+
+    def drop(self, now_ns: int) -> None:
+        """The call ends: what was deferred is answered with nothing."""
+        deferred, self._deferred = self._deferred, None
+        if deferred is not None:
+            self._session.agent.respond(deferred.transaction, 487, now_ns)
+
+    def _accept(self, request: Request, dialog: Dialog, transaction: ServerTransaction, now_ns: int) -> None:
+        session, agent = self._session, self._session.agent
+        is_invite = request.method == "INVITE"
         try:
             body = self._answer_to(request, dialog)
         except ValueError as error:
@@ -86,7 +143,7 @@ class Modification:
         session = self._session
         if session.is_settling or self.request is not None or self._retry is not None:
             return
-        if session.stream.hold_wanted != session.stream.hold_offered:
+        if session.stream.hold_wanted != session.stream.hold_offered or session.stream.passage.is_wanting:
             self._send_invite((), now_ns)
         elif self._wants_refresh:
             self._send_refresh((), now_ns)
@@ -136,31 +193,40 @@ class Modification:
 
     def _take_answer(self, response: Response, now_ns: int) -> None:
         stream = self._session.stream
+        was_asked = stream.passage.is_wanting
         try:
             stream.agreed = stream.read(response.body)
         except ValueError:
-            return  # the offer was taken without a word: everything stays as it was
+            # The offer was taken without a word: everything stays as it was.
+            stream.passage.revert(forget=True)
+            if was_asked:
+                self._session.tell(LinesAnswered(now_ns, 488, stream.passed_to_us))
+            return
+        stream.passage.settle(stream.agreed.lines)
         self._session.tell_media(now_ns)
+        if was_asked:
+            self._session.tell(LinesAnswered(now_ns, 200, stream.passed_to_us))
 
     def _refused(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
         session, status = self._session, response.status
         if status in (408, 481):
             session.lose(EndCause.TIMEOUT, f"{transaction.request.method} was answered {status}", now_ns)
-        elif status == 491:
+        elif status == 491 and not session.stream.passage.is_relayed:
+            session.stream.passage.revert(forget=False)
             self._wait(transaction, now_ns)
         elif status in (401, 407):
             again = session.authorize(transaction, response)
             if again is not None:
                 self._send(transaction.request.method, (again,), self._body_again(transaction), now_ns)
             else:
-                self._give_up(now_ns)
+                self._give_up(status, now_ns)
         elif status == 422 and session.timer.yield_to(response):
             self._send(transaction.request.method, (), self._body_again(transaction), now_ns)
         elif status in (405, 501) and transaction.request.method == "UPDATE":
             session.allowed -= {"UPDATE"}
             self.pursue(now_ns)
         else:
-            self._give_up(now_ns)
+            self._give_up(status, now_ns)
 
     def _body_again(self, transaction: ClientTransaction) -> bytes:
         return self._session.stream.next_offer() if transaction.request.body else b""
@@ -180,11 +246,16 @@ class Modification:
         self._retry = None
         self.pursue(now_ns)
 
-    def _give_up(self, now_ns: int) -> None:
+    def _give_up(self, status: int, now_ns: int) -> None:
         """What was refused is not asked for again; a refresh is, as long as there is time."""
         if self._wants_refresh:
             self._wants_refresh = False
             self._session.timer.retry(now_ns, _REFRESH_AGAIN)
+        passage = self._session.stream.passage
+        if passage.is_wanting:
+            passage.revert(forget=True)
+            self._session.tell(LinesAnswered(now_ns, status, self._session.stream.passed_to_us))
+            self.pursue(now_ns)
 
     def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
         self.request = None

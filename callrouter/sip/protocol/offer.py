@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from callrouter.ports import BrowserPeer, Direction, MediaAddress, NegotiatedAudio, SrtpKeys
+from callrouter.ports import BrowserPeer, Direction, MediaAddress, NegotiatedAudio, PassedLine, SrtpKeys
 from callrouter.sip.protocol import browser
 from callrouter.sip.protocol.browser import OwnEnd
 from callrouter.sip.protocol.crypto import Crypto, OwnKeys, SrtpPolicy, chosen
 from callrouter.sip.protocol.grammar import number
+from callrouter.sip.protocol.passed import declined, write_slots
 from callrouter.sip.protocol.sdp import Codec, MediaLine, SessionDescription
 
 DEFAULT_CODECS = ("PCMU", "PCMA")
@@ -34,6 +36,7 @@ _MIRROR = {
 }
 _CLEAR = ("RTP/AVP", "RTP/AVPF")
 _PROTECTED = ("RTP/SAVP", "RTP/SAVPF")
+NOTHING_PASSED: Mapping[int, PassedLine] = {}
 
 
 class NothingFits(ValueError):
@@ -53,6 +56,10 @@ class Agreement:
     """Of the `a=crypto` that its keys are from."""
     bundle: str = ""
     """Mid of the audio where it is in a group that shares one port."""
+    profile: str = _CLEAR[0]
+    """Of the audio line, whatever is in its place now."""
+    has_audio: bool = True
+    """False: something else, passed on unread, has taken its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ def agree(
         audio = None if peer is None else _audio(line, terms.codecs, peer)
         if audio is not None:
             bundle = browser.mid_of(line) if browser.is_bundled(remote, line) else ""
-            return Agreement(audio, index, remote.media, bundle=bundle)
+            return Agreement(audio, index, remote.media, bundle=bundle, profile=line.profile)
         crypto = _crypto(line, terms)
         if crypto is None and (line.profile not in _CLEAR or terms.srtp is SrtpPolicy.REQUIRED):
             continue
@@ -97,9 +104,10 @@ def agree(
         if audio is None:
             continue
         if crypto is None or terms.keys is None:
-            return Agreement(audio, index, remote.media)
+            return Agreement(audio, index, remote.media, profile=line.profile)
         keys = SrtpKeys(crypto.suite, terms.keys.of(crypto.suite), crypto.key)
-        return Agreement(replace(audio, keys=keys), index, remote.media, crypto.tag)
+        protected = replace(audio, keys=keys)
+        return Agreement(protected, index, remote.media, crypto.tag, profile=line.profile)
     raise NothingFits("no usable audio stream")
 
 
@@ -200,8 +208,10 @@ def write_offer(
     terms: Terms = Terms(),
     *,
     is_secret: bool = False,
+    passed: Mapping[int, PassedLine] = NOTHING_PASSED,
 ) -> bytes:
-    """`is_secret`: nobody but the far end will read it."""
+    """`is_secret`: nobody but the far end will read it.  `passed` go behind the audio line, but not
+    to browsers."""
     if terms.for_browser and terms.end is not None:
         return _browser_offer(ours, direction, terms, terms.end)
     known = [_OURS[name] for name in terms.codecs]
@@ -209,7 +219,8 @@ def write_offer(
     cryptos = terms.keys.offer() if terms.keys is not None and is_offered else ()
     profile = _PROTECTED[0] if terms.srtp is SrtpPolicy.REQUIRED else _CLEAR[0]
     line = _audio_line(ours, profile, [*known, *_offered_events(known)], direction)
-    return (_session(ours) + line + "".join(crypto.line() for crypto in cryptos)).encode()
+    audio = line + "".join(crypto.line() for crypto in cryptos)
+    return (_session(ours) + write_slots(1, passed, ours.local.host, {0: audio})).encode()
 
 
 def _offered_events(known: list[Codec]) -> list[Codec]:
@@ -227,41 +238,63 @@ def _browser_offer(ours: Description, direction: Direction, terms: Terms, end: O
 
 
 def write_renewal(
-    ours: Description, agreed: Agreement, direction: Direction, terms: Terms = Terms()
+    ours: Description,
+    agreed: Agreement,
+    direction: Direction,
+    terms: Terms = Terms(),
+    passed: Mapping[int, PassedLine] = NOTHING_PASSED,
 ) -> bytes:
     """A later offer within the call: same lines in the same order (RFC 3264 §8), same codec."""
-    return _described(ours, agreed, direction, terms, is_offer=True)
+    return _described(ours, agreed, direction, terms, passed, is_offer=True)
 
 
 def write_answer(
-    ours: Description, agreed: Agreement, direction: Direction | None = None, terms: Terms = Terms()
+    ours: Description,
+    agreed: Agreement,
+    direction: Direction | None = None,
+    terms: Terms = Terms(),
+    passed: Mapping[int, PassedLine] = NOTHING_PASSED,
 ) -> bytes:
     """Mirrors every media line: the audio one accepted with a single codec, so that nobody changes
-    it in mid-stream, all others with port 0."""
-    return _described(ours, agreed, direction or agreed.audio.direction, terms, is_offer=False)
+    it in mid-stream, those that are passed on as they are, all others with port 0."""
+    return _described(ours, agreed, direction or agreed.audio.direction, terms, passed, is_offer=False)
 
 
 def _described(
-    ours: Description, agreed: Agreement, direction: Direction, terms: Terms, *, is_offer: bool
+    ours: Description,
+    agreed: Agreement,
+    direction: Direction,
+    terms: Terms,
+    passed: Mapping[int, PassedLine],
+    *,
+    is_offer: bool,
 ) -> bytes:
-    audio = agreed.audio
-    peer = audio.browser
-    text = _session(ours) + (browser.session_lines(agreed.bundle) if peer is not None else "")
+    peer = agreed.audio.browser
+    written: dict[int, str] = {}
     for index, line in enumerate(agreed.lines):
-        if index == agreed.index:
-            text += _audio_line(ours, line.profile, _agreed_codecs(audio), direction)
-            if audio.keys is not None:
-                text += Crypto(agreed.crypto_tag, audio.keys.suite, audio.keys.send).line()
-            if peer is not None and terms.end is not None:
-                setup = "actpass" if is_offer else "active" if peer.is_client else "passive"
-                credentials = (peer.local_ufrag, peer.local_password)
-                mid = browser.mid_of(line)
-                text += browser.media_lines(terms.end, credentials, setup, mid, ours.local)
-        else:
-            text += f"m={line.kind} 0 {line.profile} {' '.join(line.formats)}\r\n"
-            if peer is not None and browser.mid_of(line):
-                text += f"a=mid:{browser.mid_of(line)}\r\n"
-    return text.encode()
+        if index == agreed.index and agreed.has_audio:
+            written[index] = _agreed_line(ours, agreed, direction, terms, is_offer=is_offer)
+            continue
+        written[index] = declined(line)
+        if peer is not None and browser.mid_of(line):
+            written[index] += f"a=mid:{browser.mid_of(line)}\r\n"
+    head = _session(ours) + (browser.session_lines(agreed.bundle) if peer is not None else "")
+    return (head + write_slots(len(written), passed, ours.local.host, written)).encode()
+
+
+def _agreed_line(
+    ours: Description, agreed: Agreement, direction: Direction, terms: Terms, *, is_offer: bool
+) -> str:
+    audio, line = agreed.audio, agreed.lines[agreed.index]
+    peer = audio.browser
+    text = _audio_line(ours, agreed.profile, _agreed_codecs(audio), direction)
+    if audio.keys is not None:
+        text += Crypto(agreed.crypto_tag, audio.keys.suite, audio.keys.send).line()
+    if peer is not None and terms.end is not None:
+        setup = "actpass" if is_offer else "active" if peer.is_client else "passive"
+        credentials = (peer.local_ufrag, peer.local_password)
+        text += browser.media_lines(terms.end, credentials, setup, browser.mid_of(line), ours.local)
+    return text
 
 
 def _session(ours: Description) -> str:

@@ -13,6 +13,8 @@ from callrouter.ports import (
     Answered,
     Failed,
     MediaAddress,
+    PassedLine,
+    Passing,
     Ringing,
 )
 from callrouter.sip.protocol import auth, offer
@@ -54,6 +56,10 @@ class Invitation:
     """None: as for all calls."""
     to_browser: bool = False
     """It is offered what a browser needs."""
+    lines: tuple[PassedLine, ...] = ()
+    """Offered beside the audio."""
+    passes: frozenset[str] = frozenset()
+    """Kinds of lines that may be passed."""
 
 
 class _Cancelling(enum.Enum):
@@ -82,6 +88,8 @@ class OutgoingSession(Session):
     def __init__(self, agent: Agent, invitation: Invitation, call_id: str) -> None:
         super().__init__(agent, call_id, agent.token(8))
         self.invitation = invitation
+        self.stream.passage.kinds = invitation.passes
+        self.stream.passage.written = Passing(invitation.lines)
         self.stream.protect(invitation.srtp or agent.settings.srtp)
         if invitation.to_browser:
             self.stream.offer_to_browser()
@@ -122,6 +130,7 @@ class OutgoingSession(Session):
         invitation = self.invitation
         self._sequence += 1
         self._early.clear()
+        self.stream.passage.is_secret = hop.is_secret
         body = self.stream.first_offer(invitation.local, is_secret=hop.is_secret)
         fields = [
             ("Max-Forwards", "70"),
@@ -245,6 +254,7 @@ class OutgoingSession(Session):
         if early is not None:
             self.stream = early.stream
         self.stream.agreed = agreed
+        self.stream.passage.settle(agreed.lines)
         self.learn(response)
         self.timer.conclude(response, now_ns)
         self.tell(Answered(now_ns, self.stream.tell() or agreed.audio, self.answer_headers))

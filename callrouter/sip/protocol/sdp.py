@@ -39,6 +39,8 @@ class MediaLine:
     direction: Direction = Direction.SENDRECV
     """As written: what the *writer* wants to do."""
     attributes: tuple[tuple[str, str], ...] = ()
+    bandwidths: tuple[str, ...] = ()
+    """Values of its `b=` lines."""
 
     def codecs(self) -> tuple[Codec, ...]:
         """Formats that are named by `rtpmap` or by RFC 3551, in the writer's order."""
@@ -97,6 +99,7 @@ class _Section:
     direction: Direction | None = None
     line: tuple[str, int, str, tuple[str, ...]] = ("", 0, "", ())
     attributes: list[tuple[str, str]] = field(default_factory=list)
+    bandwidths: list[str] = field(default_factory=list)
 
 
 def parse(body: bytes) -> SessionDescription:
@@ -118,6 +121,8 @@ def parse(body: bytes) -> SessionDescription:
                 section.attributes.append((name, content))
         elif kind == "c=":
             section.host = _connection(value)
+        elif kind == "b=":
+            section.bandwidths.append(value)
         elif kind == "o=":
             origin = _origin(value)
     if len(sections) > MAX_MEDIA:
@@ -147,6 +152,7 @@ def _close(section: _Section, session: _Section) -> MediaLine:
         section.host or session.host,
         section.direction or session.direction or Direction.SENDRECV,
         tuple(section.attributes),
+        tuple(section.bandwidths),
     )
 
 

@@ -15,8 +15,10 @@ from callrouter.ports import (
     EndCause,
     Ended,
     InfoDigit,
+    LinesAnswered,
     MediaChanged,
     NegotiatedAudio,
+    Passing,
     SignalEvent,
 )
 from callrouter.sip.protocol import dtmf_info
@@ -111,7 +113,8 @@ class Session(ClientUser):
     @property
     def is_settling(self) -> bool:
         """Nothing can be changed now, because the call is not up, or an ACK is still to come."""
-        return self._awaited is not None or self.state is not SessionState.CONFIRMED
+        is_asked = self.modification.is_deferring
+        return is_asked or self._awaited is not None or self.state is not SessionState.CONFIRMED
 
     # -- events
 
@@ -204,11 +207,14 @@ class Session(ClientUser):
             return 0
         if self.is_early:
             return 500
+        if self.modification.is_deferring:
+            return 500  # one offer at a time (§14.2)
         pending = self.modification.request
         return 491 if self._awaited is not None or (pending is not None and pending.request.body) else 0
 
     def _on_bye(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
         self.agent.respond(transaction, 200, now_ns)
+        self.modification.drop(now_ns)
         if self.state in _OVER:
             return
         self._tell_end_of(request, EndCause.BYE, now_ns)
@@ -264,15 +270,41 @@ class Session(ClientUser):
             self.tell(Confirmed(now_ns, audio if awaited.wants_answer else None))
         elif awaited.wants_answer:
             self.tell_media(now_ns)
+            self._tell_lines(now_ns)
         if self._bye_after_ack is not None:
             self._bye(self._bye_after_ack, now_ns)
         else:
             self.modification.pursue(now_ns)
 
+    def _tell_lines(self, now_ns: int) -> None:
+        """An ACK answered our offer of what there was: they may have switched something off."""
+        stream = self.stream
+        if stream.agreed is not None and stream.passage.is_open:
+            stream.passage.settle(stream.agreed.lines)
+            self.tell(LinesAnswered(now_ns, 200, stream.passed_to_us))
+
     def _no_ack(self, now_ns: int) -> None:
         self._awaited = None
         self._tell_end(EndCause.NO_ACK, "no ACK within 64*T1", now_ns)
         self._bye(self._bye_after_ack or "", now_ns)
+
+    # -- lines that are passed on unread
+
+    def open_passage(self, is_open: bool, now_ns: int) -> None:
+        """From now on the owner answers for such lines, or nobody does any more."""
+        self.stream.passage.is_open = is_open
+        if not is_open:
+            self.modification.settle(200, Passing(), now_ns)
+
+    def offer_lines(self, passing: Passing, *, is_relayed: bool, now_ns: int) -> None:
+        self.stream.passage.want(passing, is_relayed=is_relayed)
+        self.modification.pursue(now_ns)
+
+    def withdraw_lines(self, now_ns: int) -> None:
+        """Nobody is there to pass anything to: offer audio alone, if anything else is on."""
+        passage = self.stream.passage
+        if self.is_up and (passage.written.lines or not passage.written.has_audio):
+            self.offer_lines(Passing(), is_relayed=False, now_ns=now_ns)
 
     def hold(self, on: bool, now_ns: int) -> None:
         self.stream.hold_wanted = on
@@ -300,6 +332,7 @@ class Session(ClientUser):
             self.lose(EndCause.TIMEOUT, "session timer expired", now_ns, EXPIRED)
 
     def _bye(self, reason: str, now_ns: int, credentials: tuple[tuple[str, str], ...] = ()) -> None:
+        self.modification.drop(now_ns)
         self._stop_timers()
         self.state = SessionState.ENDING
         fields = (("Reason", reason), *credentials) if reason else credentials

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from callrouter.ports import Direction, MediaAddress, NegotiatedAudio
+from callrouter.ports import Direction, MediaAddress, NegotiatedAudio, Passing
 from callrouter.sip.protocol import offer, sdp
 from callrouter.sip.protocol.browser import OwnCredentials, OwnEnd
 from callrouter.sip.protocol.crypto import OwnKeys, SrtpPolicy
 from callrouter.sip.protocol.offer import Agreement, Description, Terms
+from callrouter.sip.protocol.passage import Passage
 
 _RECEIVING = (Direction.SENDRECV, Direction.SENDONLY)
 
@@ -28,6 +29,7 @@ class Stream:
         "agreed",
         "hold_offered",
         "hold_wanted",
+        "passage",
     )
 
     def __init__(
@@ -44,6 +46,7 @@ class Stream:
         self._is_offering = False
         """What comes next from them is an answer."""
         self.agreed: Agreement | None = None
+        self.passage = Passage()
         self.hold_wanted = False
         self.hold_offered = False
         self._ours: Description | None = None
@@ -57,6 +60,7 @@ class Stream:
         other._ours = self._ours
         other._is_offering = self._is_offering
         other.hold_wanted = self.hold_wanted
+        other.passage = self.passage.fork()
         return other
 
     # -- what holds
@@ -106,9 +110,45 @@ class Stream:
     def read(self, body: bytes) -> Agreement:
         """What a description of theirs leads to.  Raises `ValueError` (`NothingFits` among them)."""
         before = None if self.agreed is None else self.agreed.audio
-        agreed = offer.agree(sdp.parse(body), self._terms, before=before, is_answer=self._is_offering)
+        remote = sdp.parse(body)
+        try:
+            agreed = offer.agree(remote, self._terms, before=before, is_answer=self._is_offering)
+        except offer.NothingFits:
+            if self.agreed is None or not self.passage.takes(remote.media):
+                raise
+            silent = replace(self.agreed.audio, direction=Direction.INACTIVE)
+            agreed = replace(self.agreed, audio=silent, lines=remote.media, has_audio=False)
         self._is_offering = False
         return agreed
+
+    @property
+    def passes(self) -> frozenset[str]:
+        """Kinds of lines that may be passed: none with a browser, which has everything at one port."""
+        is_browser = self.agreed is not None and self.agreed.audio.browser is not None
+        return frozenset() if is_browser else self.passage.kinds
+
+    @property
+    def passed_to_us(self) -> Passing:
+        """Of what they described last the lines that may be passed on, and whether there is audio."""
+        if self.agreed is None:
+            return Passing()
+        return Passing(self.passage.passable(self.agreed.lines), self.agreed.has_audio)
+
+    def offered_by(self, body: bytes) -> Passing:
+        """What an offer of theirs wants passed.  Raises `ValueError`."""
+        agreed = self.read(body)
+        return Passing(self.passage.passable(agreed.lines), agreed.has_audio)
+
+    def must_ask(self, body: bytes) -> bool:
+        """Whether an offer of theirs is for others to answer too.  Raises `ValueError`."""
+        if not self.passage.is_open or not self.passes:
+            return False
+        offered = self.offered_by(body)
+        written = self.passage.written
+        if offered.has_audio and written.has_audio and not (offered.lines or written.lines):
+            return False
+        known = {line.slot for line in written.lines}
+        return offered != self.passed_to_us or any(line.slot not in known for line in offered.lines)
 
     # -- what we say
 
@@ -126,27 +166,32 @@ class Stream:
         """`is_secret`: nobody but the next hop can read it."""
         ours = self.describe(local)
         self._is_offering = True
-        return offer.write_offer(ours, Direction.SENDRECV, self._terms, is_secret=is_secret)
+        passed = self.passage.in_offer()
+        return offer.write_offer(ours, Direction.SENDRECV, self._terms, is_secret=is_secret, passed=passed)
 
     def first_answer(self, local: MediaAddress) -> bytes:
         """To the offer of their INVITE; b"" when it had none."""
         if self.agreed is None:
             return b""
-        return offer.write_answer(self.describe(local), self.agreed, terms=self._terms)
+        passed = self.passage.in_answer(self.agreed.lines, has_audio=True)
+        return offer.write_answer(self.describe(local), self.agreed, terms=self._terms, passed=passed)
 
     def next_offer(self) -> bytes:
         """Our offer within the call, held or not as is wanted now."""
         direction = Direction.SENDONLY if self.hold_wanted else Direction.SENDRECV
         self.hold_offered = self.hold_wanted
         self._is_offering = True
-        return offer.write_renewal(self._renewed(), self._settled(), direction, self._terms)
+        passed = self.passage.in_offer()
+        settled = replace(self._settled(), has_audio=self.passage.written.has_audio)
+        return offer.write_renewal(self._renewed(), settled, direction, self._terms, passed)
 
     def next_answer(self) -> bytes:
         """Our answer within the call, to what `agreed` was read from."""
         agreed = self._settled()
         self.hold_offered = self.hold_wanted
         direction = self._own_direction(agreed.audio.direction)
-        return offer.write_answer(self._renewed(), agreed, direction, self._terms)
+        passed = self.passage.in_answer(agreed.lines, has_audio=agreed.has_audio)
+        return offer.write_answer(self._renewed(), agreed, direction, self._terms, passed)
 
     def _settled(self) -> Agreement:
         if self.agreed is None:

@@ -96,7 +96,6 @@ class Dial:
         child = await self._reach(call, self._attempts(call))
         if child is None:
             return self._missed(call)
-        await call.answer()
         return Connect(
             child,
             after=lambda bridged: self._connected(call, child, bridged),

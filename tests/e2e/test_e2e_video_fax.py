@@ -1,0 +1,257 @@
+"""Video and T.38 through the whole server: passed on unread while two parties are connected, declined
+while a document runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.addresses import free_port
+from tests.e2e.plain_phone import Message, PlainPhone
+from tests.e2e.stage import Stage, open_stage
+
+pytestmark = [pytest.mark.e2e]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    folder = tmp_path_factory.mktemp("video")
+    async with open_stage(folder) as opened:
+        yield opened
+
+
+def rtp(number: int) -> bytes:
+    return struct.pack("!BBHII", 0x80, 97, number, number * 3000, 7) + os.urandom(1100)
+
+
+def dial(callee: PlainPhone, more: str = "") -> str:
+    after = '<Say>That was it. Goodbye now.</Say><Pause length="5"/>'
+    return f"<Dial {more}><Sip>sip:bob@{callee.at}</Sip></Dial>{after}"
+
+
+async def connected(
+    stage: Stage, a: PlainPhone, b: PlainPhone, *, video: bool = True, at: str = ""
+) -> tuple[Message, Message]:
+    """A call whose caller is answered when the callee is; the server's two descriptions."""
+    number = stage.number(dial(b, 'answerOnBridge="true"'))
+    lines = (a.audio(), a.video()) if video else (a.audio(),)
+    a.invite(f"sip:{number}@{at or stage.server.sip}", a.describe(*lines))
+    asked = await b.asked()
+    b.answer(asked, 200, b.describe(b.audio(), *([b.video()] if asked.port("video") > 0 else [])))
+    answered = await a.final()
+    assert answered.status == 200
+    return answered, asked
+
+
+async def assert_passes(a: PlainPhone, to_a: int, b: PlainPhone, to_b: int, kind: str = "video") -> None:
+    """Datagrams arrive as they are, both ways: `a` sends to the server's port `to_a`."""
+    await asyncio.sleep(0.1)
+    there = [rtp(n) if kind == "video" else struct.pack("!H", n) + os.urandom(60) for n in range(30)]
+    back = [
+        datagram[:2] + datagram[2:][::-1] if kind == "image" else rtp(n) for n, datagram in enumerate(there)
+    ]
+    for datagram in there:
+        a.send(kind, to_a, datagram)
+    for datagram in back:
+        b.send(kind, to_b, datagram)
+    assert await b.heard(kind, len(there)) == there
+    assert await a.heard(kind, len(back)) == back
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_video_offered_with_the_call_reaches_the_callee_and_its_answer_comes_back(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        answered, asked = await connected(stage, a, b)
+        assert asked.kinds() == ["audio", "video"]
+        for text in (
+            "RTP/AVPF 97",
+            "a=fmtp:97 profile-level-id=42801F",
+            "a=rtcp-fb:97 nack pli",
+            "b=AS:1024",
+        ):
+            assert text in asked.line("video")
+            assert text in answered.line("video")
+        for text in ("candidate", "a=rtcp:", "192.0.2.9"):
+            assert text not in asked.body + answered.body
+        await assert_passes(a, answered.port("video"), b, asked.port("video"))
+        report = b"\x80\xc8\x00\x06" + os.urandom(24)
+        a.send("video-rtcp", answered.port("video") + 1, report)
+        assert await b.heard("video-rtcp") == [report]
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_caller_who_was_answered_before_is_offered_what_the_callee_accepted(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        number = stage.number(dial(b))
+        a.invite(f"sip:{number}@{stage.server.sip}", a.describe(a.audio(), a.video()))
+        first = await a.final()
+        assert first.port("video") == 0, "a document runs"
+        asked = await b.asked()
+        b.answer(asked, 200, b.describe(b.audio(), b.video()))
+        again = await a.asked()
+        assert again.port("audio") == first.port("audio"), "audio keeps its address"
+        a.answer(again, 200, a.describe(a.audio(), a.video()))
+        await a.asked("ACK")
+        await assert_passes(a, again.port("video"), b, asked.port("video"))
+        b.request("BYE")
+        last = await a.asked()
+        assert last.port("video") == 0, "the document goes on"
+        assert last.port("audio") == first.port("audio")
+        a.answer(last, 200, a.describe(a.audio(), a.video(on=False)))
+        a.request("BYE")
+        await a.final("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("accepts", [True, False])
+async def test_a_callee_without_video_leaves_it_off_for_the_caller(stage: Stage, accepts: bool) -> None:
+    """Port 0 is answered with port 0; and a caller who refuses it then, too, ends it for the callee."""
+    async with PlainPhone() as a, PlainPhone() as b:
+        number = stage.number(dial(b, 'answerOnBridge="true"' if not accepts else ""))
+        a.invite(f"sip:{number}@{stage.server.sip}", a.describe(a.audio(), a.video()))
+        asked = await b.asked()
+        b.answer(asked, 200, b.describe(b.audio(), b.video(on=accepts)))
+        assert (await a.final()).port("video") == 0
+        if accepts:
+            a.answer(await a.asked(), 488)
+            withdrawn = await b.asked()
+            assert withdrawn.port("video") == 0
+            assert withdrawn.port("audio") == asked.port("audio")
+            b.answer(withdrawn, 200, b.describe(b.audio(), b.video(on=False)))
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_video_is_added_and_removed_in_the_middle_of_a_call(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        answered, asked = await connected(stage, a, b, video=False)
+        b.request("INVITE", b.describe(b.audio(), b.video()))
+        to_a = await a.asked()
+        assert to_a.port("audio") == answered.port("audio")
+        a.answer(to_a, 200, a.describe(a.audio(), a.video()))
+        to_b = await b.final()
+        assert to_b.status == 200
+        await assert_passes(a, to_a.port("video"), b, to_b.port("video"))
+        a.request("UPDATE", a.describe(a.audio(), a.video(on=False)))
+        off = await b.asked()
+        assert off.port("video") == 0
+        b.answer(off, 200, b.describe(b.audio(), b.video(on=False)))
+        over = await a.final("UPDATE")
+        assert (over.status, over.port("video"), over.port("audio")) == (200, 0, answered.port("audio"))
+        assert off.port("audio") == asked.port("audio")
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("replaces", [True, False])
+async def test_a_call_turns_into_a_fax_and_back(stage: Stage, replaces: bool) -> None:
+    """The fax takes the place of the audio's line, or a line of its own beside audio that is off."""
+    async with PlainPhone() as a, PlainPhone() as b:
+        answered, asked = await connected(stage, a, b, video=False)
+
+        def fax(phone: PlainPhone) -> str:
+            return phone.describe(*([] if replaces else [phone.audio(on=False)]), phone.fax())
+
+        def voice(phone: PlainPhone) -> str:
+            return phone.describe(phone.audio(), *([] if replaces else [phone.fax(on=False)]))
+
+        b.request("INVITE", fax(b))
+        to_a = await a.asked()
+        assert to_a.kinds() == (["image"] if replaces else ["audio", "image"])
+        assert to_a.port("audio") == (-1 if replaces else 0)
+        assert " udptl t38" in to_a.line("image")
+        assert "a=T38FaxTranscodingMMR\r\n" in to_a.line("image")
+        a.answer(to_a, 200, fax(a))
+        to_b = await b.final()
+        assert to_b.status == 200
+        await assert_passes(a, to_a.port("image"), b, to_b.port("image"), "image")
+        b.request("INVITE", voice(b))
+        back = await a.asked()
+        assert back.port("audio") == answered.port("audio")
+        assert back.port("image") == (-1 if replaces else 0)
+        a.answer(back, 200, voice(a))
+        assert (await b.final()).port("audio") == asked.port("audio")
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("status", [488, 606])
+async def test_a_refused_fax_leaves_the_call_as_it_was(stage: Stage, status: int) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        _, asked = await connected(stage, a, b, video=False)
+        b.request("INVITE", b.describe(b.fax()))
+        a.answer(await a.asked(), status)
+        assert (await b.final()).status == status
+        b.request("INVITE", b.describe(b.audio()))
+        again = await b.final()
+        assert (again.status, again.port("audio")) == (200, asked.port("audio"))
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_two_who_want_something_at_once_are_both_told_to_wait(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        await connected(stage, a, b, video=False)
+        b.request("INVITE", b.describe(b.audio(), b.video()))
+        to_a = await a.asked()
+        a.request("INVITE", a.describe(a.audio(), a.video()))
+        assert (await a.final()).status == 491
+        a.answer(to_a, 491)
+        assert (await b.final()).status == 491
+        a.request("INVITE", a.describe(a.audio(), a.video()))
+        to_b = await b.asked()
+        b.answer(to_b, 200, b.describe(b.audio(), b.video()))
+        assert (await a.final()).port("video") > 0
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_document_declines_video_and_fax_in_place(stage: Stage) -> None:
+    number = stage.number("<Gather timeout='20'><Say>Press a key.</Say></Gather>")
+    async with PlainPhone() as a:
+        a.invite(f"sip:{number}@{stage.server.sip}", a.describe(a.video(), a.audio(), a.fax()))
+        answered = await a.final()
+        assert answered.kinds() == ["video", "audio", "image"]
+        assert (answered.port("video"), answered.port("image")) == (0, 0)
+        assert answered.port("audio") > 0
+        a.request("INVITE", a.describe(a.video(), a.audio(), a.fax()))
+        assert (await a.final()).port("video") == 0
+        a.request("INVITE", a.describe(a.fax()))
+        assert (await a.final()).status == 488
+        a.request("BYE")
+        await a.final("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_one_end_may_speak_ipv6_and_what_is_off_for_a_server_is_declined(tmp_path: Path) -> None:
+    port = free_port()
+    listen = [
+        {"host": "127.0.0.1", "port": port, "transport": "udp"},
+        {"host": "::1", "port": port, "transport": "udp"},
+    ]
+    sip = {"listen": listen, "passes": ["video"]}
+    async with (
+        open_stage(tmp_path, sip=sip, media={"bind_v6": "::1"}) as stage,
+        PlainPhone() as a,
+        PlainPhone("::1") as b,
+    ):
+        answered, asked = await connected(stage, a, b, at=f"127.0.0.1:{port}")
+        assert "c=IN IP6 ::1" in asked.body
+        await assert_passes(a, answered.port("video"), b, asked.port("video"))
+        b.request("INVITE", b.describe(b.audio(), b.video(), b.fax()))
+        assert (await b.final()).port("image") == 0
+        a.request("BYE")
+        await b.asked("BYE")
