@@ -61,6 +61,13 @@ RECOVERY_SECONDS = 10.0
 SAMPLE_SECONDS = 1.0
 """How often the gauges and the engine's counters are brought up to date."""
 
+COLLECTOR_OBJECTS = 10_000
+"""How many more objects there are before the new ones are looked through, in some milliseconds."""
+COLLECTOR_NEVER = 1_000_000
+COLLECTOR_SECONDS = 60.0
+COLLECTOR_ROUNDS = 1_000
+"""Short rounds, of some fifty calls each, after which a long one is due although there are calls."""
+
 RESTART_SECONDS = 5.0
 """How long a background task that failed waits before it begins again."""
 
@@ -103,6 +110,7 @@ async def serving(config: Config) -> AsyncIterator[Server]:
             ).run,
         )
         await _background(stack, lambda: _sample(services, engines.media))
+        await _background(stack, lambda: _collect(services.exchange))
         rest = await _doors(config, durable, engines, services, metrics, stack)
         server = Server(services, engines.signalling, rest)
         stack.push_async_callback(server.drain)
@@ -234,11 +242,20 @@ async def run(config: Config) -> None:
 
 def _spare_the_collector() -> None:
     """Collections cost a tenth of a busy server's time with Python's defaults.  What exists by now
-    stays, so nothing need look at it again; and a live call holds a thousand objects, so that the
-    default threshold of 700 would mean a collection per call."""
+    stays, so nothing need look at it again.  What calls leave behind is freed without the collector,
+    but for accidents; what outlives its first round is mostly what has to (transactions, the trace),
+    and a look at all of it holds everybody up for half a second: `_collect` chooses when."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(COLLECTOR_OBJECTS, COLLECTOR_NEVER, COLLECTOR_NEVER)
+
+
+async def _collect(exchange: Exchange) -> None:
+    """Look for what the collector's short rounds have missed: while there is no call, else late."""
+    while True:
+        await asyncio.sleep(COLLECTOR_SECONDS)
+        if not len(exchange) or gc.get_count()[1] >= COLLECTOR_ROUNDS:
+            gc.collect()
 
 
 @asynccontextmanager

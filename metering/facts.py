@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from metering.interval import CallFacts, Cause, Holder, Interval, Mode
@@ -35,6 +36,13 @@ def holder_to_json(holder: Holder) -> dict[str, Any]:
 
 
 def holder_from_json(data: Mapping[str, Any]) -> Holder:
+    return _holder(tuple(data.items()))
+
+
+@lru_cache(maxsize=4096)
+def _holder(members: tuple[tuple[str, Any], ...]) -> Holder:
+    """The same few modules hold one call after the other."""
+    data = dict(members)
     return Holder(**{**data, "mode": Mode(data["mode"])})
 
 

@@ -98,3 +98,9 @@ class Interval:
     @property
     def duration_ms(self) -> int | None:
         return None if self.end_ms is None else self.end_ms - self.start_ms
+
+    def closed(self, end_ms: int, end_cause: Cause, *, estimated: bool = False) -> Interval:
+        """The same interval, which ended then."""
+        return Interval(
+            self.call, self.sequence, self.holder, self.start_ms, self.cause, end_ms, end_cause, estimated
+        )

@@ -166,7 +166,7 @@ class Tracks:
         if track is None:
             return []
         at_ms, cause = body["at"], Cause(body["cause"])
-        closed = replace(track.running, end_ms=at_ms, end_cause=cause)
+        closed = track.running.closed(at_ms, cause)
         if session := body.get("session"):
             self._leave(track)
             track.call = replace(track.call, session_sid=session)
@@ -181,7 +181,7 @@ class Tracks:
         if track is None:
             return []
         self._leave(track)
-        closed = replace(track.running, end_ms=at_ms, end_cause=cause, estimated=estimated)
+        closed = track.running.closed(at_ms, cause, estimated=estimated)
         track.intervals[-1] = closed
         track.ended = True
         return [Changed(closed), Ended(track)]

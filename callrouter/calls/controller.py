@@ -118,13 +118,17 @@ class Controller:
 
     async def _perform(self) -> Step | None:
         """One step after the other while nothing interrupts; the one that is to follow."""
-        task = asyncio.current_task()
-        while True:
-            following = await self._step.perform(self)
-            # A step may finish although it was cancelled: the next is not begun then.
-            if following is None or self._pending or (task is not None and task.cancelling()):
-                return following
-            self._step = following
+        try:
+            while True:
+                following = await self._step.perform(self)
+                # A step may finish although it was cancelled: the next is not begun then.
+                if following is None or self._pending or _is_being_cancelled():
+                    return following
+                self._step = following
+        except asyncio.CancelledError as cancelled:
+            # A cancelled task keeps its exception, that its frames, and those the task: each call that
+            # was interrupted would be left to the collector, whose full rounds stop everybody.
+            raise cancelled.with_traceback(None) from None
 
     async def _work_or_signal(self, work: asyncio.Future[Step | None]) -> None:
         self._signal = asyncio.get_running_loop().create_future()
@@ -436,6 +440,11 @@ class Controller:
             await self.services.meter.end(self.call.sid, at_ns=self._over_ns, cause=Cause.HANGUP)
         except CallError as error:
             self._log.error("call_end_not_on_disk", error=str(error))
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _result_or(work: asyncio.Future[Step | None], step: Step) -> Step | None:

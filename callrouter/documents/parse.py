@@ -8,6 +8,7 @@ parser sees it, so there are no entities but the five of XML.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import cast
 
 from lxml import etree
@@ -54,6 +55,8 @@ _MARKLESS_UTF16 = ((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be"))
 _MANY_ATTRIBUTES = 500
 _ATTRIBUTE = re.compile(r"=\s*[\"']")
 _DECLARED = re.compile(rb"""<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
+_REMEMBERED_BYTES = 4096
+_REMEMBERED_DOCUMENTS = 512
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _VERSION_ERROR = etree.ErrorTypes.ERR_UNKNOWN_VERSION
 
@@ -64,6 +67,10 @@ def parse(body: bytes, charset: str = "") -> Document:
     Raises `DocumentError`."""
     if len(body) > MAX_BYTES:
         raise DocumentError(f"the document has {len(body)} bytes, {MAX_BYTES} are allowed", code=TOO_LARGE)
+    return _remembered(body, charset) if len(body) <= _REMEMBERED_BYTES else _parse(body, charset)
+
+
+def _parse(body: bytes, charset: str) -> Document:
     if not body.strip():
         raise DocumentError("the document is empty; an answer with nothing to do is <Response/>", code=EMPTY)
     text = _decode(body, charset)
@@ -73,6 +80,10 @@ def parse(body: bytes, charset: str = "") -> Document:
     if root.tag != "Response":
         raise DocumentError(_wrong_root(str(root.tag)), code=BAD_ROOT, line=_line(root))
     return _document(root)
+
+
+_remembered = lru_cache(maxsize=_REMEMBERED_DOCUMENTS)(_parse)
+"""Applications answer with the same few small documents again and again."""
 
 
 def _decode(body: bytes, charset: str) -> str:

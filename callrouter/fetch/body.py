@@ -12,9 +12,7 @@ from callrouter.fetch import failures
 async def chunks(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[bytes]:
     """The decoded body, piece by piece.  Raises `FetchFailed` 11750 as soon as it passes `limit`
     bytes: a compressed bomb is never unpacked further."""
-    announced = response.content_length
-    if announced is not None and announced > limit:
-        raise _too_large(response, limit)
+    _refuse_announced(response, limit)
     size = 0
     async for chunk in response.content.iter_chunked(65536):
         size += len(chunk)
@@ -25,7 +23,19 @@ async def chunks(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[
 
 async def read_whole(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """The decoded body.  Raises `FetchFailed` 11750 if it is longer than `limit` bytes."""
-    return b"".join([chunk async for chunk in chunks(response, limit)])
+    _refuse_announced(response, limit)
+    whole = await response.content.readany()
+    while len(whole) <= limit and (more := await response.content.readany()):
+        whole += more
+    if len(whole) > limit:
+        raise _too_large(response, limit)
+    return whole
+
+
+def _refuse_announced(response: aiohttp.ClientResponse, limit: int) -> None:
+    announced = response.content_length
+    if announced is not None and announced > limit:
+        raise _too_large(response, limit)
 
 
 def _too_large(response: aiohttp.ClientResponse, limit: int) -> Exception:

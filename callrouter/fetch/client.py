@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import ssl
 import time
@@ -45,6 +46,9 @@ class HttpFetcher:
             total_ms=settings.total_timeout_ms,
         )
         self._session: aiohttp.ClientSession | None = None
+        self._unique = str(uuid.uuid4())[:-13]
+        """Of this process; a number for each request makes it a UUID again."""
+        self._numbers = itertools.count()
         self._cache = MediaCache(settings, self._download)
 
     async def start(self) -> None:
@@ -122,7 +126,7 @@ class HttpFetcher:
         headers = {
             "Accept": _ACCEPT_DOCUMENT,
             "Cache-Control": "max-age=259200",
-            _IDEMPOTENCY: str(uuid.uuid4()),
+            _IDEMPOTENCY: f"{self._unique}-{next(self._numbers):012x}",
         }
         if order.method == "POST":
             headers["Content-Type"] = _FORM

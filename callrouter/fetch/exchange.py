@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,8 +25,6 @@ from callrouter.fetch.overrides import Limits
 from callrouter.fetch.signature import HEADER, signature
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from callrouter.errors import FetchFailed
 
 Answer = TypeVar("Answer")
@@ -109,25 +106,26 @@ class Exchange:
         hop = outgoing
         for _ in range(self._redirects + 1):
             try:
-                async with self._answer(hop, jar, limits) as response:
-                    location = response.headers.get("Location")
-                    if response.status not in _REDIRECTS or not location:
-                        if f"{response.status // 100}xx" in retry_on:
-                            raise _Retry
-                        return await _guarded(read, response, hop.address)
+                response = await self._answer(hop, jar, limits)
             except _Unanswered as unanswered:
                 if unanswered.condition in retry_on:
                     raise _Retry from None
                 raise unanswered.failure from None
+            try:
+                location = response.headers.get("Location")
+                if response.status not in _REDIRECTS or not location:
+                    if f"{response.status // 100}xx" in retry_on:
+                        raise _Retry
+                    return await _guarded(read, response, hop.address)
+            finally:
+                # Does nothing after a body that was read to its end: that connection is kept.
+                response.close()
             hop = _next_hop(hop, location)
         url = outgoing.address.sent
         message = f"More than {self._redirects} redirects ({url})"
         raise failures.failed(failures.REDIRECTS, message, url=url)
 
-    @asynccontextmanager
-    async def _answer(
-        self, hop: Outgoing, jar: CallJar, limits: Limits
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _answer(self, hop: Outgoing, jar: CallJar, limits: Limits) -> aiohttp.ClientResponse:
         """The answer to one hop, after a login if one was asked for and could be given."""
         response = await self._send(hop, jar, limits)
         address = hop.address
@@ -138,11 +136,7 @@ class Exchange:
             if jar.authorization(address) != before:
                 response.close()
                 response = await self._send(hop, jar, limits)
-        try:
-            yield response
-        finally:
-            # Does nothing after a body that was read to its end: that connection is kept.
-            response.close()
+        return response
 
     async def _send(self, hop: Outgoing, jar: CallJar, limits: Limits) -> aiohttp.ClientResponse:
         for remaining in reversed(range(_STALE_CONNECTIONS)):

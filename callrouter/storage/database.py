@@ -30,7 +30,7 @@ __all__ = ["Database", "Parameters", "Write", "metadata"]
 log = structlog.get_logger(__name__)
 
 _CHECKED_BYTES = 256 * 1024 * 1024
-POST_SECONDS = 0.02
+POST_SECONDS = 0.05
 """How long a write that nobody waits for may wait for others to share a commit with."""
 
 metadata = MetaData(

@@ -14,6 +14,7 @@ import sys
 import structlog
 import uvloop
 
+from callrouter.app import COLLECTOR_NEVER, COLLECTOR_OBJECTS
 from callrouter.caller.line import open_line
 from callrouter.ports import (
     Answered,
@@ -68,10 +69,10 @@ async def serve(port: int, target: str) -> None:
         else:
             line.signalling.on_incoming(answer)
         # What the server does when it starts (`app.py`): what is there stays, so it is not looked at
-        # again, and the young generation may grow to some hundred calls before it is.
+        # again, and of what is new only the youngest.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 20)
+        gc.set_threshold(COLLECTOR_OBJECTS, COLLECTOR_NEVER, COLLECTOR_NEVER)
         print(port, flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
