@@ -88,9 +88,9 @@ class Endpoint:
         return int(transport.get_extra_info("sockname")[1])
 
     @property
-    def queued(self) -> int:
-        """Bytes that wait in the fullest receive buffer."""
-        return max((socket.queued for socket in self._udp.values()), default=0)
+    def queued(self) -> float:
+        """How full the fullest receive buffer is, from 0 to 1."""
+        return max((socket.queued for socket in self._udp.values()), default=0.0)
 
     async def close(self) -> None:
         if self._timer is not None:
@@ -130,7 +130,7 @@ class Endpoint:
             instead = shield.before_reading(data, hop, self._clock.monotonic_ns())
             if instead is not None:
                 if instead:
-                    self._send(Packet(instead, hop))
+                    self._turn_away(instead, hop)
                 return
         try:
             message = parse(data.lstrip(b"\r\n"))
@@ -138,6 +138,14 @@ class Endpoint:
             self._no_message(data, hop, error)
             return
         self.received(message, hop)
+
+    def _turn_away(self, answer: bytes, hop: Hop) -> None:
+        """Send an answer back where its question came from: under a flood this is all that is done, and
+        the gate counts it."""
+        with contextlib.suppress(OSError):  # it will ask again
+            own = self._udp[hop.listener]
+            own.send(answer, hop.host, hop.port)
+            own.drain_soon()
 
     def _no_message(self, data: bytes, hop: Hop, error: Unframeable) -> None:
         """Keep-alives are no errors: empty lines, zeros, and STUN, which is answered."""

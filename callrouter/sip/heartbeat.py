@@ -1,8 +1,16 @@
-"""How loaded we are, looked at ten times a second, for the gate that lets new calls in."""
+"""How loaded we are, felt fifty times a second and judged ten times, for the gate that lets new calls
+in.
+
+What counts is whether the event loop is late, not how busy it is: a processor that is used to the
+full is well used as long as nothing waits.  Late for long, while it had work to do, is overload,
+however fast the machine is and whoever else uses it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import time
 from collections.abc import Callable
 
@@ -12,61 +20,73 @@ from callrouter.ports import Clock, Metrics
 from callrouter.sip.protocol.shield import Shield
 
 log = structlog.get_logger(__name__)
-_EVERY_NS = 100_000_000
-_MOST_LAG_NS = 100_000_000
-_MOST_BUSY = 0.97
-"""Share of one processor: all of Python runs on one."""
-_MOST_QUEUED = 512 * 1024
-"""Bytes in a receive buffer, the kernel's own included, so some 200 messages: what waits there waits
-unseen."""
-_RISE, _FALL = 0.3, 0.8
-"""Weight of the last tenth of a second against those before: a neighbour's burst is not our overload,
-and when it is over it is over."""
+_PROBE_NS = 20_000_000
+_PROBES = 5
+"""Of one judgement."""
+_MOST_LATE_NS = 12_000_000
+"""On average of the probes: whoever asks waits for twice as long."""
+_MOST_WANTED = 0.6
+"""Share of the time that the loop ran or waited for a processor: a loop that is late without wanting
+one was held up by something that fewer calls do not help against.  Less than all of it, since waiting
+for the interpreter's lock is seen nowhere."""
+_MOST_QUEUED = 0.5
+"""Share of a receive buffer: what waits there waits unseen, and what finds no room is lost."""
+
+_SUDDEN = 0.25
+"""The same, which no calls of an ordinary day bring about: not waited with until the next judgement."""
 
 
 class Heartbeat:
-    """`queued` says how many bytes wait in the fullest receive buffer."""
+    """`queued` says how full the fullest receive buffer is, from 0 to 1."""
 
-    def __init__(self, shield: Shield, clock: Clock, metrics: Metrics, queued: Callable[[], int]) -> None:
+    def __init__(self, shield: Shield, clock: Clock, metrics: Metrics, queued: Callable[[], float]) -> None:
         self._shield = shield
         self._clock = clock
         self._metrics = metrics
         self._queued = queued
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
-        self._last_ns = 0
-        self._worked_ns = 0
+        self._due_ns = 0
+        self._late_ns: list[int] = []
+        self._judged_ns = 0
+        self._wanted_ns = 0
+        self._told = 0
+        """Calls turned away that were counted."""
         self._was_open = True
-        self._signs: tuple[float, ...] = (0.0, 0.0, 0.0)
-        """Lag, work and queue, each as a share of what is too much; smoothed."""
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._last_ns, self._worked_ns = self._clock.monotonic_ns(), time.thread_time_ns()
-        self._handle = self._loop.call_later(_EVERY_NS / 1e9, self._beat)
+        self._judged_ns, self._wanted_ns = self._clock.monotonic_ns(), _wanted_ns()
+        self._arm(self._judged_ns)
 
     def stop(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
-    def _beat(self) -> None:
-        now, worked = self._clock.monotonic_ns(), time.thread_time_ns()
-        elapsed = max(1, now - self._last_ns)
-        signs = (
-            (elapsed - _EVERY_NS) / _MOST_LAG_NS,
-            (worked - self._worked_ns) / elapsed / _MOST_BUSY,
-            self._queued() / _MOST_QUEUED,
-        )
-        self._signs = tuple(
-            old + (new - old) * (_RISE if new > old else _FALL)
-            for old, new in zip(self._signs, signs, strict=True)
-        )
-        self._last_ns, self._worked_ns = now, worked
-        self._shield.gate.tick(max(self._signs), elapsed / 1e9)
-        self._report()
+    def _arm(self, now_ns: int) -> None:
         if self._loop is not None:
-            self._handle = self._loop.call_later(_EVERY_NS / 1e9, self._beat)
+            self._due_ns = now_ns + _PROBE_NS
+            self._handle = self._loop.call_later(_PROBE_NS / 1e9, self._probe)
+
+    def _probe(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        self._late_ns.append(max(0, now_ns - self._due_ns))
+        if self._queued() > _SUDDEN:
+            self._shield.gate.brace()
+        if len(self._late_ns) >= _PROBES:
+            self._judge(now_ns)
+        self._arm(now_ns)
+
+    def _judge(self, now_ns: int) -> None:
+        wanted_ns = _wanted_ns()
+        elapsed_ns = max(1, now_ns - self._judged_ns)
+        late = sum(self._late_ns) / len(self._late_ns) / _MOST_LATE_NS
+        wanted = (wanted_ns - self._wanted_ns) / elapsed_ns / _MOST_WANTED
+        self._late_ns.clear()
+        self._judged_ns, self._wanted_ns = now_ns, wanted_ns
+        self._shield.gate.tick(max(min(late, wanted), self._queued() / _MOST_QUEUED), elapsed_ns / 1e9)
+        self._report()
 
     def _report(self) -> None:
         shield = self._shield
@@ -78,10 +98,24 @@ class Heartbeat:
         if shield.dropped:
             self._metrics.count("sip_errors", shield.dropped, kind="unwelcome")
             shield.dropped = 0
-        if shield.gate.turned_away:
-            self._metrics.count("sip_errors", shield.gate.turned_away, kind="overload")
-            shield.gate.turned_away = 0
+        if turned_away := shield.gate.turned_away - self._told:
+            self._metrics.count("sip_errors", turned_away, kind="overload")
+            self._told += turned_away
         is_open = not shield.gate.per_second
         if is_open is not self._was_open:
             self._was_open = is_open
             log.warning("sip_gate_changed", calls_per_second=round(shield.gate.per_second, 1))
+
+
+def _wanted_ns() -> int:
+    """Nanoseconds that the calling thread has run or waited for a processor."""
+    path = f"/proc/self/task/{threading.get_native_id()}/schedstat"
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return time.thread_time_ns()
+    try:
+        ran, waited = os.read(descriptor, 64).split()[:2]
+    finally:
+        os.close(descriptor)
+    return int(ran) + int(waited)

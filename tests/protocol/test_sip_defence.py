@@ -186,17 +186,49 @@ def test_a_flood_of_what_cannot_be_read_is_left_to_the_parser(cut: int) -> None:
 def test_the_gate_closes_under_load_and_opens_again() -> None:
     gate = shielded().agent.shield.gate
     now = SECOND
-    for _ in range(20):  # 1,000 calls a second arrive, and the machine cannot keep up
+    for _ in range(60):  # 1,000 calls a second arrive, and the machine cannot keep up
         for _ in range(100):
             gate.admits(now)
             now += MS
         gate.tick(1.5, 0.1)
-    assert 0 < gate.per_second < 200
+    assert 0 < gate.per_second < 600
     for _ in range(50):  # five seconds of peace
         gate.admits(now)
         now += 100 * MS
         gate.tick(0.1, 0.1)
     assert gate.per_second == 0
+
+
+def test_what_is_let_in_under_a_flood_is_about_what_can_be_carried() -> None:
+    gate = shielded().agent.shield.gate
+    now, backlog, carried = SECOND, 0, []
+    for tick in range(200):  # 600 calls a second can be carried, 6,000 arrive from the second second on
+        arriving, letting_in = 60 if tick < 10 else 600, 0
+        for _ in range(arriving):
+            letting_in += gate.admits(now)
+            now += 100 * MS // arriving
+        done = min(backlog + letting_in, 60)
+        backlog += letting_in - done
+        carried.append(done)
+        if tick == 10:
+            gate.brace()
+        gate.tick(backlog / 10, 0.1)
+    assert sum(carried[10:]) > 0.9 * 60 * 190
+    assert backlog < 60
+
+
+def test_a_gate_that_turns_calls_away_is_not_opened() -> None:
+    gate = shielded().agent.shield.gate
+    gate.brace()
+    now, limits = SECOND, []
+    for _ in range(100):
+        for _ in range(200):
+            gate.admits(now)
+            now += MS // 2
+        gate.tick(0.9, 0.1)
+        limits.append(gate.per_second)
+    assert all(limits)
+    assert limits[-1] > limits[0]
 
 
 def test_one_slow_moment_closes_nothing() -> None:
