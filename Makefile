@@ -5,7 +5,7 @@
 # make bench          the benchmarks of docs/benchmarks.md
 # make fuzz           coverage-guided fuzzing of what reads messages   (FUZZ_SECONDS=150 for each)
 # make fuzz-media     the same for what the media engine reads; needs cargo-fuzz  (FUZZ_SECONDS=100 for each)
-# make bench-sip      what the SIP core alone costs, and what a flood does to it
+# make bench-sip      what a call costs the SIP core and the whole server, and what a flood does to both
 # make trials         SIP over a bad network and ever new broken messages   (TRIAL_CALLS=200, SEED=…)
 # make wheel          a release wheel in dist/; installing it needs no Rust
 # make clean          remove what make made

@@ -1,10 +1,11 @@
 """What a call costs the whole server, thread by thread:
 
-    python -m tests.benchmarks.server_calls [--rate 200] [--calls 2000]
+    python -m tests.benchmarks.server_calls [--rate 200] [--calls 2000] [--no-fetch]
 
 SIPp places calls to a number whose document, fetched over HTTP with a kept connection, lets it ring
 for a second, answers and hangs up: number look-up, policy, three durable intervals, a charge and its
 ledger entries, four SIP transactions.  Processor time is what the kernel scheduled each thread for.
+With `--no-fetch` the document is at hand instead, which leaves what the server itself costs.
 A run with more than 5 % of steal is void and says so.
 """
 
@@ -42,13 +43,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rate", type=int, default=200, help="calls a second")
     parser.add_argument("--calls", type=int, default=2000)
+    parser.add_argument("--no-fetch", action="store_true", help="the document needs no HTTP")
     given = parser.parse_args()
     if shutil.which("sipp") is None:
         print("SIPp is not installed (Debian: sip-tester); nothing about calls was measured")
         return 0
-    with tempfile.TemporaryDirectory(prefix="callrouter-bench-") as name, served(Path(name)) as (pid, sip):
-        place(Path(name), sip, given.calls // WARM_UP, given.rate)
-        return measured(Path(name), pid, sip, given)
+    with tempfile.TemporaryDirectory(prefix="callrouter-bench-") as name:
+        folder = Path(name)
+        with served(folder, DOCUMENT, fetches=not given.no_fetch) as (pid, sip):
+            place(folder, sip, given.calls // WARM_UP, given.rate)
+            return measured(folder, pid, sip, given)
 
 
 def measured(folder: Path, pid: int, sip: int, given: argparse.Namespace) -> int:
@@ -106,22 +110,14 @@ def thread_times(pid: int) -> Counter[str]:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[int, int]]:
-    """A server and its documents; its process id and SIP port."""
+def served(folder: Path, document: str, *, fetches: bool = True) -> Iterator[tuple[int, int]]:
+    """A server and its documents, fetched or at hand; its process id and SIP port."""
     sip, rest, http = free_port(), free_port(), free_port()
     config = folder / "config.yaml"
     config.write_text(json.dumps(_config(folder, sip, rest, http)))
-    documents = [sys.executable, "-m", "tests.benchmarks.document_server", str(http), DOCUMENT]
-    server = [
-        sys.executable,
-        "-m",
-        "callrouter.cli",
-        "run",
-        "--config",
-        str(config),
-        "--log-level",
-        "warning",
-    ]
+    documents = [sys.executable, "-m", "tests.benchmarks.document_server", str(http), document]
+    program = ["callrouter.cli"] if fetches else ["tests.benchmarks.server_without_http", document]
+    server = [sys.executable, "-m", *program, "run", "--config", str(config), "--log-level", "warning"]
     with subprocess.Popen(documents, cwd=ROOT) as web, subprocess.Popen(server, cwd=ROOT) as process:
         try:
             _await_ready(f"http://127.0.0.1:{rest}/readyz")

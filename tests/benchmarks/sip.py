@@ -1,8 +1,9 @@
-"""What the SIP core costs, and what a flood does to it: `make bench-sip`.
+"""What a call costs the SIP core alone and the whole server, and what a flood does to both:
+`make bench-sip`.
 
-SIPp calls from the same machine; the core runs in a process of its own on uvloop, whose processor
-time is the operating system's.  A run with more than 5 % of steal is void and says so.  `--rate` and
-`--calls` change the runs."""
+SIPp, and for floods `load.py`, call from the same machine; core and server run in processes of their
+own on uvloop, whose processor time is the operating system's.  A run with more than 5 % of steal is
+void and says so.  `--calls`, `--core-rate` and `--server-rate` change the runs."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks import server_calls
+from tests.benchmarks.flood import flood, load
 from tests.benchmarks.hearing import ROOT
 from tests.benchmarks.processor import Cost, cost_of
 from tests.e2e.addresses import free_port
@@ -114,37 +117,65 @@ async def bridge(folder: Path, calls: int, rate: int) -> bool:
     return void
 
 
-async def flood(folder: Path, peak: int, seconds: int) -> bool:
-    """A caller at ten times the rate beside one at `peak` per second: what is left of its calls."""
+async def steady(rate: int) -> bool:
+    """So many calls a second for a while, without a failure."""
     async with core() as ours:
-        target = f"127.0.0.1:{ours.port}"
+        await load(ours.port, "bob", 0.1, (rate / 3, 2))
         with cost_of(ours.pid) as cost:
-            run = await sipp(
-                folder, "uac", target, "-m", str(peak * 10 * seconds), "-r", str(peak * 10), "-d", "20"
-            )
-    share = run.good / max(1e-9, run.seconds) / peak
+            (phase,) = await load(ours.port, "bob", 0.1, (rate, 8))
     print(
-        f"{'flood at ten times the rate':34} {run.good + run.failed:7} {peak * 10:6} {run.failed:7} "
-        f"good per second: {run.good / max(run.seconds, 1e-9):.0f} of {peak} ({share:.0%}){cost.verdict()}",
+        f"{'callee, as fast as asked':34} {phase.offered:7} {rate:6} {phase.offered - phase.completed:7} "
+        f"{cost.cpu_seconds / max(1, phase.offered) * 1000:12.3f}   {cost.cores:.0%} of a core"
+        f"{cost.verdict()}",
         flush=True,
     )
+    return cost.void or phase.completed < phase.offered
+
+
+async def flood_core(rate: int) -> bool:
+    async with core() as ours:
+        with cost_of(ours.pid) as cost:
+            flooded = await flood(ours.port, "bob", 0.1, rate)
+    print(flooded.told("the SIP core alone") + cost.verdict(), flush=True)
     return cost.void
 
 
+async def flood_server(folder: Path, rate: int) -> bool:
+    """Callers hear a document that waits for keys, and hang up themselves."""
+    document = '<Response><Gather timeout="60"/></Response>'
+    with server_calls.served(folder, document) as (pid, sip), cost_of(pid) as cost:
+        flooded = await flood(sip, server_calls.NUMBER, 0.2, rate)
+    print(flooded.told("the whole server") + cost.verdict(), flush=True)
+    return cost.void
+
+
+def whole_server(rate: int, calls: int, *more: str) -> bool:
+    order = [sys.executable, "-m", "tests.benchmarks.server_calls", "--rate", str(rate)]
+    return subprocess.run([*order, "--calls", str(calls), *more], cwd=ROOT, check=False).returncode != 0
+
+
 async def measure(given: argparse.Namespace) -> int:
-    print("SIP core alone                       calls   rate  failed  ms CPU/call  per core")
+    print("The SIP core alone                   calls   rate  failed  ms CPU/call  per core")
     with tempfile.TemporaryDirectory(prefix="callrouter-bench-") as name:
         folder = Path(name)
-        void = await callee(folder, given.calls, given.rate)
-        void |= await bridge(folder, given.calls // 2, given.rate // 2)
-        void |= await flood(folder, given.rate, 5)
+        void = await callee(folder, given.calls, given.core_rate * 2 // 3)
+        void |= await bridge(folder, given.calls // 2, given.core_rate // 3)
+        void |= await steady(given.core_rate)
+        print("\nThe whole server, its document fetched", flush=True)
+        void |= whole_server(given.server_rate, given.calls)
+        print("The whole server, its document at hand", flush=True)
+        void |= whole_server(given.server_rate, given.calls, "--no-fetch")
+        print("\nINVITE at ten times the rate", flush=True)
+        void |= await flood_core(given.core_rate)
+        void |= await flood_server(folder, given.server_rate)
     return 1 if void else 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.sip", description=__doc__)
     parser.add_argument("--calls", type=int, default=6000)
-    parser.add_argument("--rate", type=int, default=1000)
+    parser.add_argument("--core-rate", type=int, default=1500, help="calls a second, the core alone")
+    parser.add_argument("--server-rate", type=int, default=500, help="calls a second, the whole server")
     return asyncio.run(measure(parser.parse_args()))
 
 
