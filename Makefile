@@ -5,6 +5,8 @@
 # make bench          the benchmarks of docs/benchmarks.md
 # make fuzz           coverage-guided fuzzing of what reads messages   (FUZZ_SECONDS=150 for each)
 # make fuzz-media     the same for what the media engine reads; needs cargo-fuzz  (FUZZ_SECONDS=100 for each)
+# make bench-media    what the media engine costs, measured from outside  (SECONDS_EACH=10)
+# make soak           the media engine at half load for a while            (SOAK_MINUTES=30)
 # make bench-sip      what a call costs the SIP core and the whole server, and what a flood does to both
 # make trials         SIP over a bad network and ever new broken messages   (TRIAL_CALLS=200, SEED=…)
 # make wheel          a release wheel in dist/; installing it needs no Rust
@@ -23,7 +25,7 @@ ENGINE_SOURCES := $(shell find $(ENGINE) -name target -prune -o \( -name '*.rs' 
 # PyO3 asks this interpreter what to build for.
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
-.PHONY: help run test check bench bench-sip fuzz trials wheel clean
+.PHONY: help run test check bench bench-media bench-sip soak fuzz trials wheel clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -62,6 +64,14 @@ check: $(VENV)/.engine
 bench: $(VENV)/.engine
 	@.ci/toolchain phones
 	$(BIN)/python -m tests.benchmarks
+
+bench-media: $(VENV)/.engine
+	@.ci/toolchain rust
+	$(BIN)/python -m tests.benchmarks.media --seconds $(or $(SECONDS_EACH),10)
+	$(BIN)/python -m tests.benchmarks.media_paths --seconds $(or $(SECONDS_EACH),10)
+
+soak: $(VENV)/.engine
+	$(BIN)/python -m tests.benchmarks.soak --minutes $(or $(SOAK_MINUTES),30)
 
 bench-sip: $(VENV)/.installed
 	@.ci/toolchain phones

@@ -1,16 +1,22 @@
 """The process whose processor time `media.py` measures: one engine and nothing else.
 
-Reads the far ends' ports from standard input, prints its own, serves until its input ends."""
+    media_server MODE THREADS PROMPT [PORT]
+
+Reads the far ends' ports from standard input, prints its own, serves until its input ends, and
+prints what it counted as JSON.  PROMPT is a file of μ-law words, PORT where taps go."""
 
 from __future__ import annotations
 
 import asyncio
-import math
+import json
+import os
+import socket
 import sys
 import tempfile
 import wave
 from array import array
 from binascii import b2a_base64
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +26,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse, TCPConnector
 from callrouter.media import RtpMedia, Settings
 from callrouter.ports import (
     AudioFile,
+    CloseLeg,
     EnterRoom,
     Join,
     Listen,
@@ -30,11 +37,18 @@ from callrouter.ports import (
     OpenedLeg,
     Play,
     PlayPrompt,
+    PromptId,
     RoomId,
     SetRemote,
     StartTap,
     TapFrames,
 )
+
+CHURN_RATE = 500
+CHURN_OPEN = 50
+"""Legs that come and go: so many a second, so many at once."""
+TOTALS_AGE = 0.6
+"""Sums are brought up to date twice a second."""
 
 
 class Streams:
@@ -50,9 +64,9 @@ class Streams:
 
     @classmethod
     async def open(cls, count: int) -> Streams:
-        """`count` connections to the receiver whose port is the third argument."""
+        """`count` connections to the receiver whose port is the fourth argument."""
         session = ClientSession(connector=TCPConnector(limit=0))
-        url = f"ws://127.0.0.1:{sys.argv[3]}/"
+        url = f"ws://127.0.0.1:{sys.argv[4]}/"
         return cls(session, [await session.ws_connect(url, compress=0) for _ in range(count)])
 
     def sink(self, number: int) -> Callable[[MediaEvent], None]:
@@ -88,15 +102,68 @@ def ignore(event: MediaEvent) -> None:
     """The engine's events are read, as they are in the server; nobody acts on them."""
 
 
-def prompt_file(folder: Path) -> Path:
+def linear(word: int) -> int:
+    """A sample of 16 bits (G.711, μ-law)."""
+    word ^= 0xFF
+    size = (((word & 0x0F) * 2 + 33) << (word >> 4 & 7)) - 33
+    return -4 * size if word & 0x80 else 4 * size
+
+
+def prompt_file(folder: Path, words: bytes) -> Path:
     path = folder / "prompt.wav"
     with wave.open(str(path), "wb") as out:
         out.setparams((1, 2, 8000, 0, "NONE", ""))
-        out.writeframes(array("h", (round(6000 * math.sin(n / 3)) for n in range(80_000))).tobytes())
+        out.writeframes(array("h", map(linear, words)).tobytes())
     return path
 
 
-async def commands(media: RtpMedia, mode: str, legs: list[OpenedLeg], folder: Path) -> list[MediaCommand]:
+class Churn:
+    """Legs that are opened, hear a prompt for a moment, and are closed, so many a second."""
+
+    def __init__(self, media: RtpMedia, prompt: PromptId, rate: float) -> None:
+        self._media = media
+        self._prompt = prompt
+        self._rate = rate
+        self.opened = 0
+        self._seconds = 0.0
+        self._sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._sink.bind(("127.0.0.1", 0))
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        remote = MediaAddress("127.0.0.1", self._sink.getsockname()[1])
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        open_legs: deque[OpenedLeg] = deque()
+        while True:
+            leg = self._media.open(4, ignore)
+            play = Play(leg.leg, self._media.token(), (PlayPrompt(self._prompt),), loops=0)
+            self._media.submit(SetRemote(leg.leg, NegotiatedAudio(remote, None, "PCMU", 0, 101)), play)
+            open_legs.append(leg)
+            if len(open_legs) > CHURN_OPEN:
+                self._media.submit(CloseLeg(open_legs.popleft().leg))
+            self.opened += 1
+            self._seconds = loop.time() - begin
+            await asyncio.sleep(max(0.0, self.opened / self._rate - self._seconds))
+
+    @property
+    def trouble(self) -> str:
+        """Why no more legs come, if so."""
+        return repr(self._task.exception()) if self._task.done() else ""
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+    def figures(self) -> dict[str, float]:
+        return {"opened": self.opened, "opened_per_second": self.opened / self._seconds}
+
+
+def resident_kb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1000
+
+
+async def commands(media: RtpMedia, mode: str, legs: list[OpenedLeg], prompt: PromptId) -> list[MediaCommand]:
     if mode == "bridge":
         return [Join(a.leg, b.leg) for a, b in zip(legs[::2], legs[1::2], strict=True)]
     if mode.startswith("room"):
@@ -104,7 +171,6 @@ async def commands(media: RtpMedia, mode: str, legs: list[OpenedLeg], folder: Pa
         return [EnterRoom(opened.leg, RoomId(1 + n // size)) for n, opened in enumerate(legs)]
     if mode == "tap":
         return [StartTap(opened.leg, media.token()) for opened in legs]
-    prompt = await media.prompt(AudioFile(prompt_file(folder), "audio/wav", "prompt"))
     plays: list[MediaCommand] = [
         Play(opened.leg, media.token(), (PlayPrompt(prompt),), loops=0) for opened in legs
     ]
@@ -117,20 +183,31 @@ async def serve(mode: str, threads: int) -> None:
     await media.start()
     remotes = [MediaAddress("127.0.0.1", int(port)) for port in sys.stdin.readline().split()]
     streams = await Streams.open(len(remotes)) if mode == "tap" else None
-    legs = [media.open(4, ignore if streams is None else streams.sink(n)) for n in range(len(remotes))]
     with tempfile.TemporaryDirectory() as folder:
-        orders = await commands(media, mode, legs, Path(folder))
-        for opened, remote in zip(legs, remotes, strict=True):
-            media.submit(SetRemote(opened.leg, NegotiatedAudio(remote, None, "PCMU", 0, 101)))
-        for order in orders:
-            media.submit(order)
-        print(*(opened.local.port for opened in legs), flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    totals = media.totals()
+        prompt = await media.prompt(
+            AudioFile(prompt_file(Path(folder), Path(sys.argv[3]).read_bytes()), "audio/wav", "prompt")
+        )
+    before_kb = resident_kb()
+    legs = [media.open(4, ignore if streams is None else streams.sink(n)) for n in range(len(remotes))]
+    orders = await commands(media, mode, legs, prompt)
+    for opened, remote in zip(legs, remotes, strict=True):
+        media.submit(SetRemote(opened.leg, NegotiatedAudio(remote, None, "PCMU", 0, 101)))
+    for order in orders:
+        media.submit(order)
+    churn = Churn(media, prompt, CHURN_RATE) if mode == "churn" else None
+    print(*(opened.local.port for opened in legs), flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    figures = {"kb_per_leg": (resident_kb() - before_kb) / len(legs)}
+    if churn is not None:
+        churn.stop()
+        figures |= churn.figures()
+    await asyncio.sleep(TOTALS_AGE)
+    counts = media.totals().counts
     await media.stop()
     if streams is not None:
         await streams.close()
-    print(totals.counts["late_sends"], totals.counts["skipped_sends"], totals.counts["digits"], flush=True)
+    figures |= {name: counts[name] for name in ("late_sends", "skipped_sends", "digits")}
+    print(json.dumps(figures), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,94 @@
+//! What far ends say, and whether what they hear is what it should be, octet by octet.
+
+use std::sync::Arc;
+
+use _engine::rtp::FRAME;
+
+/// Of the frame, the octets that say who says it and which of its packets it is.
+const NAME: usize = 6;
+const LOUD: u8 = 0x20;
+const SILENCE: u8 = 0xFF;
+
+#[derive(Clone, Debug)]
+pub enum Check {
+    /// These words, over and over.
+    Prompt(Arc<Vec<u8>>),
+    Partner,
+    Sound,
+    Nothing,
+}
+
+/// A square wave of 1 kHz.
+const WAVE: [u8; FRAME] = {
+    let mut frame = [LOUD; FRAME];
+    let mut n = 0;
+    while n < FRAME {
+        frame[n] ^= ((n / 4 % 2) << 7) as u8;
+        n += 1;
+    }
+    frame
+};
+
+/// The frame that a far end says in its packet `count`: a wave behind its name, or silence.
+pub fn said(number: u32, count: u16, is_loud: bool) -> [u8; FRAME] {
+    if !is_loud {
+        return [SILENCE; FRAME];
+    }
+    let mut frame = WAVE;
+    frame[..4].copy_from_slice(&number.to_be_bytes());
+    frame[4..NAME].copy_from_slice(&count.to_be_bytes());
+    frame
+}
+
+/// Compares what a leg hears with what it should.
+pub struct Listener {
+    check: Check,
+    partner: u32,
+    /// The packet before: its sequence number, and its frame's place in what should be heard.
+    before: Option<(u16, usize)>,
+    pub checked: u64,
+    pub wrong: u64,
+}
+
+impl Listener {
+    pub fn new(check: Check, partner: u32) -> Self {
+        Self { check, partner, before: None, checked: 0, wrong: 0 }
+    }
+
+    pub fn hear(&mut self, sequence: u16, payload: &[u8]) {
+        let is_right = match &self.check {
+            Check::Nothing => return,
+            Check::Sound => payload.len() == FRAME && payload.iter().any(|&word| word | 0x80 != SILENCE),
+            Check::Prompt(words) => {
+                let step = self.before.map(|(before, at)| (sequence.wrapping_sub(before), at));
+                let at = place_in_prompt(words, payload, step);
+                self.before = at.map(|at| (sequence, at));
+                at.is_some()
+            }
+            Check::Partner => self.is_next_of_partner(sequence, payload),
+        };
+        self.checked += 1;
+        self.wrong += u64::from(!is_right);
+    }
+
+    /// Relayed packets keep their distance in sequence numbers, those of keys included.
+    fn is_next_of_partner(&mut self, sequence: u16, payload: &[u8]) -> bool {
+        let Some(&[high, low]) = payload.get(4..NAME) else { return false };
+        let count = u16::from_be_bytes([high, low]);
+        let follows = self
+            .before
+            .is_none_or(|(before, at)| sequence.wrapping_sub(before) == count.wrapping_sub(at as u16));
+        self.before = Some((sequence, usize::from(count)));
+        follows && payload == said(self.partner, count, true)
+    }
+}
+
+/// Which frame of the prompt this is: the one that follows, or, of the first, any.
+fn place_in_prompt(words: &[u8], payload: &[u8], step: Option<(u16, usize)>) -> Option<usize> {
+    let frames = words.len() / FRAME;
+    let is_at = |at: &usize| words.get(at * FRAME..(at + 1) * FRAME) == Some(payload);
+    match step {
+        Some((step, before)) => Some((before + usize::from(step)) % frames).filter(is_at),
+        None => (0..frames).find(is_at),
+    }
+}

@@ -1,0 +1,118 @@
+//! One far end: what it says, when it heard what.
+
+use std::io::{Error, ErrorKind};
+use std::net::UdpSocket;
+
+use _engine::clock::now_ns;
+use _engine::rtp::{FRAME, HEADER, Packet, write_header};
+
+use crate::TICK;
+use crate::content::{Check, Listener, said};
+
+/// A key is pressed every so many packets.
+const KEY_EVERY: u32 = 250;
+const KEY_PACKETS: u32 = 7;
+/// How many packets later the next leg's is.
+const KEY_TURN: u32 = 10;
+/// The first packet that says that the key was let go.
+const KEY_END: u32 = 4;
+const EVENT: u8 = 101;
+
+pub struct FarEnd {
+    pub socket: UdpSocket,
+    /// When each packet came.
+    pub heard: Vec<i64>,
+    /// Keys that were pressed and let go.
+    pub keys: u64,
+    pub listener: Listener,
+    number: u32,
+    is_loud: bool,
+    sent: u32,
+    presses: bool,
+    /// The newest packet's sequence number, and how many numbers have passed since the first.
+    last: Option<u16>,
+    passed: i64,
+}
+
+impl FarEnd {
+    pub fn new(number: u32, is_loud: bool, check: Check) -> Result<Self, Error> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.set_nonblocking(true)?;
+        // Legs beside each other are partners.
+        let listener = Listener::new(check, number ^ 1);
+        Ok(Self {
+            socket,
+            heard: vec![],
+            keys: 0,
+            listener,
+            number,
+            is_loud,
+            sent: 0,
+            presses: false,
+            last: None,
+            passed: 0,
+        })
+    }
+
+    /// Send the next packet; it does not begin a key unless it may press one.
+    pub fn send(&mut self, may_press: bool) -> Result<(), Error> {
+        let mut packet = [0; HEADER + FRAME];
+        // In turn: what a leg hears of many is never nothing but keys.
+        let in_key = self.sent.wrapping_add(self.number * KEY_TURN) % KEY_EVERY;
+        if in_key == 0 {
+            self.presses = may_press && self.sent >= KEY_EVERY;
+        }
+        let is_key = self.presses && in_key < KEY_PACKETS;
+        let time = if is_key { self.sent - in_key } else { self.sent };
+        let kind = if is_key { EVENT } else { 0 };
+        if let Some(header) = packet.first_chunk_mut() {
+            write_header(header, false, kind, self.sent as u16, time.wrapping_mul(FRAME as u32), 1);
+        }
+        let mut length = packet.len();
+        if is_key {
+            let [high, low] = (((in_key + 1).min(5) * FRAME as u32) as u16).to_be_bytes();
+            let end = if in_key >= KEY_END { 0x8A } else { 0x0A };
+            packet[HEADER..HEADER + 4].copy_from_slice(&[5, end, high, low]);
+            length = HEADER + 4;
+            self.keys += u64::from(in_key == KEY_END);
+        } else {
+            packet[HEADER..].copy_from_slice(&said(self.number, self.sent as u16, self.is_loud));
+        }
+        self.sent = self.sent.wrapping_add(1);
+        match self.socket.send(&packet[..length]) {
+            Err(error) if error.kind() != ErrorKind::ConnectionRefused => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn hear(&mut self, begin_ns: i64) -> Result<(), Error> {
+        let mut buffer = [0; 2048];
+        loop {
+            let length = match self.socket.recv(&mut buffer) {
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => continue,
+                Err(error) => return Err(error),
+            };
+            let now = now_ns();
+            let Some(packet) = Packet::parse(&buffer[..length]).filter(|_| now >= begin_ns) else { continue };
+            if packet.payload_type == 0 {
+                self.listener.hear(packet.sequence, packet.payload);
+            }
+            let last = self.last.replace(packet.sequence).unwrap_or(packet.sequence);
+            self.passed += i64::from(packet.sequence.wrapping_sub(last) as i16);
+            self.heard.push(now);
+        }
+    }
+
+    /// How late each packet was against the steadiest schedule of 20 ms that none was early for.
+    pub fn lateness(&self) -> Vec<i64> {
+        let due = |index: usize| index as i64 * TICK;
+        let start = self.heard.iter().enumerate().map(|(n, at)| at - due(n)).min().unwrap_or(0);
+        self.heard.iter().enumerate().map(|(n, at)| at - due(n) - start).collect()
+    }
+
+    pub fn expected(&self) -> u64 {
+        self.last.map_or(0, |_| self.passed.unsigned_abs() + 1)
+    }
+}

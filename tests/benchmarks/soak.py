@@ -1,0 +1,131 @@
+"""Half the load of a media thread for a while: `python -m tests.benchmarks.soak --minutes 30`.
+
+Prompts, bridges (some recorded, in pieces), rooms and calls that are SRTP in the middle, while
+others open and close.  Far ends in processes of their own compare what they hear with what they
+should.  Fails when a packet was lost or wrong, a recording failed, or memory, descriptors or
+threads have grown since the load was up."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.media import ROOT, build_generator, prompt_words
+
+CHECKS = {"prompt": "prompt", "bridge": "partner", "room": "sound", "protected": "partner"}
+SHARES = {"prompt": 0.5, "bridge": 0.25, "room": 0.15, "protected": 0.1}
+WARM_UP_SECONDS = 30
+SAMPLE_SECONDS = 10
+MOST_GROWTH_KB = 4_000
+DESCRIPTORS_ASTRAY = 8
+"""Legs that come and go make the count of descriptors waver by a leg or two."""
+
+
+class Soak:
+    def __init__(self, legs: int, seconds: int, threads: int, folder: Path) -> None:
+        words = folder / "words.ulaw"
+        words.write_bytes(prompt_words())
+        generator = build_generator()
+        self._pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+        sizes = {kind: max(4, round(legs * share / 4) * 4) for kind, share in SHARES.items()}
+        self.ends = {
+            kind: subprocess.Popen(
+                [generator, *map(str, (size, seconds, size, self._check(kind, words)))], **self._pipes
+            )
+            for kind, size in sizes.items()
+        }
+        order = [sys.executable, "-m", "tests.benchmarks.soak_server", str(threads), str(words)]
+        self.server = subprocess.Popen(order, **self._pipes)
+        remotes = [end.stdout.readline().split() for end in self.ends.values()]
+        self._write(self.server, " ".join(map(str, sizes.values())))
+        self._write(self.server, " ".join(port for ports in remotes for port in ports))
+        ports = self.server.stdout.readline().split()
+        for end, size in zip(self.ends.values(), sizes.values(), strict=True):
+            self._write(end, " ".join(ports[:size]))
+            del ports[:size]
+
+    @staticmethod
+    def _check(kind: str, words: Path) -> str:
+        return str(words) if CHECKS[kind] == "prompt" else CHECKS[kind]
+
+    @staticmethod
+    def _write(process: subprocess.Popen[str], line: str) -> None:
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+
+    def sample(self) -> dict[str, Any]:
+        self._write(self.server, "")
+        return json.loads(self.server.stdout.readline())
+
+    def finish(self) -> tuple[dict[str, dict[str, int]], dict[str, Any]]:
+        """What the far ends of each kind heard, and the server's last word."""
+        heard = {kind: json.loads(end.communicate()[0]) for kind, end in self.ends.items()}
+        return heard, json.loads(self.server.communicate()[0])
+
+
+def line(second: float, sample: dict[str, Any]) -> str:
+    return (
+        f"{second:6.0f} s  {sample['legs']:5} legs  {sample['resident_kb'] / 1000:7.1f} MB  "
+        f"{sample['descriptors']:6} descriptors  {sample['threads']:3} threads  {sample['opened']:7} opened  "
+        f"{sample['recordings']}  late {sample['late_sends']}  skipped {sample['skipped_sends']}"
+    )
+
+
+def faults(
+    first: dict[str, Any], last: dict[str, Any], heard: dict[str, dict[str, int]], end: dict[str, Any]
+) -> list[str]:
+    found = [
+        f"{kind}: {count[fault]} packets {fault}"
+        for kind, count in heard.items()
+        for fault in ("lost", "wrong")
+        if count[fault]
+    ]
+    found += [f"{kind}: nothing was checked" for kind, count in heard.items() if not count["checked"]]
+    counts = ("skipped_sends", "send_errors", "bad_tags", "replays", "duplicates")
+    found += [f"{end[name]} {name}" for name in counts if end[name]]
+    if end["trouble"]:
+        found.append(f"no more legs were opened: {end['trouble']}")
+    if set(end["recordings"]) != {"complete"}:
+        found.append(f"recordings: {end['recordings']}")
+    if (grown := last["resident_kb"] - first["resident_kb"]) > MOST_GROWTH_KB:
+        found.append(f"{grown:.0f} kB more memory")
+    if (grown := last["descriptors"] - first["descriptors"]) > DESCRIPTORS_ASTRAY:
+        found.append(f"{grown} more descriptors")
+    if last["threads"] > first["threads"]:
+        found.append(f"{last['threads'] - first['threads']} more threads")
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--legs", type=int, default=750)
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    seconds = max(2 * WARM_UP_SECONDS, round(given.minutes * 60))
+    samples: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        soak = Soak(given.legs, seconds, given.threads, Path(folder))
+        begin = time.monotonic()
+        while (elapsed := time.monotonic() - begin) < seconds - SAMPLE_SECONDS:
+            time.sleep(SAMPLE_SECONDS)
+            sample = soak.sample()
+            print(line(elapsed + SAMPLE_SECONDS, sample), flush=True)
+            if elapsed >= WARM_UP_SECONDS:
+                samples.append(sample)
+        heard, end = soak.finish()
+    for kind, count in heard.items():
+        print(f"{kind:10} {count}")
+    found = faults(samples[0], samples[-1], heard, end)
+    print("ok" if not found else "FAILED: " + "; ".join(found))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
