@@ -172,6 +172,28 @@ async def test_strangers_do_not_disturb_a_call() -> None:
         assert counters["strangers"] >= 200
 
 
+async def test_a_browser_holds_and_comes_back() -> None:
+    """Later offers with nothing new but the direction: the handshake and the keys stay."""
+    async with call() as made:
+        await answered(made)
+        await made.station.told(Secured)
+        made.here.media.submit(Play(made.station.leg, made.here.media.token(), (BEEP,), loops=0))
+        await made.browser.until_hears(HERTZ)
+        for direction in ("sendonly", "sendrecv"):
+            made.browser.connection.getTransceivers()[0].direction = direction
+            made.stream.agreed = made.stream.read(await made.browser.offer())
+            answer = made.stream.next_answer()
+            assert (b"a=recvonly" in answer) is (direction == "sendonly")
+            made.connect()
+            await made.browser.take_answer(answer)
+            await asyncio.sleep(0.3)
+            heard = len(made.browser.heard)
+            await asyncio.sleep(0.3)
+            assert (len(made.browser.heard) == heard) is (direction == "sendonly")
+        await made.browser.until_hears(HERTZ)
+        assert sum(isinstance(event, Secured) for event in made.station.events) == 1
+
+
 async def test_the_browser_moves_and_the_audio_follows_its_checks() -> None:
     """A later offer, with ICE begun anew and another certificate, as when a page was loaded again."""
     async with call() as made, browser_end() as other:

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use _engine::coded::{Codec, Edge};
 use _engine::g711;
+use _engine::ice::{Credentials, Lite, MAX_ANSWER};
 use _engine::outgoing::{MAX_PAYLOAD, Outgoing};
 use _engine::playout::Playout;
 use _engine::reception::{Arrival, Reception};
@@ -138,6 +139,19 @@ pub fn stun(data: &[u8]) {
         assert!(data.len() >= 20 && packets::header_length(data).is_none());
         assert!(reports::parse(data, 7, 0).is_none());
     }
+    check(data);
+}
+
+/// Nobody without the password moves a browser's audio, or is answered.
+fn check(data: &[u8]) {
+    let credentials = Credentials {
+        local_ufrag: "ours".into(),
+        local_password: "a-password-that-no-corpus-knows".into(),
+        remote_ufrag: "theirs".into(),
+    };
+    let (mut lite, mut answer) = (Lite::new(credentials), [0; MAX_ANSWER]);
+    let from = SocketAddr::from(([127, 0, 0, 1], 5000));
+    assert!(lite.check(data, from, 0, &mut answer).is_none() && lite.nominated().is_none());
 }
 
 const SUITES: [(&str, usize); 4] = [

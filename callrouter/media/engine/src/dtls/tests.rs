@@ -1,6 +1,7 @@
 //! Two sessions with each other, in memory.
 
 use super::*;
+use crate::chance::Chance;
 use sha2::{Digest, Sha256};
 
 const ONE: (&[u8], &[u8]) =
@@ -121,5 +122,35 @@ fn cost_of_a_handshake() {
             }
         }
         println!("{}: {:?} each", if is_client { "client" } else { "server" }, spent / rounds);
+    }
+}
+
+/// Flights that were changed on the way, as somebody between the two can: whatever they are, the
+/// session says so and goes no further, or gets over it; keys are never other than the other's.
+#[test]
+fn forged_flights_are_refused_or_got_over() {
+    let mut chance = Chance::new(7);
+    let now = Instant::now();
+    for round in 0..60 {
+        let mut client = session(ONE, TWO.0, true, now);
+        let mut server = session(TWO, ONE.0, false, now);
+        let (mut waiting, mut keys) = (vec![], [None, None]);
+        for turn in 0..8 {
+            let end = if turn % 2 == 0 { &mut client } else { &mut server };
+            let progress = end.step(&waiting, now);
+            if progress.keys.is_some() {
+                keys[turn % 2] = progress.keys;
+            }
+            waiting = progress.packets;
+            if turn == round % 4
+                && let Some(packet) = waiting.first_mut()
+            {
+                let at = chance.next() as usize % packet.len();
+                packet[at] ^= 1 << (chance.next() % 8);
+            }
+        }
+        if let [Some(client), Some(server)] = keys {
+            assert!(client.send == server.receive && client.receive == server.send);
+        }
     }
 }
