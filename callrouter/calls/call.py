@@ -63,6 +63,8 @@ class Call:
     split_from: str = ""
     linked_sid: str = ""
     """The call at the other end, where that is a call of another session of this server."""
+    diverted_from: str = ""
+    """Number that the forwarded call was for."""
     chain: tuple[str, ...] = ()
     """Numbers of this server that the call came through, the first one first."""
     error_code: int = 0

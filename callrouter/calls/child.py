@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from callrouter.calls import steps
+from callrouter.calls import invited_transfer, steps
 from callrouter.calls.call import Call, StatusCallback
 from callrouter.calls.question import request_for
 from callrouter.ports import (
@@ -141,6 +141,7 @@ async def place(parent: Controller, context: Context, target: DialTarget) -> Chi
         jar=mother.jar,
         callbacks=_callbacks(target),
         chain=mother.chain,
+        diverted_from=mother.to if mother.direction == "inbound" else "",
     )
     call.start_ms = call.created_ms
     control = replace(context.control, holder=replace(context.control.holder, driven_by=mother.sid))
@@ -173,7 +174,7 @@ def _callbacks(target: DialTarget) -> tuple[StatusCallback, ...]:
 
 
 def _shown(uri: str) -> str:
-    return uri.removeprefix("tel:")
+    return invited_transfer.without(uri).removeprefix("tel:")
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -86,6 +86,7 @@ class InnerLeg(AudioAlone):
     transport = _TRANSPORT
     source = _NOT_THERE
     """Nowhere: no address called."""
+    registered_as: tuple[str, ...] = ()
 
     def __init__(self, invite: Invite, call_id: str, clock: Clock) -> None:
         self.invite = invite

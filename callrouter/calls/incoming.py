@@ -67,17 +67,27 @@ class Incoming:
             services.metrics.count("calls", direction="inbound", outcome="unknown-number")
             logger.info("unknown_number", request_uri=sip.request_uri, source=sip.source.host)
             return
-        controller = Controller(self._call(sip, mapping), services)
+        key_number = await self._key_number(sip, mapping)
+        controller = Controller(self._call(sip, mapping, key_number), services)
         services.exchange.spawn(controller, Arriving(sip, mapping))
         sip.attach(controller.on_signal)
 
-    def _call(self, sip: SipLeg, mapping: NumberMapping) -> Call:
+    async def _key_number(self, sip: SipLeg, mapping: NumberMapping) -> str:
+        """What the call is metered to: the number that a user of ours is registered under where it is
+        one of the account's whose address was called, else that address's (DESIGN.md §2)."""
+        for address in sip.registered_as:
+            own = await self._services.dispatcher.number(address)
+            if own is not None and own.account_sid == mapping.account_sid:
+                return own.key_number
+        return mapping.key_number
+
+    def _call(self, sip: SipLeg, mapping: NumberMapping, key_number: str) -> Call:
         services = self._services
         sid = services.ids.sid("CA")
         now_ns, now_ms = services.clock.monotonic_ns(), services.clock.utc_ms()
         created_ms = now_ms - (now_ns - sip.received_ns) // 1_000_000
         call = Call(
-            facts=CallFacts(sid, sid, mapping.account_sid, mapping.key_number),
+            facts=CallFacts(sid, sid, mapping.account_sid, key_number),
             direction="inbound",
             from_=party_of(sip.from_uri),
             to=mapping.address,

@@ -72,7 +72,8 @@ class ScopedCall:
 
     @property
     def is_sip_origin(self) -> bool:
-        return self.from_.startswith(("sip:", "sips:"))
+        # Who does not tell a number may still have one.
+        return self.from_.startswith(("sip:", "sips:")) and not self.from_.endswith("@anonymous.invalid")
 
     @property
     def placed(self) -> Sequence[ChildCall]:

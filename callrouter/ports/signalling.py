@@ -131,6 +131,8 @@ class OutgoingCall:
     trunk: str = ""
     is_private: bool = False
     """The callee must not learn who calls; a carrier still does."""
+    responsible: str = ""
+    """Number that answers for the call: what a carrier is told where the caller is anonymous."""
     diverted_from: str = ""
     """Number the call was for before it was passed on."""
     lines: tuple[PassedLine, ...] = ()
@@ -160,6 +162,11 @@ class SipLeg(Protocol):
     def from_name(self) -> str: ...
     @property
     def to_uri(self) -> str: ...
+    @property
+    def registered_as(self) -> tuple[str, ...]:
+        """Addresses of the user of ours who proved to be the caller, the best first: number, `client:`
+        name.  Empty for everybody else, and on outgoing legs."""
+
     @property
     def source(self) -> MediaAddress: ...
     @property

@@ -32,6 +32,8 @@ class Arrival:
     caller: Caller
     headers: Mapping[str, str]
     """Of the INVITE, canonical names, first value."""
+    registered_as: tuple[str, ...] = ()
+    """Number and `client:` name of the user of ours who called."""
 
 
 class Arrivals:
@@ -48,11 +50,12 @@ class Arrivals:
         if trunk is not None:
             return self._from_trunk(invite, trunk)
         is_trusted = origin.kind is OriginKind.PEER and self._trusts_peers
+        called, headers = displayable(invite.uri), _headers(invite, AS_WRITTEN, is_trusted=is_trusted)
         if origin.kind is OriginKind.USER:
-            caller = self._user(origin.name, invite)
-        else:
-            caller = caller_of(invite, AS_WRITTEN, is_trusted=is_trusted)
-        return Arrival(displayable(invite.uri), caller, _headers(invite, AS_WRITTEN, is_trusted=is_trusted))
+            number = self._numbers_of_users.get(origin.name)
+            own = ((number,) if number else ()) + (f"client:{origin.name}",)
+            return Arrival(called, self._user(origin.name, invite), headers, own)
+        return Arrival(called, caller_of(invite, AS_WRITTEN, is_trusted=is_trusted), headers)
 
     def _from_trunk(self, invite: Request, trunk: Trunk) -> Arrival:
         numbers = self._trunks.format(trunk.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from callrouter.errors import Unroutable
 from callrouter.ports import OutgoingCall
@@ -13,13 +14,16 @@ from callrouter.sip.protocol.grammar import displayable, is_token, quote, write_
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.identity import (
     TRUSTED_ONLY,
+    IdentityHeader,
     Presentation,
     identity_fields,
     is_anonymous,
     sender_of,
+    wants_privacy,
 )
 from callrouter.sip.protocol.outgoing import Invitation
 from callrouter.sip.protocol.uri import Uri, escape_user
+from callrouter.sip.trunk_settings import Trunk
 from callrouter.sip.trunks import Trunks
 
 _OURS = frozenset(
@@ -95,17 +99,24 @@ class InvitationWriter:
             return self._written_out(call)
         domain = plan.domain or self._own_host(plan.groups[0][0])
         numbers = self._trunks.format(plan.trunk.name if plan.trunk else "")
-        user = "" if is_anonymous(call.caller) else numbers.outgoing(_number_of(call.caller))
-        presented = Presentation(
-            user,
-            domain,
-            call.caller_name,
-            is_private=call.is_private,
-            diverted_from=numbers.outgoing(call.diverted_from) if call.diverted_from else "",
-        )
-        fields = identity_fields(presented, plan.trunk.identity) if plan.trunk is not None else ()
-        contact = "" if call.is_private else escape_user(user)
-        return sender_of(presented), contact, fields
+        caller = _number_of(call.caller)
+        is_private = call.is_private or wants_privacy(caller)
+        known = call.responsible if is_anonymous(caller) and is_private else caller
+        user = "" if is_anonymous(known) else numbers.outgoing(known)
+        presented = Presentation(user, domain, call.caller_name, is_private=is_private)
+        contact = "" if is_private else escape_user(user)
+        return sender_of(presented), contact, self._beside(call, presented, plan.trunk)
+
+    def _beside(self, call: OutgoingCall, presented: Presentation, trunk: Trunk | None) -> Fields:
+        """What a carrier is told of the caller beside From.  Who does not want to be known is named to
+        carriers that are trusted to keep it to themselves (RFC 3325 §7)."""
+        if trunk is None:
+            return ()
+        if trunk.diversion and call.diverted_from:
+            diverted_from = self._trunks.format(trunk.name).outgoing(call.diverted_from)
+            presented = replace(presented, diverted_from=diverted_from)
+        told = trunk.trusted or not presented.is_private
+        return identity_fields(presented, trunk.identity if told else IdentityHeader.NONE)
 
     def _written_out(self, call: OutgoingCall) -> tuple[str, str, Fields]:
         try:

@@ -179,6 +179,10 @@ class IncomingLeg(Leg):
         return displayable(str(Address.parse(self._incoming.invite.get("To") or "").uri))
 
     @property
+    def registered_as(self) -> tuple[str, ...]:
+        return self._arrival.registered_as
+
+    @property
     def source(self) -> MediaAddress:
         hop = self._incoming.established.hop
         return MediaAddress(hop.host, hop.port)

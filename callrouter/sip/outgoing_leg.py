@@ -136,6 +136,10 @@ class OutgoingLeg(Leg):
         return self._current.destination.uri
 
     @property
+    def registered_as(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def source(self) -> MediaAddress:
         where = self._current.hop or self._current.destination.where
         return MediaAddress(where.host, where.port)

@@ -171,9 +171,14 @@ class Trunk(BaseModel):
         description="Header in which it reads who calls: `from`, `p-asserted-identity`, "
         "`p-preferred-identity` or `remote-party-id`.",
     )
+    diversion: bool = Field(
+        default=False,
+        description="true: calls that a number forwards tell it that number, in Diversion.",
+    )
     trusted: bool = Field(
         default=True,
-        description="true: its P-Asserted-Identity, Remote-Party-ID, Privacy and Diversion are believed.",
+        description="true: its P-Asserted-Identity, Remote-Party-ID, Privacy and Diversion are believed, and "
+        "it is told who calls also where the callee is not.",
     )
 
     @field_validator("owned")

@@ -224,6 +224,7 @@ class ScriptedLeg:
         self.from_uri = f"sip:{caller}@127.0.0.1"
         self.from_name = ""
         self.to_uri = self.request_uri
+        self.registered_as: tuple[str, ...] = ()
         self.source = MediaAddress("127.0.0.1", 5070)
         self.transport = "udp"
         self.family: Literal[4, 6] = 4

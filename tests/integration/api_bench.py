@@ -72,6 +72,7 @@ class FakeControl:
         self.causes: list[tuple[str, Interrupt]] = []
         self.cancelled: list[str] = []
         self.lives: dict[str, str] = {}
+        self.tokens: list[tuple[str, str, int]] = []
         self.error: Exception | None = None
 
     async def create(self, order: NewCall) -> str:
@@ -102,6 +103,12 @@ class FakeControl:
             self._end(sid, "canceled")
             return True
         return False
+
+    def transfer_token(self, sid: str, target: str, seconds: int = 300) -> str | None:
+        if sid not in self.lives:
+            return None
+        self.tokens.append((sid, target, seconds))
+        return f"token-{len(self.tokens)}"
 
     def live(self, sid: str) -> Mapping[str, Any] | None:
         return {"status": self.lives[sid]} if sid in self.lives else None

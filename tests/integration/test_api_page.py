@@ -36,6 +36,7 @@ class Request:
     url: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     form: list[tuple[str, str]] = field(default_factory=list)
+    body: str = ""
 
     @classmethod
     def parse(cls, command: str, values: dict[str, str]) -> Request:
@@ -45,6 +46,8 @@ class Request:
             match word:
                 case "-u":
                     request.headers = login(*next(words).split(":"))
+                case "--json":
+                    request.body = next(words)
                 case "-d":
                     request.form += parse_qsl(next(words), strict_parsing=True)
                 case "--data-urlencode":
@@ -84,10 +87,11 @@ async def test_the_examples_of_the_page_work(tmp_path: Path, command: str) -> No
         await live_call(bench)
         values = {"BASE": bench.base, "ACCOUNT": OWNER, "TOKEN": "owner-token", "CALL": CALL}
         request = Request.parse(command, values)
-        method = "POST" if request.form else "GET"
+        data = request.form or request.body or None
+        method = "POST" if data else "GET"
         async with (
             aiohttp.ClientSession() as http,
-            http.request(method, request.url, headers=request.headers, data=request.form or None) as answer,
+            http.request(method, request.url, headers=request.headers, data=data) as answer,
         ):
             assert answer.status in {200, 201}, await answer.text()
         assert [order.to for order in bench.control.orders] in ([], ["+15550123"])

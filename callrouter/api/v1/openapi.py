@@ -47,6 +47,7 @@ def description() -> Schema:
         "paths": {
             "/v1/sessions/{sid}": {"get": _session()},
             "/v1/sessions/{sid}/sip": {"get": _sip()},
+            "/v1/calls/{sid}/transfer-tokens": {"post": _transfer_token()},
             "/v1/usage": {"get": _usage()},
             "/v1/openapi.json": {"get": _open("openapi", "This document", _json({"type": "object"}))},
             "/healthz": {"get": _open("healthz", "Whether the server is alive", _json(_ref("Health")))},
@@ -75,6 +76,8 @@ def description() -> Schema:
                 "Interval": _object(_INTERVAL),
                 "SipTrace": _object(_SIP_TRACE),
                 "SipMessage": _object(_SIP_MESSAGE),
+                "TransferOrder": _object(_TRANSFER_ORDER, optional={"seconds"}),
+                "TransferToken": _object(_TRANSFER_TOKEN),
                 "Usage": _object(_USAGE),
                 "UsageRow": _object(_USAGE_ROW),
                 "Cost": _object({"amount": _MONEY, "currency": _CURRENCY}),
@@ -89,6 +92,7 @@ _PROBLEMS: Final = {
     "BadRequest": "A parameter is wrong; `detail` says which and what it should be",
     "Unauthenticated": "No credentials, or wrong ones",
     "NotFound": "There is none, or it belongs to an account that is not the caller's",
+    "Over": "The call is over",
     "TooManyAttempts": "Too many wrong passwords; `Retry-After` says when to come back",
 }
 
@@ -124,6 +128,27 @@ def _sip() -> Schema:
             "200": answer,
             "400": _response("BadRequest"),
             "404": _response("NotFound"),
+            **_REFUSED,
+        },
+    }
+
+
+def _transfer_token() -> Schema:
+    return {
+        "operationId": "transferToken",
+        "summary": "Let a party of a call move it by a SIP message",
+        "description": "The token is good for this call and this target, once, until it expires. Whoever has "
+        "it sends it on a leg of the call's session, in a REFER or INFO.",
+        "parameters": [{**_SESSION_SID, "description": "Of the call, which is live"}],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _ref("TransferOrder")}},
+        },
+        "responses": {
+            "201": _json(_ref("TransferToken"), "Made"),
+            "400": _response("BadRequest"),
+            "404": _response("NotFound"),
+            "409": _response("Over"),
             **_REFUSED,
         },
     }
@@ -271,6 +296,16 @@ _SIP_MESSAGE: Final[Schema] = {
     "method": _said("Of the request, or of the one that is answered"),
     "summary": _said("In a few words", examples=["INVITE (SDP)", "180 Ringing", "200 OK to BYE"]),
     "text": _said("The message, secrets masked"),
+}
+_TRANSFER_ORDER: Final[Schema] = {
+    "target": _said("URI that control is to pass to", examples=["module:acme.survey?lang=en"]),
+    "seconds": {"type": "integer", "minimum": 1, "maximum": 14400, "default": 300},
+}
+_TRANSFER_TOKEN: Final[Schema] = {
+    "call_sid": _CALL_SID,
+    "target": _said("As it was asked for; the SIP message has to say it exactly so"),
+    "token": _said("To be kept secret from whoever is not to move the call"),
+    "expires_at": _TIME,
 }
 _USAGE: Final[Schema] = {
     "from": _TIME,

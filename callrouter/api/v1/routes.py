@@ -10,6 +10,7 @@ from callrouter.api.context import Context
 from callrouter.api.v1.openapi import description
 from callrouter.api.v1.sessions import Sessions
 from callrouter.api.v1.sip_trace import SipTrace
+from callrouter.api.v1.transfer_tokens import TransferTokens
 from callrouter.api.v1.usage import Usage
 
 PREFIX: Final = "/v1"
@@ -22,6 +23,9 @@ def routes(context: Context) -> list[web.RouteDef]:
         web.get(f"{PREFIX}/openapi.json", _openapi, name=DOCUMENT),
         web.get(f"{PREFIX}/sessions/{{sid:CA[0-9a-fA-F]{{32}}}}", Sessions(context).fetch),
         web.get(f"{PREFIX}/sessions/{{sid:CA[0-9a-fA-F]{{32}}}}/sip", SipTrace(context).fetch),
+        web.post(
+            f"{PREFIX}/calls/{{sid:CA[0-9a-fA-F]{{32}}}}/transfer-tokens", TransferTokens(context).create
+        ),
         web.get(f"{PREFIX}/usage", Usage(context).fetch),
     ]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from callrouter.calls import steps
+from callrouter.calls import invited_transfer, steps
 from callrouter.calls.hosted import InnerLeg, Invite, hosted
 from callrouter.calls.leg import Leg
 from callrouter.calls.passage import Passage
@@ -76,7 +76,7 @@ class Placing(Step):
 
     async def _invite(self, controller: Controller) -> bool:
         call, services, target = controller.call, controller.services, self.target
-        uri = target.uri.removeprefix("tel:")
+        uri = invited_transfer.without(target.uri.removeprefix("tel:"))
         try:
             if (mapping := await hosted(services, call, uri)) is not None:
                 sip = self._arrive_here(controller, mapping)
@@ -88,10 +88,12 @@ class Placing(Step):
                     caller=target.caller_id or call.from_,
                     caller_name=self.caller_name,
                     local=leg.local,
-                    headers=target.headers,
+                    headers=target.headers + invited_transfer.fields(services, call, target.uri),
                     username=target.username,
                     password=target.password,
                     lines=self._offered(controller, leg),
+                    responsible=call.facts.key_number,
+                    diverted_from=call.diverted_from,
                 )
                 sip = leg.sip = services.signalling.place(order, controller.on_signal)
         except CallError as error:

@@ -20,6 +20,7 @@ from callrouter.sip.protocol.uri import Uri, escape_user
 Fields = tuple[tuple[str, str], ...]
 ANONYMOUS = "sip:anonymous@anonymous.invalid"
 _ANONYMOUS_NAMES = frozenset({"anonymous", "restricted", "unavailable", "unknown"})
+_WITHHELD = frozenset({"anonymous", "restricted"})
 _HIDING = frozenset({"id", "user", "header"})
 TRUSTED_ONLY = frozenset(
     {
@@ -139,7 +140,13 @@ def _words(value: str | None) -> frozenset[str]:
 
 
 def is_anonymous(caller: str) -> bool:
+    """Nobody is named."""
     return not caller or caller.lower() in _ANONYMOUS_NAMES
+
+
+def wants_privacy(caller: str) -> bool:
+    """It is not just unknown who calls: it is not to be told."""
+    return caller.lower() in _WITHHELD
 
 
 def sender_of(presented: Presentation) -> str:

@@ -233,11 +233,12 @@ def test_a_private_caller_is_named_to_the_carrier_only(identity: str, header: st
 
 
 def test_a_call_that_was_passed_on_says_where_it_came_from() -> None:
-    ours = Office(Trunk(name="a", host="192.0.2.1", domain="carrier.example"))
     call = OutgoingCall("+1", "+12125550100", "", MEDIA, diverted_from="+442071838750")
-    assert ours.fields(call)[1] == {
+    told = Trunk(name="a", host="192.0.2.1", domain="carrier.example", diversion=True)
+    assert Office(told).fields(call)[1] == {
         "Diversion": "<sip:+442071838750@carrier.example>;reason=unconditional;counter=1"
     }
+    assert Office(Trunk(name="a", host="192.0.2.1")).fields(call)[1] == {}
 
 
 def test_a_document_cannot_forge_what_a_carrier_is_told() -> None:
@@ -247,10 +248,24 @@ def test_a_document_cannot_forge_what_a_carrier_is_told() -> None:
     assert fields == {"P-Asserted-Identity": "<sip:+442071838751@192.0.2.2>", "X-Mine": "yes"}
 
 
-@pytest.mark.parametrize("caller", ["", "anonymous", "Restricted"])
+@pytest.mark.parametrize("caller", ["", "unavailable", "Unknown"])
 def test_a_caller_without_a_number_is_anonymous(caller: str) -> None:
-    sender, _ = office().fields(OutgoingCall("+15550100", caller, "", MEDIA))
+    sender, fields = office().fields(OutgoingCall("+15550100", caller, "", MEDIA, responsible="+1555"))
     assert sender == "<sip:anonymous@anonymous.invalid>"
+    assert fields == {}
+
+
+@pytest.mark.parametrize("caller", ["anonymous", "Restricted", "sip:anonymous@anonymous.invalid"])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_who_withholds_the_number_is_answered_for_to_trusted_carriers(caller: str, trusted: bool) -> None:
+    trunk = Trunk(
+        name="a", host="192.0.2.1", domain="c.example", identity="p-asserted-identity", trusted=trusted
+    )
+    call = OutgoingCall("+1", caller, "Somebody", MEDIA, responsible="+15550100")
+    sender, fields = Office(trunk).fields(call)
+    assert sender == '"Anonymous" <sip:anonymous@anonymous.invalid>'
+    asserted = {"P-Asserted-Identity": '"Somebody" <sip:+15550100@c.example>'} if trusted else {}
+    assert fields == {**asserted, "Privacy": "id"}
 
 
 def test_user_parts_are_escaped() -> None:
