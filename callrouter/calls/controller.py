@@ -27,6 +27,7 @@ from callrouter.ports import (
     Interrupt,
     LinesAnswered,
     LinesOffered,
+    LinesRetracted,
     MediaChanged,
     Replace,
     Ringing,
@@ -242,7 +243,7 @@ class Controller:
                     leg.connect(event.audio)
             case InfoDigit():
                 leg.feed_digit(event.digit, event.duration_ms)
-            case LinesOffered() | LinesAnswered():
+            case LinesOffered() | LinesRetracted() | LinesAnswered():
                 leg.told_lines(event)
             case TransferRequested():
                 self._on_transfer(event)

@@ -26,6 +26,7 @@ from callrouter.ports import (
     LegId,
     LinesAnswered,
     LinesOffered,
+    LinesRetracted,
     Media,
     MediaAddress,
     MediaEvent,
@@ -99,7 +100,7 @@ class Leg:
         """Told why there will be no audio with a browser."""
         self.on_measured: Callable[[], None] | None = None
         """Told once `counters` are known: the leg has closed."""
-        self.on_lines: Callable[[LinesOffered | LinesAnswered], None] | None = None
+        self.on_lines: Callable[[LinesOffered | LinesRetracted | LinesAnswered], None] | None = None
         """Told what the far end wants passed on, and what it says to what we want."""
         self.passage: Passage | None = None
         """What it exchanges with who placed it, beside the audio."""
@@ -119,7 +120,7 @@ class Leg:
         """Ports for media that is passed on unread.  Raises `MediaUnavailable`."""
         return self._media.open_line(self._opened)
 
-    def told_lines(self, event: LinesOffered | LinesAnswered) -> None:
+    def told_lines(self, event: LinesOffered | LinesRetracted | LinesAnswered) -> None:
         if self.on_lines is not None:
             self.on_lines(event)
         elif isinstance(event, LinesOffered) and self.sip is not None:

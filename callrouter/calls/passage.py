@@ -16,6 +16,7 @@ from callrouter.ports import (
     JoinLines,
     LinesAnswered,
     LinesOffered,
+    LinesRetracted,
     Media,
     OpenedLine,
     PassedLine,
@@ -66,6 +67,8 @@ class Passage:
         self._callee = Side(callee)
         self._asking: Side | None = None
         """Whose offer waits for the other's answer."""
+        self._restoring: Side | None = None
+        """Who was asked for what nobody wants any more, and is still to answer that, or to be put back."""
         self._patience: asyncio.TimerHandle | None = None
         self._has_begun = False
         self._waiting: list[tuple[Passing, Side, Side]] = []
@@ -117,15 +120,19 @@ class Passage:
                 side.sip.open_passage(False)
             self._close(side, list(side.lines))
 
-    def _from_caller(self, event: LinesOffered | LinesAnswered) -> None:
+    def _from_caller(self, event: LinesOffered | LinesRetracted | LinesAnswered) -> None:
         self._told(event, self._caller, self._callee)
 
-    def _from_callee(self, event: LinesOffered | LinesAnswered) -> None:
+    def _from_callee(self, event: LinesOffered | LinesRetracted | LinesAnswered) -> None:
         self._told(event, self._callee, self._caller)
 
-    def _told(self, event: LinesOffered | LinesAnswered, side: Side, other: Side) -> None:
+    def _told(self, event: LinesOffered | LinesRetracted | LinesAnswered, side: Side, other: Side) -> None:
         if isinstance(event, LinesOffered):
             self._offered(event.offered, side, other)
+        elif isinstance(event, LinesRetracted):
+            self._retracted(side, other)
+        elif self._restoring is side:
+            self._restored(event, side, other)
         elif self._asking is other:
             self._answered(event, side, other)
         else:
@@ -138,7 +145,7 @@ class Passage:
         if not self._has_begun:
             self._waiting.append((offered, side, other))
             return
-        if self._asking is not None:
+        if self._asking is not None or self._restoring is not None:
             sip.answer_lines(GLARE)
             return
         if _bare(offered) == _bare(side.described) and self._is_on(side, offered):
@@ -153,7 +160,7 @@ class Passage:
             return
         self._asking = side
         loop = asyncio.get_running_loop()
-        self._patience = loop.call_later(PATIENCE_SECONDS, self._lost_patience)
+        self._patience = loop.call_later(PATIENCE_SECONDS, self._lost_patience, other)
         others.offer_lines(wanted, is_relayed=True)
 
     def _answered(self, event: LinesAnswered, side: Side, other: Side) -> None:
@@ -180,9 +187,27 @@ class Passage:
             others.offer_lines(common)
         self._connect()
 
-    def _lost_patience(self) -> None:
+    def _retracted(self, side: Side, other: Side) -> None:
+        """`side` wants what it offered no more."""
+        self._waiting = [offer for offer in self._waiting if offer[1] is not side]
+        if self._asking is side:
+            self._stop_asking()
+            self._restoring = other
+
+    def _restored(self, event: LinesAnswered, side: Side, other: Side) -> None:
+        """`side` has answered.  What it took is offered back to what the other one has."""
+        self._restoring = None
+        described = self._dressed(other.described, other, side)
+        if event.status == 200 and side.sip is not None and not _is_alike(event.answered, described):
+            self._restoring = side
+            side.sip.offer_lines(described)
+        else:
+            self._connect()
+
+    def _lost_patience(self, asked: Side) -> None:
         asking = self._asking
         self._stop_asking()
+        self._restoring = asked
         if asking is not None and asking.sip is not None:
             asking.sip.answer_lines(NOT_ACCEPTABLE)
 
@@ -264,6 +289,14 @@ class Passage:
 def passage_of(controller: Controller, callee: Leg) -> Passage:
     """What the call and one it has placed may exchange beside their audio."""
     return callee.passage or Passage(controller.services.media, controller.leg(), callee)
+
+
+def _is_alike(one: Passing, other: Passing) -> bool:
+    return one.has_audio == other.has_audio and _slots(one) == _slots(other)
+
+
+def _slots(passing: Passing) -> set[int]:
+    return {line.slot for line in passing.lines}
 
 
 def _bare(passing: Passing) -> Passing:

@@ -117,7 +117,14 @@ from callrouter.ports.media_lines import (
     OpenedLine,
     SetLine,
 )
-from callrouter.ports.passing import AUDIO_ALONE, LinesAnswered, LinesOffered, PassedLine, Passing
+from callrouter.ports.passing import (
+    AUDIO_ALONE,
+    LinesAnswered,
+    LinesOffered,
+    LinesRetracted,
+    PassedLine,
+    Passing,
+)
 from callrouter.ports.signalling import (
     Answered,
     Confirmed,
@@ -193,6 +200,7 @@ __all__ = [
     "LineId",
     "LinesAnswered",
     "LinesOffered",
+    "LinesRetracted",
     "Listen",
     "ListeningCommand",
     "LiveCall",

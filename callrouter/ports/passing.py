@@ -57,6 +57,13 @@ class LinesOffered:
 
 
 @dataclass(frozen=True, slots=True)
+class LinesRetracted:
+    """What `LinesOffered` told is wanted no more, and has been answered."""
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class LinesAnswered:
     """What came of `SipLeg.offer_lines`; or, unasked, what the far end can now be passed."""
 

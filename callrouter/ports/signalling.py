@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from callrouter.ports.audio import MediaAddress, NegotiatedAudio
-from callrouter.ports.passing import AUDIO_ALONE, LinesAnswered, LinesOffered, PassedLine, Passing
+from callrouter.ports.passing import (
+    AUDIO_ALONE,
+    LinesAnswered,
+    LinesOffered,
+    LinesRetracted,
+    PassedLine,
+    Passing,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,7 @@ SignalEvent = (
     | TransferRequested
     | ReferProgress
     | LinesOffered
+    | LinesRetracted
     | LinesAnswered
 )
 SignalSink = Callable[[SignalEvent], None]

@@ -74,6 +74,7 @@ class PlainPhone:
     _peer: tuple[str, int] = ("", 0)
     _sequence: int = 0
     _version: int = 0
+    _branch: str = ""
     _invite: Message | None = None
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -135,15 +136,23 @@ class PlainPhone:
         if not sequence:
             self._sequence += 1
         number = sequence or self._sequence
+        self._branch = f"z9hG4bK{secrets.token_hex(6)}"
+        self._request(method, body, number)
+        return number
+
+    def cancel(self) -> None:
+        """The last request, which was an INVITE."""
+        self._request("CANCEL", "", self._sequence)
+
+    def _request(self, method: str, body: str, number: int) -> None:
         kind = "Content-Type: application/sdp\r\n" if body else ""
         self._send(
             f"{method} {self._target} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {self.at};branch=z9hG4bK{secrets.token_hex(6)}\r\n"
+            f"Via: SIP/2.0/UDP {self.at};branch={self._branch}\r\n"
             f"Max-Forwards: 70\r\nFrom: {self._local}\r\nTo: {self._remote}\r\nCall-ID: {self._call_id}\r\n"
             f"CSeq: {number} {method}\r\nContact: <sip:me@{self.at}>\r\nAllow: INVITE, ACK, BYE, UPDATE\r\n"
             f"{kind}Content-Length: {len(body)}\r\n\r\n{body}"
         )
-        return number
 
     def answer(self, request: Message, status: int, body: str = "") -> None:
         copied = "".join(

@@ -219,6 +219,32 @@ async def test_two_who_want_something_at_once_are_both_told_to_wait(stage: Stage
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_who_thinks_better_of_it_is_told_so_and_the_other_end_is_put_back(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        await connected(stage, a, b, video=False)
+        a.request("INVITE", a.describe(a.audio(), a.video()))
+        to_b = await b.asked()
+        a.cancel()
+        assert (await a.final("CANCEL")).status == 200
+        assert (await a.final()).status == 487
+        a.request("INVITE", a.describe(a.audio(), a.video()))
+        assert (await a.final()).status == 491, "the other end is still being asked"
+        b.answer(to_b, 200, b.describe(b.audio(), b.video()))
+        back = await b.asked()
+        assert back.port("video") == 0
+        assert back.port("audio") == to_b.port("audio")
+        b.answer(back, 200, b.describe(b.audio(), b.video(on=False)))
+        await asyncio.sleep(0.1)
+        a.request("INVITE", a.describe(a.audio(), a.video()))
+        to_b = await b.asked()
+        b.answer(to_b, 200, b.describe(b.audio(), b.video()))
+        to_a = await a.final()
+        await assert_passes(a, to_a.port("video"), b, to_b.port("video"))
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_document_declines_video_and_fax_in_place(stage: Stage) -> None:
     number = stage.number("<Gather timeout='20'><Say>Press a key.</Say></Gather>")
     async with PlainPhone() as a:

@@ -73,7 +73,7 @@ async def placed(made: Call) -> None:
     """The browser is called."""
     made.stream.offer_to_browser()
     offer = made.stream.first_offer(made.station.opened.local)
-    made.stream.agreed = made.stream.read(await made.browser.answer(offer))
+    made.stream.agreed = made.stream.read(await made.browser.answer(offer), is_answer=True)
     made.connect()
 
 

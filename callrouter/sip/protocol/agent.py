@@ -223,7 +223,7 @@ class Agent:
         transaction = self.layer.server(key, request, hop)
         self.respond(transaction, 200, now_ns, tag=session.local_tag if session else "")
         if session is not None:
-            session.cancel(request, now_ns)
+            session.cancel(request, invite, now_ns)
 
     def _origin_of(
         self, request: Request, session: Session | None, hop: Hop, now_ns: int

@@ -43,7 +43,7 @@ class EarlyDialog:
         if self.is_settled or not response.body or response.content_type != "application/sdp":
             return False
         try:
-            self.stream.agreed = self.stream.read(response.body)
+            self.stream.agreed = self.stream.read(response.body, is_answer=True)
         except ValueError:
             return False  # the 2xx is judged, not this
         self.is_settled = is_reliable(response)

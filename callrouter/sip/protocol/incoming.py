@@ -111,9 +111,10 @@ class IncomingSession(Session):
 
     # -- what the caller asks for
 
-    def cancel(self, request: Request, now_ns: int) -> None:
-        """Its CANCEL has been answered; too late once we have (§9.2)."""
-        if self.state is SessionState.EARLY:
+    def cancel(self, request: Request, invite: ServerTransaction, now_ns: int) -> None:
+        if self.state is not SessionState.EARLY:
+            super().cancel(request, invite, now_ns)
+        else:
             self._tell_end_of(request, EndCause.CANCEL, now_ns)
             self._refuse(487, now_ns)
 
@@ -163,7 +164,7 @@ class IncomingSession(Session):
         returned."""
         stream = self.stream
         if stream.agreed is None and self._provisionals.awaited_body:
-            stream.agreed = stream.read(prack.body)
+            stream.agreed = stream.read(prack.body, is_answer=True)
             return b""
         if not prack.body:
             return b""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from callrouter.ports import EndCause, LinesAnswered, LinesOffered, Passing
+from callrouter.ports import EndCause, LinesAnswered, LinesOffered, LinesRetracted, Passing
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.session_timer import is_too_small
@@ -85,6 +85,7 @@ class Modification:
     def _defer(self, request: Request, dialog: Dialog, transaction: ServerTransaction, now_ns: int) -> None:
         session = self._session
         if request.method == "INVITE":
+            transaction.session = session
             session.agent.respond(transaction, 100, now_ns, tag="")
         self._deferred = Deferred(request, dialog, transaction)
         session.tell(LinesOffered(now_ns, session.stream.offered_by(request.body)))
@@ -103,6 +104,14 @@ class Modification:
             status = status if status >= 300 else 488
             fields = RETRY_LATER if status in (500, 503) else ()
             self._session.agent.respond(deferred.transaction, status, now_ns, fields=fields)
+        self.pursue(now_ns)
+
+    def retract(self, transaction: ServerTransaction, now_ns: int) -> None:
+        """Whoever made the deferred offer has thought better of it."""
+        if self._deferred is None or self._deferred.transaction is not transaction:
+            return
+        self.drop(now_ns)
+        self._session.tell(LinesRetracted(now_ns))
         self.pursue(now_ns)
 
     def drop(self, now_ns: int) -> None:
@@ -193,9 +202,9 @@ class Modification:
 
     def _take_answer(self, response: Response, now_ns: int) -> None:
         stream = self._session.stream
-        was_asked = stream.passage.is_wanting
+        was_asked = stream.passage.is_asked
         try:
-            stream.agreed = stream.read(response.body)
+            stream.agreed = stream.read(response.body, is_answer=True)
         except ValueError:
             # The offer was taken without a word: everything stays as it was.
             stream.passage.revert(forget=True)
@@ -252,7 +261,7 @@ class Modification:
             self._wants_refresh = False
             self._session.timer.retry(now_ns, _REFRESH_AGAIN)
         passage = self._session.stream.passage
-        if passage.is_wanting:
+        if passage.is_asked:
             passage.revert(forget=True)
             self._session.tell(LinesAnswered(now_ns, status, self._session.stream.passed_to_us))
             self.pursue(now_ns)

@@ -13,7 +13,7 @@ from callrouter.sip.protocol.sdp import MediaLine
 class Passage:
     """Of one stream.  While it is not open, lines that are offered are declined."""
 
-    __slots__ = ("_before", "is_open", "is_relayed", "is_secret", "kinds", "wanted", "written")
+    __slots__ = ("_asked", "_before", "is_open", "is_relayed", "is_secret", "kinds", "wanted", "written")
 
     def __init__(self) -> None:
         self.kinds: frozenset[str] = frozenset()
@@ -26,6 +26,8 @@ class Passage:
         self.wanted: Passing | None = None
         self.is_relayed = False
         """Somebody waits for what comes of it: it is not tried again after a glare."""
+        self._asked: Passing | None = None
+        """What of `wanted` is in an offer that has no answer yet; more may be wanted meanwhile."""
         self._before = Passing()
 
     def fork(self) -> Passage:
@@ -48,9 +50,15 @@ class Passage:
     def is_wanting(self) -> bool:
         return self.wanted is not None
 
+    @property
+    def is_asked(self) -> bool:
+        return self._asked is not None
+
     def in_offer(self) -> dict[int, PassedLine]:
-        if self.wanted is not None and self.wanted is not self.written:
-            self._before, self.written = self.written, self.wanted
+        if self.wanted is not None:
+            if self._asked is None:
+                self._before = self.written
+            self.written = self._asked = self.wanted
         return by_slot(self.written, is_secret=self.is_secret)
 
     def in_answer(self, lines: Sequence[MediaLine], *, has_audio: bool) -> dict[int, PassedLine]:
@@ -63,7 +71,7 @@ class Passage:
 
     def settle(self, lines: Sequence[MediaLine]) -> None:
         """They answered our offer: what they did not take is off."""
-        self.wanted = None
+        self._conclude()
         kept = tuple(
             line for line in self.written.lines if line.slot < len(lines) and fits(line, lines[line.slot])
         )
@@ -71,7 +79,14 @@ class Passage:
 
     def revert(self, *, forget: bool) -> None:
         """Our offer was refused; everything is as it was.  Unless we `forget`, it is wanted still."""
-        if self.wanted is not None and self.written is self.wanted:
-            self.written = self._before
+        if self._asked is None:
+            return
+        self.written = self._before
         if forget:
+            self._conclude()
+        self._asked = None
+
+    def _conclude(self) -> None:
+        if self.wanted is self._asked:
             self.wanted = None
+        self._asked = None

@@ -261,7 +261,7 @@ class Session(ClientUser):
         self.state = SessionState.CONFIRMED
         if awaited.wants_answer:
             try:
-                self.stream.agreed = self.stream.read(request.body)
+                self.stream.agreed = self.stream.read(request.body, is_answer=True)
             except ValueError as error:
                 self.lose(EndCause.NO_ACK, f"the ACK brought no usable answer: {error}", now_ns)
                 return
@@ -305,6 +305,10 @@ class Session(ClientUser):
         passage = self.stream.passage
         if self.is_up and (passage.written.lines or not passage.written.has_audio):
             self.offer_lines(Passing(), is_relayed=False, now_ns=now_ns)
+
+    def cancel(self, request: Request, invite: ServerTransaction, now_ns: int) -> None:
+        """A CANCEL of theirs, which has been answered; too late once its INVITE has (§9.2)."""
+        self.modification.retract(invite, now_ns)
 
     def hold(self, on: bool, now_ns: int) -> None:
         self.stream.hold_wanted = on

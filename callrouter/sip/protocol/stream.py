@@ -21,7 +21,6 @@ class OutOfOrder(RuntimeError):
 
 class Stream:
     __slots__ = (
-        "_is_offering",
         "_known",
         "_ours",
         "_terms",
@@ -43,8 +42,6 @@ class Stream:
         self._token = token
         end = OwnEnd(fingerprint, OwnCredentials(token)) if fingerprint else None
         self._terms = Terms(codecs, srtp, OwnKeys(token), end)
-        self._is_offering = False
-        """What comes next from them is an answer."""
         self.agreed: Agreement | None = None
         self.passage = Passage()
         self.hold_wanted = False
@@ -58,7 +55,6 @@ class Stream:
         other = Stream(self._terms.codecs, self._token)
         other._terms = self._terms
         other._ours = self._ours
-        other._is_offering = self._is_offering
         other.hold_wanted = self.hold_wanted
         other.passage = self.passage.fork()
         return other
@@ -107,18 +103,18 @@ class Stream:
         """Before anything is said: the far end needs what browsers do."""
         self._terms = replace(self._terms, for_browser=True)
 
-    def read(self, body: bytes) -> Agreement:
-        """What a description of theirs leads to.  Raises `ValueError` (`NothingFits` among them)."""
+    def read(self, body: bytes, *, is_answer: bool = False) -> Agreement:
+        """What a description of theirs leads to: an offer, or the answer to one of ours.  Raises
+        `ValueError` (`NothingFits` among them)."""
         before = None if self.agreed is None else self.agreed.audio
         remote = sdp.parse(body)
         try:
-            agreed = offer.agree(remote, self._terms, before=before, is_answer=self._is_offering)
+            agreed = offer.agree(remote, self._terms, before=before, is_answer=is_answer)
         except offer.NothingFits:
             if self.agreed is None or not self.passage.takes(remote.media):
                 raise
             silent = replace(self.agreed.audio, direction=Direction.INACTIVE)
             agreed = replace(self.agreed, audio=silent, lines=remote.media, has_audio=False)
-        self._is_offering = False
         return agreed
 
     @property
@@ -165,7 +161,6 @@ class Stream:
     def first_offer(self, local: MediaAddress, *, is_secret: bool = False) -> bytes:
         """`is_secret`: nobody but the next hop can read it."""
         ours = self.describe(local)
-        self._is_offering = True
         passed = self.passage.in_offer()
         return offer.write_offer(ours, Direction.SENDRECV, self._terms, is_secret=is_secret, passed=passed)
 
@@ -180,7 +175,6 @@ class Stream:
         """Our offer within the call, held or not as is wanted now."""
         direction = Direction.SENDONLY if self.hold_wanted else Direction.SENDRECV
         self.hold_offered = self.hold_wanted
-        self._is_offering = True
         passed = self.passage.in_offer()
         settled = replace(self._settled(), has_audio=self.passage.written.has_audio)
         return offer.write_renewal(self._renewed(), settled, direction, self._terms, passed)

@@ -68,8 +68,8 @@ def a_stream(*codecs: str, fingerprint: str = OURS) -> Stream:
     )
 
 
-def read(stream: Stream, body: bytes) -> NegotiatedAudio:
-    stream.agreed = stream.read(body)
+def read(stream: Stream, body: bytes, *, is_answer: bool = False) -> NegotiatedAudio:
+    stream.agreed = stream.read(body, is_answer=is_answer)
     audio = stream.audio
     assert audio is not None
     return audio
@@ -228,7 +228,7 @@ def test_our_offer_has_opus_first_and_its_answer_says_who_begins() -> None:
     for line in ("a=group:BUNDLE 0", "a=ice-lite", "a=mid:0", "a=setup:actpass", "a=rtcp-mux"):
         assert line in lines
     offered = next(line for line in lines if line.startswith("a=ice-pwd:"))
-    peer = read(stream, offer(audio=AUDIO.replace("actpass", "active"))).browser
+    peer = read(stream, offer(audio=AUDIO.replace("actpass", "active")), is_answer=True).browser
     assert peer is not None
     assert not peer.is_client
     assert f"a=ice-pwd:{peer.local_password}" == offered
@@ -236,7 +236,7 @@ def test_our_offer_has_opus_first_and_its_answer_says_who_begins() -> None:
     undecided.offer_to_browser()
     undecided.first_offer(LOCAL)
     with pytest.raises(NothingFits):
-        undecided.read(offer())
+        undecided.read(offer(), is_answer=True)
 
 
 def test_holding_offers_the_same_ends_and_leaves_the_roles_as_they_are() -> None:
@@ -248,7 +248,8 @@ def test_holding_offers_the_same_ends_and_leaves_the_roles_as_they_are() -> None
     assert before is not None
     for line in ("a=sendonly", "a=setup:actpass", "a=group:BUNDLE 0", f"a=ice-pwd:{before.local_password}"):
         assert line in lines
-    after = read(stream, offer(audio=AUDIO.replace("actpass", "passive").replace("sendrecv", "recvonly")))
+    held = AUDIO.replace("actpass", "passive").replace("sendrecv", "recvonly")
+    after = read(stream, offer(audio=held), is_answer=True)
     assert after.browser == before
     assert after.direction is Direction.SENDONLY
 
@@ -259,8 +260,8 @@ def test_each_branch_of_a_call_has_the_credentials_of_the_one_offer() -> None:
     stream.first_offer(LOCAL)
     one, other = stream.fork(), stream.fork()
     answered = AUDIO.replace("actpass", "active")
-    first = read(one, offer(audio=answered)).browser
-    second = read(other, offer(audio=answered.replace("Wxyz", "Abcd"))).browser
+    first = read(one, offer(audio=answered), is_answer=True).browser
+    second = read(other, offer(audio=answered.replace("Wxyz", "Abcd")), is_answer=True).browser
     assert first is not None
     assert second is not None
     assert first.local_password == second.local_password

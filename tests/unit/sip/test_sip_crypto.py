@@ -152,10 +152,10 @@ def test_an_answer_without_keys_is_clear_audio_or_no_call() -> None:
     stream = Stream(("PCMU",), tokens, SrtpPolicy.OPTIONAL)
     stream.first_offer(OURS.local, is_secret=True)
     clear = (HEAD + "m=audio 6000 RTP/AVP 0\r\n").encode()
-    assert stream.read(clear).audio.keys is None
+    assert stream.read(clear, is_answer=True).audio.keys is None
     stream.protect(SrtpPolicy.REQUIRED)
     with pytest.raises(NothingFits):
-        stream.read(clear)
+        stream.read(clear, is_answer=True)
 
 
 def test_our_key_stays_the_same_through_hold_and_resume() -> None:
@@ -163,7 +163,7 @@ def test_our_key_stays_the_same_through_hold_and_resume() -> None:
     offer = stream.first_offer(OURS.local)
     assert stream.first_offer(OURS.local) == offer, "sent again, it is the same offer"
     answer = HEAD + f"m=audio 6000 RTP/SAVP 0\r\na=crypto:3 {CM80} {inline(CM80)}\r\n"
-    stream.agreed = stream.read(answer.encode())
+    stream.agreed = stream.read(answer.encode(), is_answer=True)
     first = stream.tell()
     assert first is not None
     stream.hold_wanted = True
@@ -171,6 +171,6 @@ def test_our_key_stays_the_same_through_hold_and_resume() -> None:
     assert "m=audio 4000 RTP/SAVP 0" in renewal
     (ours,) = [line for line in offer.decode().splitlines() if line.startswith(f"a=crypto:3 {CM80}")]
     assert [line for line in renewal.splitlines() if line.startswith("a=crypto")] == [ours]
-    stream.agreed = stream.read(answer.encode())
+    stream.agreed = stream.read(answer.encode(), is_answer=True)
     stream.hold_wanted = False
     assert stream.audio == first, "nothing new to tell"

@@ -19,8 +19,8 @@ from callrouter.sip.protocol.hop import Hop, Packet
 from callrouter.sip.protocol.timers import LIFETIME, T1, T2, T4, Timer
 
 if TYPE_CHECKING:
-    from callrouter.sip.protocol.incoming import IncomingSession
     from callrouter.sip.protocol.message import Request
+    from callrouter.sip.protocol.session import Session
     from callrouter.sip.protocol.transactions.layer import Key, TransactionLayer
 
 
@@ -63,7 +63,7 @@ class ServerTransaction:
         self.request: Request | None = request
         """None once answered: nothing but its retransmissions can come."""
         self.hop = hop
-        self.session: IncomingSession | None = None
+        self.session: Session | None = None
         """Whose INVITE this is, as long as a CANCEL can mean anything to it."""
         self.state = _PROCEEDING
         self._last = b""
