@@ -15,7 +15,7 @@ from callrouter.ports import (
     Ringing,
 )
 from callrouter.sip.protocol.timers import LIFETIME, MS
-from tests.protocol.wire import CALLEE_MEDIA, CALLER_MEDIA, SECOND, Wire
+from tests.protocol.wire import CALLEE_MEDIA, CALLER_MEDIA, SECOND, Seen, Wire
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
@@ -202,3 +202,41 @@ def test_two_reinvites_at_once_are_both_refused_with_491_and_tried_again() -> No
     assert incoming.audio.direction is Direction.INACTIVE
     session.hangup("", wire.now)
     wire.settle()
+
+
+def test_a_callee_that_only_rings_is_given_up_and_cancelled() -> None:
+    """Timer C (RFC 3261 §16.6): every sign of life but 100 starts it again; the callee's repeated ones
+    (§13.3.1.1) get lost here."""
+    wire = Wire()
+    signs: list[str] = []
+
+    def repeated(seen: Seen) -> bool:
+        known = seen.name in signs
+        signs.append(seen.name)
+        return known and seen.name[:2] == "18"
+
+    wire.drop = repeated
+    limit = wire.caller.agent.settings.unanswered_seconds * SECOND
+    wire.callee.on_call = lambda session, now: session.ring(now)
+    session = wire.invite()
+    wire.run(limit - SECOND)
+    wire.callee.calls[0].progress(CALLEE_MEDIA, wire.now)
+    wire.run(limit - SECOND)
+    assert not wire.caller.told(Failed)
+    assert "CANCEL" not in wire.names()
+    wire.run(2 * SECOND)
+    (failed,) = wire.caller.told(Failed)
+    assert isinstance(failed, Failed)
+    assert (failed.status, failed.reason) == (408, "no final answer")
+    assert wire.names("caller").count("CANCEL") == 1
+    assert session.is_over
+    assert "487 INVITE" in wire.names("callee")
+    wire.settle()
+
+
+def test_the_time_to_answer_is_over_with_the_answer() -> None:
+    wire = Wire()
+    session, _ = wire.established()
+    wire.run(wire.caller.agent.settings.unanswered_seconds * SECOND + SECOND)
+    assert not session.is_over
+    assert not wire.caller.told(Failed)

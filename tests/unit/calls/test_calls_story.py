@@ -118,6 +118,18 @@ async def test_a_document_with_nothing_to_do_is_answered_and_hung_up(house: Any,
     assert [status for _, status in h.log.statuses][-1] == "completed"
 
 
+async def test_a_call_lives_no_longer_than_the_settings_allow(house: Any) -> None:
+    h = house("<Response><Say>Hello</Say><Pause length='1000'/></Response>")
+    h.services.settings = h.services.settings.model_copy(update={"max_call_seconds": 60})
+    began = asyncio.get_running_loop().time()
+    leg = await h.call()
+    await h.idle()
+    assert 60 <= asyncio.get_running_loop().time() - began < 61
+    assert leg.actions[-1] == "hangup"
+    (track,) = h.meter.tracks.values()
+    assert track.end_ns is not None
+
+
 async def test_gathered_digits_reach_the_action(house: Any) -> None:
     h = house(
         {
