@@ -358,6 +358,8 @@ def _context(
 
     def not_ready() -> list[str]:
         reasons = ["draining"] if services.exchange.draining else []
+        if not signalling.is_open:
+            reasons.append("SIP is not listened for")
         return reasons if meter.writable else [*reasons, "the journal cannot be written"]
 
     return Context(

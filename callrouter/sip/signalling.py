@@ -72,10 +72,17 @@ class Signalling:
             settings, self._agent, self._trunks, access.admission, self._endpoint, clock, metrics
         )
         self._incoming: Callable[[SipLeg], None] | None = None
+        self._is_open = False
+
+    @property
+    def is_open(self) -> bool:
+        """Every listener is bound: calls may come."""
+        return self._is_open
 
     async def start(self) -> None:
         """Bind the listeners.  Raises `StartupError`."""
         await self._endpoint.open()
+        self._is_open = True
         self._heartbeat.start()
         for listener in self._agent.listeners:
             log.info("sip_listening", transport=listener.transport, host=listener.host, port=listener.port)
@@ -83,6 +90,7 @@ class Signalling:
 
     async def stop(self) -> None:
         """Close everything.  Calls still up are not told: end them before."""
+        self._is_open = False
         self._carriers.stop()
         self._endpoint.pump()
         self._heartbeat.stop()
