@@ -114,6 +114,25 @@ def test_an_acknowledgement_of_something_else_is_answered_481(rack: str) -> None
     assert responses(stranger.run(SECOND), 183)
 
 
+def test_an_acknowledgement_that_crosses_the_200_is_one_and_what_waited_behind_it_is_not_sent() -> None:
+    stranger = Stranger()
+    stranger.send(invite(REQUIRED))
+    call = stranger.calls[0]
+    call.ring(stranger.now)
+    call.ring(stranger.now)
+    (ringing,) = stranger.take()
+    assert isinstance(ringing, Response)
+    call.answer(CALLEE_MEDIA, stranger.now)
+    assert responses(stranger.take(), 200)
+    assert stranger.status(prack(ringing, rack="99 1 INVITE")) == 481
+    assert stranger.status(prack(ringing, number=3)) == 200
+    assert stranger.status(prack(ringing, number=4)) == 481, "once"
+    stranger.send(text("ACK", branch="z9hG4bKa", cseq="1 ACK", to_tag=ringing.to_tag))
+    assert stranger.run(LIFETIME + SECOND) == []
+    assert stranger.status(prack(ringing, number=5)) == 481
+    assert not [event for event in stranger.events if isinstance(event, Ended)]
+
+
 @pytest.mark.parametrize("rack", ["x", "1 2", "1 x INVITE", "4294967296 1 INVITE"])
 def test_an_acknowledgement_that_cannot_be_read_is_answered_400(rack: str) -> None:
     stranger = Stranger()

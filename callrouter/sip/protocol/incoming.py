@@ -135,17 +135,22 @@ class IncomingSession(Session):
     def on_request(
         self, request: Request, dialog: Dialog, transaction: ServerTransaction, now_ns: int
     ) -> None:
-        if request.method == "PRACK" and self.is_early and request.cseq.number > dialog.remote_sequence:
+        is_live = self.state not in (SessionState.ENDING, SessionState.ENDED)
+        if request.method == "PRACK" and is_live and request.cseq.number > dialog.remote_sequence:
             dialog.remote_sequence = request.cseq.number
             self._on_prack(request, transaction, now_ns)
         else:
             super().on_request(request, dialog, transaction, now_ns)
 
     def _on_prack(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
+        """It may come behind our 2xx, of a response that needs no repeating any more (RFC 3262 §3)."""
         provisionals = self._provisionals
         try:
             if not provisionals.acknowledges(request):
                 self.agent.respond(transaction, 481, now_ns)
+                return
+            if not self.is_early and self.glare(self.established, is_offer=bool(request.body)):
+                self.agent.respond(transaction, 491, now_ns)
                 return
             body = self._described_by(request)
         except ValueError as error:

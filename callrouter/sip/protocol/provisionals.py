@@ -151,8 +151,8 @@ class Provisionals:
         self._remind_later(now_ns)
 
     def stop(self) -> None:
+        """Nothing more is sent; what waits for its PRACK may still get it."""
         self._queue.clear()
-        self._unacknowledged = None
         for timer in (self._repeat, self._reminder):
             if timer is not None:
                 timer.cancel()

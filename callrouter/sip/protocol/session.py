@@ -198,6 +198,8 @@ class Session(ClientUser):
             self._on_info(request, transaction, now_ns)
         elif request.method == "OPTIONS":
             self.agent.answer_options(transaction, now_ns)
+        elif request.method == "PRACK":
+            self.agent.respond(transaction, 481, now_ns)  # of no response that waits for it (RFC 3262 §3)
         else:
             self.agent.refuse_method(transaction, request, now_ns)
 
