@@ -117,7 +117,7 @@ def _add_recording(batch: Batch, command: RecordingCommand) -> None:
 
 def _add_room(batch: Batch, command: RoomCommand) -> None:
     match command:
-        case EnterRoom(leg, room, muted, gain_db, coaching, enter_tone, leave_tone):
+        case EnterRoom(leg, room, muted, gain_db, coaching, enter_tone, leave_tone, rate):
             batch.enter_room(
                 leg,
                 room,
@@ -126,6 +126,7 @@ def _add_room(batch: Batch, command: RoomCommand) -> None:
                 coaching=coaching,
                 enter_tone=enter_tone,
                 leave_tone=leave_tone,
+                rate=rate,
             )
         case SetMember(leg, muted, gain_db, coaching):
             batch.set_part(leg, muted=muted, gain=_factor(gain_db), coaching=coaching)

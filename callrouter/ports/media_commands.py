@@ -173,6 +173,9 @@ class EnterRoom:
     enter_tone: str = ""
     leave_tone: str = ""
     """Tones everybody hears as the member enters, and as it leaves in whatever way."""
+    rate: Literal[0, 8000, 16000, 48000] = 0
+    """What the room mixes at, in hertz; the first that names one counts.  0: the best that the codecs of
+    two members have, so that a room of G.711 stays at 8 kHz.  A change costs who speaks 20 ms."""
 
 
 @dataclass(frozen=True, slots=True)

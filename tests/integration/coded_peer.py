@@ -17,9 +17,11 @@ STEPS = {"G722": 160, "OPUS": 960}
 """RTP clock ticks of 20 ms."""
 
 
-def encoded(codec: str, hertz: float, seconds: float, application: str = "audio") -> list[bytes]:
-    """A tone in packets of 20 ms.  Opus carries packets twice with `voip` only, which takes a tone
-    that lasts for something to be rid of."""
+def encoded(
+    codec: str, hertz: float, seconds: float, application: str = "audio", beside: float = 0
+) -> list[bytes]:
+    """A tone, and one `beside` it, in packets of 20 ms.  Opus carries packets twice with `voip` only, which
+    takes a tone that lasts for something to be rid of."""
     rate = RATES[codec]
     context = av.CodecContext.create(_NAMES[codec], "w")
     assert isinstance(context, av.AudioCodecContext)
@@ -28,6 +30,9 @@ def encoded(codec: str, hertz: float, seconds: float, application: str = "audio"
         context.bit_rate = 24000 if application == "voip" else 64000
         context.options = {"application": application, "fec": "1", "packet_loss": "20", "vbr": "off"}
     samples = sine(hertz, seconds, rate=rate)
+    if beside:
+        other = sine(beside, seconds, rate=rate)
+        samples = array("h", (one + two for one, two in zip(samples, other, strict=True)))
     size = rate // 50
     packets: list[bytes] = []
     for start in range(0, len(samples) - size + 1, size):

@@ -1,6 +1,6 @@
 //! Codecs other than G.711.  A leg that speaks one is decoded and encoded at its edge: everything
-//! behind that is 8 kHz µ-law in frames of 20 ms, and two legs of the same codec are relayed
-//! unread.
+//! behind that is 8 kHz µ-law in frames of 20 ms, but in a room of more than 8 kHz; and two legs of
+//! the same codec are relayed unread.
 
 mod buffer;
 mod decoder;
@@ -11,12 +11,15 @@ use crate::clock::{MILLISECOND, samples_at};
 use crate::g711::Codec as Law;
 use crate::playout::Playout;
 use crate::quality::{CONCEALED, Impairment};
+use crate::rates::{Lowering, Raising};
 use crate::rtp::FRAME;
 use crate::voice::level;
 use buffer::Buffer;
 use decoder::Decoder;
 pub use encoder::{Encoder, MAX_CODED};
 
+/// Samples of 20 ms at 48 kHz, the most there are.
+pub const WIDEST: usize = 6 * FRAME;
 /// What of a stream is passed on unread need not be decoded, for so long after the last packet.
 const UNREAD: i64 = 100 * MILLISECOND;
 /// Below this level, in dBFS, nobody misses a little.
@@ -45,6 +48,14 @@ impl Codec {
     pub const fn scale(self) -> u32 {
         match self {
             Self::G722 => 1,
+            Self::Opus => 6,
+        }
+    }
+
+    /// The rate of its sound, in multiples of 8 kHz.
+    pub const fn width(self) -> usize {
+        match self {
+            Self::G722 => 2,
             Self::Opus => 6,
         }
     }
@@ -80,6 +91,12 @@ pub struct Edge {
     pub counts: Counts,
     /// Something was decoded or encoded since the last look.
     pub is_busy: bool,
+    /// What is decoded and encoded, in multiples of 8 kHz; above 1 the rest of the leg is given
+    /// the same at 8 kHz.
+    scale: usize,
+    lowering: Option<[Lowering; 2]>,
+    raising: Option<Raising>,
+    wide: Vec<i16>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,7 +121,35 @@ impl Edge {
             decoded: vec![],
             counts: Counts::default(),
             is_busy: false,
+            scale: 1,
+            lowering: None,
+            raising: None,
+            wide: vec![],
         }
+    }
+
+    /// In multiples of 8 kHz.
+    pub fn scale(&self) -> usize {
+        self.scale
+    }
+
+    /// Decode and encode at `scale` times 8 kHz, or as much of it as the codec has.
+    pub fn tune(&mut self, scale: usize) {
+        let scale = scale.min(self.codec.width());
+        if scale == self.scale {
+            return;
+        }
+        self.scale = scale;
+        (self.decoder, self.encoder) = (None, None);
+        self.wide.clear();
+        let is_wide = scale > 1;
+        self.lowering = is_wide.then(|| [Lowering::new(scale), Lowering::new(scale)]);
+        self.raising = is_wide.then(|| Raising::new(scale));
+    }
+
+    /// The frame that was decoded last, at the edge's own rate, where that is above 8 kHz.
+    pub fn take_wide(&mut self) -> Vec<i16> {
+        std::mem::take(&mut self.wide)
     }
 
     /// A timestamp of the far end in samples of 8 kHz, continuous across its wrap.
@@ -139,28 +184,47 @@ impl Edge {
             return None;
         }
         if self.decoder.is_none() {
-            self.decoder = Decoder::new(self.codec);
+            self.decoder = Decoder::new(self.codec, self.scale);
         }
-        let mut samples = [0; FRAME];
         let decoder = self.decoder.as_mut()?;
-        if !decoder.frame(&mut self.buffer, &mut samples, &mut self.counts) {
-            return None;
-        }
+        let samples = decoder.frame(&mut self.buffer, &mut self.counts)?;
         self.is_busy = true;
         self.counts.too_late = self.buffer.too_late;
-        Some(std::array::from_fn(|at| Law::Pcmu.encode(samples[at])))
+        let Some([heard, _]) = &mut self.lowering else {
+            let mut frame = [0; FRAME];
+            frame.iter_mut().zip(samples).for_each(|(word, &sample)| *word = Law::Pcmu.encode(sample));
+            return Some(frame);
+        };
+        self.wide = samples.to_vec();
+        Some(narrow(heard, &self.wide))
     }
 
     /// Encode a frame of µ-law; empty when the encoder fails.
     pub fn encode<'b>(&mut self, frame: &[u8; FRAME], out: &'b mut [u8; MAX_CODED]) -> &'b [u8] {
+        let samples = frame.map(|word| Law::Pcmu.decode(word));
+        match &mut self.raising {
+            None => self.encode_samples(&samples, out),
+            Some(raising) => {
+                let wide = raising.raise(&samples);
+                self.encode_samples(&wide, out)
+            }
+        }
+    }
+
+    /// Encode 20 ms at the edge's own rate; empty when the encoder fails.
+    pub fn encode_samples<'b>(&mut self, samples: &[i16], out: &'b mut [u8; MAX_CODED]) -> &'b [u8] {
         if self.encoder.is_none() {
-            self.encoder = Encoder::new(self.codec);
+            self.encoder = Encoder::new(self.codec, self.scale);
         }
         let Some(encoder) = &mut self.encoder else { return &[] };
         self.is_busy = true;
-        let samples = frame.map(|word| Law::Pcmu.decode(word));
-        let length = encoder.encode(&samples, out);
+        let length = encoder.encode(samples, out);
         &out[..length]
+    }
+
+    /// What is sent at the edge's own rate, as the rest of the leg sees it; None at 8 kHz.
+    pub fn narrowed(&mut self, wide: &[i16]) -> Option<[u8; FRAME]> {
+        self.lowering.as_mut().map(|[_, sent]| narrow(sent, wide))
     }
 
     /// Audio of the partner in another codec, to be encoded in the leg's own slots.
@@ -193,4 +257,14 @@ impl Edge {
         frame.iter_mut().zip(samples).for_each(|(word, sample)| *word = Law::Pcmu.encode(sample));
         true
     }
+}
+
+fn narrow(lowering: &mut Lowering, wide: &[i16]) -> [u8; FRAME] {
+    let wide: Vec<i32> = wide.iter().map(|&sample| i32::from(sample)).collect();
+    let mut frame = [Law::Pcmu.silence(); FRAME];
+    let lower = lowering.lower(&wide);
+    frame.iter_mut().zip(lower).for_each(|(word, sample)| {
+        *word = Law::Pcmu.encode(sample.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16);
+    });
+    frame
 }

@@ -51,6 +51,9 @@ pub struct Browser {
 pub struct Entrance {
     pub room: RoomId,
     pub part: Part,
+    /// What the room is to mix at from its first member on, in multiples of 8 kHz; None: what its
+    /// members have.
+    pub scale: Option<usize>,
     /// What everybody hears when it enters, and when it leaves.
     pub enter_sound: Option<Item>,
     pub leave_sound: Option<Item>,

@@ -6,6 +6,7 @@ mod hearing;
 mod listening;
 mod reporting;
 mod speaking;
+mod widening;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;

@@ -29,6 +29,7 @@ pub mod ports;
 pub mod prompt;
 pub mod pure_tone;
 pub mod quality;
+pub mod rates;
 pub mod reception;
 pub mod recording;
 pub mod relays;

@@ -1,8 +1,6 @@
 //! Keeps a mix within 16 bits without the crackle of clipping: the gain falls at once for a peak
 //! and comes back slowly.
 
-use crate::rtp::FRAME;
-
 /// Peaks are brought down to this.
 const CEILING: f32 = 31_000.0;
 /// Over so many samples the gain falls.
@@ -22,7 +20,8 @@ impl Default for Limiter {
 }
 
 impl Limiter {
-    pub fn limit(&mut self, mix: &[i32; FRAME], out: &mut [i16; FRAME]) {
+    /// As many samples of `out` as of `mix`: 20 ms.
+    pub fn limit(&mut self, mix: &[i32], out: &mut [i16]) {
         let peak = mix.iter().fold(0, |peak, value| peak.max(value.unsigned_abs())) as f32;
         let needed = if peak > CEILING { CEILING / peak } else { 1.0 };
         if needed == 1.0 && self.gain == 1.0 {
@@ -30,7 +29,7 @@ impl Limiter {
             return;
         }
         let target = needed.min(self.gain * RELEASE);
-        let span = if target < self.gain { ATTACK } else { FRAME };
+        let span = if target < self.gain { ATTACK } else { mix.len() };
         let step = (target - self.gain) / span as f32;
         for (n, (out, &value)) in out.iter_mut().zip(mix).enumerate() {
             let gain = if n < span { self.gain + step * (n + 1) as f32 } else { target };
@@ -44,6 +43,7 @@ impl Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rtp::FRAME;
 
     fn limited(limiter: &mut Limiter, value: i32) -> [i16; FRAME] {
         let mut out = [0; FRAME];

@@ -1,21 +1,37 @@
 //! The last quarter of a second of a sum of voices, by position on the ruler of samples.
 
+/// At 8 kHz.
 const SIZE: usize = 2048;
 
 #[derive(Debug)]
 pub struct MixRing {
-    samples: Box<[i32; SIZE]>,
+    /// A power of two of them.
+    samples: Box<[i32]>,
     /// One past the newest position anything was added at.
     end: i64,
 }
 
 impl Default for MixRing {
     fn default() -> Self {
-        Self { samples: Box::new([0; SIZE]), end: i64::MIN / 2 }
+        Self::new(1)
     }
 }
 
 impl MixRing {
+    /// For samples at `scale` times 8 kHz.
+    pub fn new(scale: usize) -> Self {
+        let size = (SIZE * scale).next_power_of_two();
+        Self { samples: vec![0; size].into(), end: i64::MIN / 2 }
+    }
+
+    fn size(&self) -> i64 {
+        self.samples.len() as i64
+    }
+
+    fn slot(&self, index: i64) -> usize {
+        (index & (self.size() - 1)) as usize
+    }
+
     pub fn end(&self) -> i64 {
         self.end
     }
@@ -25,35 +41,34 @@ impl MixRing {
     pub fn add(&mut self, from: i64, samples: &[i16]) {
         let end = from + samples.len() as i64;
         if end > self.end {
-            for index in self.end.max(end - SIZE as i64)..end {
-                self.samples[slot(index)] = 0;
+            for index in self.end.max(end - self.size())..end {
+                let slot = self.slot(index);
+                self.samples[slot] = 0;
             }
             self.end = end;
         }
-        let (first, second) = samples.split_at(samples.len().min(SIZE - slot(from)));
-        add(&mut self.samples[slot(from)..], first);
+        let slot = self.slot(from);
+        let (first, second) = samples.split_at(samples.len().min(self.samples.len() - slot));
+        add(&mut self.samples[slot..], first);
         add(&mut self.samples[..], second);
     }
 
     /// Add what is there from position `from` on to `mix`, `sign` times.
     pub fn mix_into(&self, from: i64, mix: &mut [i32], sign: i32) {
         let length = mix.len() as i64;
-        let gone = (self.end - SIZE as i64 - from).clamp(0, length);
+        let gone = (self.end - self.size() - from).clamp(0, length);
         let there = (self.end - from).clamp(gone, length);
         let mix = &mut mix[gone as usize..there as usize];
         let (from, there) = (from + gone, mix.len());
-        let (first, second) = mix.split_at_mut(there.min(SIZE - slot(from)));
-        first.iter_mut().zip(&self.samples[slot(from)..]).for_each(|(sum, value)| *sum += sign * value);
+        let slot = self.slot(from);
+        let (first, second) = mix.split_at_mut(there.min(self.samples.len() - slot));
+        first.iter_mut().zip(&self.samples[slot..]).for_each(|(sum, value)| *sum += sign * value);
         second.iter_mut().zip(&self.samples[..]).for_each(|(sum, value)| *sum += sign * value);
     }
 }
 
 fn add(to: &mut [i32], samples: &[i16]) {
     to.iter_mut().zip(samples).for_each(|(sum, &value)| *sum += i32::from(value));
-}
-
-fn slot(index: i64) -> usize {
-    index.rem_euclid(SIZE as i64) as usize
 }
 
 #[cfg(test)]

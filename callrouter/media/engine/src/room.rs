@@ -1,14 +1,20 @@
 //! A room: every member hears all the others.
 //!
+//! It mixes at 8 kHz, or at 16 or 48 where that is what it was made for or what the codecs of two
+//! members have.
+//!
 //! At its own slot a member adds the frame that all will hear 20 ms later to one running sum, and
 //! takes the frame of now out of it, less its own part.  The silent add nothing, and those who
 //! hear the same share it, encoded once.
+
+mod wide;
 
 use crate::event::{EventSender, LegId, PlayEnd, Told};
 use crate::g711::Codec;
 use crate::limiter::Limiter;
 use crate::mix_ring::MixRing;
 use crate::playback::{Playback, Slot};
+use crate::rates::{Lowering, Raising};
 use crate::roster::SLOTS;
 use crate::rtp::FRAME;
 use crate::seat::{RoomId, Seat};
@@ -23,6 +29,11 @@ const SETTLED: i64 = 8000;
 pub struct Room {
     pub id: RoomId,
     pub members: Vec<LegId>,
+    /// The rate of the sum, in multiples of 8 kHz: the one it was made with, or what two members' codecs have.
+    scale: usize,
+    pub fixed: Option<usize>,
+    /// Of members that have more than 8 kHz.
+    widths: Vec<(LegId, usize)>,
     sum: MixRing,
     /// What single members hear besides, by the coached member.
     whispers: Vec<(LegId, MixRing)>,
@@ -37,6 +48,7 @@ pub struct Room {
 struct Sound {
     playback: Playback,
     owner: Option<LegId>,
+    raising: Option<Raising>,
 }
 
 /// What those hear who have no part in the sum, for one slot.
@@ -72,6 +84,9 @@ impl Room {
         Self {
             id,
             members: vec![],
+            scale: 1,
+            fixed: None,
+            widths: vec![],
             sum: MixRing::default(),
             whispers: vec![],
             sounds: vec![],
@@ -83,7 +98,7 @@ impl Room {
 
     /// Play to everybody, beside the voices.
     pub fn play(&mut self, playback: Playback, owner: Option<LegId>) {
-        self.sounds.push(Sound { playback, owner });
+        self.sounds.push(Sound { playback, owner, raising: None });
     }
 
     /// End a sound of a leg.
@@ -100,6 +115,7 @@ impl Room {
     /// A leg is gone: its sounds play on, and nobody is told of them.
     pub fn leave(&mut self, leg: LegId, at_ns: i64, events: &EventSender) {
         self.members.retain(|member| *member != leg);
+        self.set_width(leg, 1);
         self.whispers.retain(|(coached, _)| *coached != leg);
         self.speaker = self.speaker.filter(|speaker| speaker.leg != leg);
         for sound in self.sounds.iter_mut().filter(|sound| sound.owner == Some(leg)) {
@@ -112,25 +128,34 @@ impl Room {
     pub fn speak(&mut self, turn: &mut Turn<'_>, at_ns: i64, events: &EventSender) {
         let ahead = turn.from + FRAME as i64;
         self.sound(ahead, at_ns, events);
-        let Some(frame) = turn.seat.speak(ahead).filter(|_| !turn.is_held) else { return };
-        if let Some(coached) = turn.seat.part.coaching {
-            return self.whisper(coached, ahead, &frame);
+        if self.scale > 1 {
+            let frame = turn.seat.speak_wide(ahead, self.scale).filter(|_| !turn.is_held);
+            return frame.iter().for_each(|frame| self.say(turn, ahead, frame, at_ns, events));
         }
-        self.sum.add(ahead, &frame);
-        turn.seat.spoke(ahead, &frame);
+        let Some(frame) = turn.seat.speak(ahead).filter(|_| !turn.is_held) else { return };
+        self.say(turn, ahead, &frame, at_ns, events);
+    }
+
+    fn say(&mut self, turn: &mut Turn<'_>, ahead: i64, frame: &[i16], at_ns: i64, events: &EventSender) {
+        let at = ahead * self.scale as i64;
+        if let Some(coached) = turn.seat.part.coaching {
+            return self.whisper(coached, at, frame);
+        }
+        self.sum.add(at, frame);
+        turn.seat.spoke(at, frame);
         if self.leads(turn.leg, turn.seat.loudness, ahead) {
             events.send(turn.leg, at_ns, Told::SpeakerChanged { room: self.id.0 });
         }
     }
 
-    fn whisper(&mut self, coached: LegId, from: i64, frame: &[i16; FRAME]) {
+    fn whisper(&mut self, coached: LegId, from: i64, frame: &[i16]) {
         if !self.members.contains(&coached) {
             return;
         }
         match self.whispers.iter_mut().find(|(leg, _)| *leg == coached) {
             Some((_, ring)) => ring.add(from, frame),
             None => {
-                let mut ring = MixRing::default();
+                let mut ring = MixRing::new(self.scale);
                 ring.add(from, frame);
                 self.whispers.push((coached, ring));
             }
@@ -146,11 +171,12 @@ impl Room {
             self.sounded = from;
         }
         while self.sounded < from + FRAME as i64 {
-            let (sum, sounded) = (&mut self.sum, self.sounded);
+            let (sum, sounded, scale) = (&mut self.sum, self.sounded, self.scale);
             self.sounds.retain_mut(|sound| {
                 let frame = sound.next();
                 match &frame {
-                    Some(frame) => sum.add(sounded, frame),
+                    Some(frame) if scale == 1 => sum.add(sounded, frame),
+                    Some(frame) => sum.add(sounded * scale as i64, &sound.raised(frame, scale)),
                     None => sound.tell(PlayEnd::Finished, at_ns, events),
                 }
                 frame.is_some()
@@ -220,13 +246,26 @@ impl Room {
         shared.encoded[codec as usize].get_or_insert_with(|| frame.map(|sample| codec.encode(sample)))
     }
 
-    /// Add everything that is said in the room to `mix`, for recordings.
+    /// Add everything that is said in the room to `mix`, at 8 kHz, for recordings.
     pub fn mix_into(&self, from: i64, mix: &mut [i32]) {
-        self.sum.mix_into(from, mix, 1);
+        if self.scale == 1 {
+            return self.sum.mix_into(from, mix, 1);
+        }
+        // By positions, not by what was asked for last: any number of recordings may read.
+        let frames = Lowering::history(self.scale).div_ceil(self.scale);
+        let mut wide = vec![0; (frames + mix.len()) * self.scale];
+        self.sum.mix_into((from - frames as i64) * self.scale as i64, &mut wide, 1);
+        let lower = Lowering::new(self.scale).lower(&wide);
+        mix.iter_mut().zip(&lower[frames..]).for_each(|(to, value)| *to += value);
     }
 }
 
 impl Sound {
+    fn raised(&mut self, frame: &[i16; FRAME], scale: usize) -> Vec<i16> {
+        let raising = self.raising.take().filter(|raising| raising.ratio() == scale);
+        self.raising.insert(raising.unwrap_or_else(|| Raising::new(scale))).raise(frame)
+    }
+
     fn next(&mut self) -> Option<[i16; FRAME]> {
         let mut words = [0; FRAME];
         match self.playback.fill(Codec::Pcmu, &mut words) {

@@ -5,6 +5,7 @@ use crate::limiter::Limiter;
 use crate::mix_ring::MixRing;
 use crate::playback::Item;
 use crate::playout::Playout;
+use crate::rates::{Lowering, Raising};
 use crate::rtp::FRAME;
 
 /// A room's name, chosen by the engine's user.
@@ -31,6 +32,13 @@ pub struct Seat {
     /// What everybody hears when the member leaves.
     pub leave_sound: Option<Item>,
     playout: Option<Box<Playout>>,
+    /// What an edge above 8 kHz has decoded for this slot.
+    wide: Option<Vec<i16>>,
+    raising: Option<Raising>,
+    pub lowering: Option<Lowering>,
+    /// The rate of `own`, and that of the member's codec as the room knows it, in multiples of 8 kHz.
+    scale: usize,
+    pub width: usize,
     /// What of the room's sum is this member's own.
     own: Option<MixRing>,
     /// Frames that are still to be mixed in.
@@ -49,6 +57,11 @@ impl Seat {
             part,
             leave_sound: None,
             playout: None,
+            wide: None,
+            raising: None,
+            lowering: None,
+            scale: 1,
+            width: 1,
             own: None,
             sounding: 0,
             loudness: -100.0,
@@ -71,7 +84,7 @@ impl Seat {
             self.sounding = TAIL;
             self.loudness = loudness;
         }
-        if voiced.is_none() && self.playout.is_none() {
+        if self.wide.is_some() || voiced.is_none() && self.playout.is_none() {
             return;
         }
         let quiet = self.sounding == 0;
@@ -94,9 +107,55 @@ impl Seat {
         Some(frame)
     }
 
-    /// Remember what went into the sum.
-    pub fn spoke(&mut self, from: i64, frame: &[i16; FRAME]) {
-        self.own.get_or_insert_default().add(from, frame);
+    /// What an edge decoded for this slot, at more than 8 kHz: it is in order and in time.
+    pub fn hear_wide(&mut self, samples: Vec<i16>) {
+        self.wide = Some(samples).filter(|samples| !samples.is_empty());
+    }
+
+    /// As `speak`, for a room of `scale` times 8 kHz.
+    pub fn speak_wide(&mut self, from: i64, scale: usize) -> Option<Vec<i16>> {
+        let wide = self.wide.take();
+        self.head = from + FRAME as i64;
+        if self.sounding == 0 {
+            return None;
+        }
+        self.sounding -= 1;
+        if self.part.muted {
+            return None;
+        }
+        let mut samples = match wide {
+            Some(samples) => samples,
+            None => {
+                let mut frame = [0; FRAME];
+                self.playout.as_ref()?.take(from, &mut frame);
+                frame.to_vec()
+            }
+        };
+        if self.part.gain != 1.0 {
+            samples.iter_mut().for_each(|sample| *sample = (f32::from(*sample) * self.part.gain) as i16);
+        }
+        let ratio = FRAME * scale / samples.len();
+        if ratio <= 1 {
+            return Some(samples);
+        }
+        let raising = self.raising.take().filter(|raising| raising.ratio() == ratio);
+        let raising = self.raising.insert(raising.unwrap_or_else(|| Raising::new(ratio)));
+        Some(raising.raise(&samples))
+    }
+
+    /// The room's rate is another now: what is in the sum begins anew.
+    pub fn rescale(&mut self, scale: usize) {
+        if self.scale != scale {
+            self.scale = scale;
+            (self.own, self.wide) = (None, None);
+            (self.raising, self.lowering) = (None, None);
+        }
+    }
+
+    /// Remember what went into the sum, by positions at the room's rate.
+    pub fn spoke(&mut self, from: i64, frame: &[i16]) {
+        let scale = self.scale;
+        self.own.get_or_insert_with(|| MixRing::new(scale)).add(from, frame);
     }
 
     /// Whether anything of the sum from `from` on is this member's own.
@@ -104,7 +163,7 @@ impl Seat {
         self.own.as_ref().is_some_and(|own| own.end() > from)
     }
 
-    pub fn take_out(&self, from: i64, mix: &mut [i32; FRAME]) {
+    pub fn take_out(&self, from: i64, mix: &mut [i32]) {
         if let Some(own) = &self.own {
             own.mix_into(from, mix, -1);
         }

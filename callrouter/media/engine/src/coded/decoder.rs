@@ -1,13 +1,13 @@
-//! Packets to frames of 8 kHz, and something in place of those that do not come.
+//! Packets to frames, and something in place of those that do not come.
 
 use audio_codec::g722::{Bitrate, G722Decoder};
 
 use crate::coded::buffer::{Buffer, Turn};
-use crate::coded::{Codec, Counts};
+use crate::coded::{Codec, Counts, WIDEST};
 use crate::rtp::FRAME;
 
-/// 120 ms, the longest packet of Opus, and of others the most that is taken.
-const LONGEST: usize = 6 * FRAME;
+/// 120 ms at 48 kHz, the longest packet of Opus, and of others the most that is taken.
+const LONGEST: usize = 6 * WIDEST;
 /// Frames made up in a row before there is silence.
 const MAX_MADE_UP: u32 = 5;
 
@@ -15,7 +15,9 @@ pub struct Decoder {
     kind: Kind,
     ready: Vec<i16>,
     /// The last frame, to be made longer.
-    last: [i16; FRAME],
+    last: Vec<i16>,
+    /// Samples of 20 ms.
+    frame: usize,
     made_up: u32,
 }
 
@@ -25,21 +27,26 @@ enum Kind {
 }
 
 impl Decoder {
-    /// None: there is no memory for it.
-    pub fn new(codec: Codec) -> Option<Self> {
+    /// To samples at `scale` times 8 kHz, at most the codec's own.  None: there is no memory for it.
+    pub fn new(codec: Codec, scale: usize) -> Option<Self> {
         let kind = match codec {
-            // Only the lower band is asked for, at its own 8 kHz: nothing has to be resampled.
-            Codec::G722 => Kind::G722(Box::new(G722Decoder::with_options(Bitrate::Mode1_64000, false, true))),
-            Codec::Opus => Kind::Opus(Box::new(opus::Decoder::new(8000, opus::Channels::Mono).ok()?)),
+            // At 8 kHz only the lower band is asked for: nothing has to be resampled.
+            Codec::G722 => {
+                Kind::G722(Box::new(G722Decoder::with_options(Bitrate::Mode1_64000, false, scale == 1)))
+            }
+            Codec::Opus => {
+                Kind::Opus(Box::new(opus::Decoder::new(8000 * scale as u32, opus::Channels::Mono).ok()?))
+            }
         };
-        Some(Self { kind, ready: vec![], last: [0; FRAME], made_up: 0 })
+        let frame = FRAME * scale;
+        Some(Self { kind, ready: vec![], last: vec![0; frame], frame, made_up: 0 })
     }
 
-    /// Fill a frame from what the buffer has; false when the stream is not running.
-    pub fn frame(&mut self, buffer: &mut Buffer, out: &mut [i16; FRAME], counts: &mut Counts) -> bool {
-        while self.ready.len() < FRAME {
+    /// A frame from what the buffer has; None when the stream is not running.
+    pub fn frame(&mut self, buffer: &mut Buffer, counts: &mut Counts) -> Option<&[i16]> {
+        while self.ready.len() < self.frame {
             match buffer.turn() {
-                Turn::Idle if self.ready.is_empty() => return false,
+                Turn::Idle if self.ready.is_empty() => return None,
                 Turn::Idle | Turn::Nothing => self.conceal(counts),
                 Turn::Packet(packet) => {
                     if !self.decode(&packet, false) {
@@ -57,10 +64,9 @@ impl Decoder {
                 }
             }
         }
-        out.copy_from_slice(&self.ready[..FRAME]);
-        self.ready.drain(..FRAME);
-        self.last = *out;
-        true
+        self.last.copy_from_slice(&self.ready[..self.frame]);
+        self.ready.drain(..self.frame);
+        Some(&self.last)
     }
 
     fn decode(&mut self, packet: &[u8], fec: bool) -> bool {
@@ -69,7 +75,7 @@ impl Decoder {
             Kind::G722(decoder) => decoder.decode_frame_into(packet, &mut space).unwrap_or(0),
             Kind::Opus(decoder) => {
                 // What a packet recovers is the one before it, which was as long as the others.
-                let room = if fec { &mut space[..FRAME] } else { &mut space[..] };
+                let room = if fec { &mut space[..self.frame] } else { &mut space[..] };
                 decoder.decode(packet, room, fec).unwrap_or(0)
             }
         };
@@ -85,19 +91,20 @@ impl Decoder {
     fn conceal(&mut self, counts: &mut Counts) {
         counts.concealed += 1;
         self.made_up += 1;
-        let mut space = [0; FRAME];
+        let mut space = vec![0; self.frame];
         if let Kind::Opus(decoder) = &mut self.kind {
             // An empty packet asks for concealment.
             if decoder.decode(&[], &mut space, false).is_ok() {
-                self.ready.extend(space);
+                self.ready.append(&mut space);
                 return;
             }
         }
         if self.made_up <= MAX_MADE_UP {
             // The last frame again, softer each time.
             let (share, whole) = ((MAX_MADE_UP - self.made_up) as i32, MAX_MADE_UP as i32);
-            space = self.last.map(|sample| (i32::from(sample) * share / whole) as i16);
+            let softer = self.last.iter().map(|&sample| (i32::from(sample) * share / whole) as i16);
+            space.iter_mut().zip(softer).for_each(|(to, sample)| *to = sample);
         }
-        self.ready.extend(space);
+        self.ready.append(&mut space);
     }
 }

@@ -34,6 +34,9 @@ impl Leg {
         let counters = &mut self.counters;
         (counters.concealed, counters.recovered) = (counts.concealed, counts.recovered);
         counters.too_late = counts.too_late;
+        if let Some(seat) = &mut self.seat {
+            seat.hear_wide(edge.take_wide());
+        }
         let Some(frame) = frame else { return };
         counters.decoded += 1;
         let timestamp = samples_at(due_ns) as u32;

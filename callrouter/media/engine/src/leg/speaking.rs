@@ -99,6 +99,7 @@ impl Leg {
     fn slot(&mut self, due_ns: i64, now_ns: i64, around: &mut Around<'_>) {
         let Some(remote) = &self.remote else { return };
         let (codec, events) = (remote.codec, around.events);
+        self.tune(around.rooms);
         self.hear_coded(due_ns, now_ns, events);
         self.speak(due_ns, now_ns, around);
         if let Some(sending) = &mut self.sending {
@@ -163,6 +164,8 @@ impl Leg {
                 }
                 None => {}
             }
+        } else if self.hear_room_wide(due_ns, now_ns, around) {
+            return;
         } else if let Some(seat) = &mut self.seat
             && let Some(room) = around.rooms.get_mut(seat.room)
         {
@@ -183,7 +186,21 @@ impl Leg {
         }
     }
 
-    fn send_audio(&mut self, due_ns: i64, now_ns: i64) {
+    /// Send 20 ms at the rate of the leg's edge, which is above 8 kHz.
+    pub(super) fn send_wide(&mut self, wide: &[i16], due_ns: i64, now_ns: i64) {
+        if self.sent.is_some()
+            && let Some(frame) = self.edge.as_mut().and_then(|edge| edge.narrowed(wide))
+        {
+            self.out.frame().copy_from_slice(&frame);
+        }
+        self.send_frame(Some(wide), due_ns, now_ns);
+    }
+
+    pub(super) fn send_audio(&mut self, due_ns: i64, now_ns: i64) {
+        self.send_frame(None, due_ns, now_ns);
+    }
+
+    fn send_frame(&mut self, wide: Option<&[i16]>, due_ns: i64, now_ns: i64) {
         let Some(remote) = &self.remote else { return };
         let timestamp = self.out.begin_frame(due_ns);
         let Some(target) = remote.source.target().filter(|_| remote.may_send) else { return };
@@ -194,7 +211,10 @@ impl Leg {
             None => self.out.audio_packet(remote.payload_type, timestamp),
             Some(edge) => {
                 let mut space = [0; MAX_CODED];
-                let payload = edge.encode(self.out.frame(), &mut space);
+                let payload = match wide {
+                    Some(wide) => edge.encode_samples(wide, &mut space),
+                    None => edge.encode(self.out.frame(), &mut space),
+                };
                 self.counters.encoded += 1;
                 self.out.coded_packet(remote.payload_type, timestamp, payload)
             }

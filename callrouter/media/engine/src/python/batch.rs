@@ -215,8 +215,8 @@ impl Batch {
         self.ready(leg, Action::FeedDigit { key: digit.to_ascii_uppercase(), duration_ms });
     }
 
-    /// `gain` is a factor; a tone's name may be empty.
-    #[pyo3(signature = (leg, room, *, muted, gain, coaching, enter_tone, leave_tone))]
+    /// `gain` is a factor; a tone's name may be empty; a `rate` of 0 is the members'.
+    #[pyo3(signature = (leg, room, *, muted, gain, coaching, enter_tone, leave_tone, rate=0))]
     #[allow(clippy::too_many_arguments, reason = "keyword-only, one per property of a member")]
     fn enter_room(
         &self,
@@ -227,11 +227,19 @@ impl Batch {
         coaching: Option<u64>,
         enter_tone: &str,
         leave_tone: &str,
+        rate: u32,
     ) -> PyResult<()> {
+        let scale = match rate {
+            0 => None,
+            8000 => Some(1),
+            16_000 => Some(2),
+            48_000 => Some(6),
+            _ => return Err(invalid("a room mixes at 8000, 16000 or 48000 Hz")),
+        };
         let tone = |name: &str| if name.is_empty() { Ok(None) } else { named_tone(name).map(Some) };
         let part = part(muted, gain, coaching)?;
         let (enter_sound, leave_sound) = (tone(enter_tone)?, tone(leave_tone)?);
-        let entrance = Entrance { room: RoomId(room), part, enter_sound, leave_sound };
+        let entrance = Entrance { room: RoomId(room), part, scale, enter_sound, leave_sound };
         self.ready(leg, Action::EnterRoom(entrance));
         Ok(())
     }

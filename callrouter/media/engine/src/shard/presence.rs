@@ -61,6 +61,9 @@ impl Shard {
         leg.seat = Some(Box::new(seat));
         leg.attune();
         let room = self.rooms.enter(entrance.room, id);
+        if let Some(scale) = entrance.scale {
+            room.fix(scale);
+        }
         if let Some(sound) = entrance.enter_sound {
             room.play(once(sound), None);
         }
