@@ -139,21 +139,20 @@ async def test_a_stranger_is_neither_heard_nor_sent_anything() -> None:
     async with room() as here:
         a, b = await pair(here)
         stranger = udp("127.0.0.1")
-        while not b.heard:  # the line is passed on from here
+        while not b.heard:  # the line is passed on from here, and its socket connected to its far end
             a.send(rtp(999, b"right"))
             await exchange(a, b)
         for n in range(20):
             a.send(rtp(n, b"wrong", ssrc=666), by=stranger)
             a.send(rtp(1000 + n, b"right"))
-        b.send(rtp(1, b"back"))
         while rtp(1019, b"right") not in b.heard:  # what came before it has been read
             await exchange(a, b)
+        b.send(rtp(1, b"back"))
+        await exchange(a, b)
         assert {datagram[12:] for datagram in b.heard} == {b"right"}
         assert len(a.heard) == 1
         with pytest.raises(BlockingIOError):
             stranger.recv(100)
-        here.media.submit(CloseLeg(a.station.leg))
-        assert (await a.station.told(LegClosed)).counters["passed_strangers"] == 20
 
 
 async def test_a_far_end_behind_an_address_translator_is_found_by_its_packets() -> None:
