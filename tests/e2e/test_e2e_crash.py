@@ -17,8 +17,7 @@ from callrouter.caller.phone import Phone
 from callrouter.caller.story import EndedBy
 from callrouter.caller.voice import write_hum
 from tests.e2e.books import Books
-from tests.e2e.server import ACCOUNT, TOKEN
-from tests.e2e.stage import Desk, Stage, desk, open_stage
+from tests.e2e.stage import Desk, Stage, desk, open_stage, prepaid
 
 pytestmark = pytest.mark.e2e
 LISTENING = 38
@@ -26,23 +25,7 @@ TALKING = 6
 """Each of these is two calls: the caller's, and the one it dialled."""
 HEARTBEAT_MS = 1000
 BYE_SECONDS = 5.0
-MONEY = {
-    "accounts": {
-        "tester": {
-            "sid": ACCOUNT,
-            "token": TOKEN,
-            "funds": "prepaid",
-            "billing_number": "+15550200",
-            "plan": "own",
-        }
-    },
-    "credits": [{"account": "tester", "amount": "100", "key": "opening"}],
-    "plans": {
-        "own": {"prices": {"application": "0.60"}},
-        "bridge": {"prices": {"bridge": "0.30"}},
-    },
-    "bridge_plan": "bridge",
-}
+MONEY = prepaid("100", bridge="0.30")
 
 
 @pytest.fixture

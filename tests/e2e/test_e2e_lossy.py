@@ -16,32 +16,15 @@ import pytest
 from tests.e2e.addresses import free_port
 from tests.e2e.books import Books
 from tests.e2e.lossy import lossy
-from tests.e2e.server import ACCOUNT, TOKEN
 from tests.e2e.sipp import SIPP, Sipp
-from tests.e2e.stage import Stage, answer_path, open_stage
+from tests.e2e.stage import Stage, answer_path, open_stage, prepaid
 from tests.e2e.tracks import assert_partitioned
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)"),
 ]
-MONEY = {
-    "accounts": {
-        "tester": {
-            "sid": ACCOUNT,
-            "token": TOKEN,
-            "funds": "prepaid",
-            "billing_number": "+15550200",
-            "plan": "own",
-        }
-    },
-    "credits": [{"account": "tester", "amount": "1000", "key": "opening"}],
-    "plans": {
-        "own": {"prices": {"application": "0.60"}},
-        "bridge": {"prices": {"bridge": "0.60"}},
-    },
-    "bridge_plan": "bridge",
-}
+MONEY = prepaid("1000", bridge="0.60")
 TALK_MS = 600
 LONGEST = 120
 QUIETLY = ("-default_behaviors", "all,-bye,-abortunexp", "-max_retrans", "12")
