@@ -106,7 +106,7 @@ async def test_a_certificate_that_was_not_announced_gets_no_audio_and_says_so() 
         audio = made.stream.audio
         assert audio is not None
         assert audio.browser is not None
-        made.connect(replace(audio, browser=replace(audio.browser, digest=bytes(32))))
+        made.connect(replace(audio, browser=replace(audio.browser, digest=bytes(len(audio.browser.digest)))))
         await made.browser.take_answer(made.stream.first_answer(made.station.opened.local))
         made.browser.sing(600, 1)
         assert (await made.station.told(NotSecured)).reason == "wrong-certificate"

@@ -8,7 +8,7 @@ we learn from its checks.  So candidates of its own, trickled or not, need not b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from callrouter.ports import BrowserPeer, MediaAddress
@@ -17,11 +17,15 @@ from callrouter.sip.protocol.sdp import MediaLine, SessionDescription
 OFFERED = "UDP/TLS/RTP/SAVPF"
 PROFILES = frozenset({OFFERED, "UDP/TLS/RTP/SAVP", "RTP/SAVPF", "RTP/SAVP"})
 """The last two are how it was written before RFC 5764 had its own; or keys in SDP, which are not ours."""
+_ALWAYS = frozenset({OFFERED, "UDP/TLS/RTP/SAVP"})
+"""Nobody but browsers, and what is made like them, writes these."""
 FIRST_MID = "0"
 _UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
 _MID = re.compile(r"[!#-'*+\-.0-9A-Z^-~]{1,64}")
 _OCTETS = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 """Of the digests that are safe to know a certificate by, in no order: a description names one."""
+_ROLES = {"active": False, "passive": True, "": False}
+"""Of whom we answer: whether that has us begin (RFC 4145 §4)."""
 _PRIORITY = 2130706431
 """Of a host's only candidate: type 126, local preference 65535, component 1 (RFC 8445 §5.1.2)."""
 
@@ -55,6 +59,10 @@ class OwnEnd:
     credentials: OwnCredentials
 
 
+class Unfit(ValueError):
+    """A line of a browser's that cannot be served; the words say why."""
+
+
 def read(
     session: SessionDescription,
     line: MediaLine,
@@ -63,24 +71,20 @@ def read(
     before: BrowserPeer | None = None,
     is_answer: bool = False,
 ) -> BrowserPeer | None:
-    """What an audio line leads to; None where it is not a browser's, or not one we can serve.
+    """What an audio line leads to; None where it is not a browser's.  Raises `Unfit`.
 
     `before` is what had been agreed: a browser that now has other credentials begins ICE anew, and
     is answered with new ones (RFC 8839 §4.4.1.1); one that shows the same certificate goes on with
     the handshake it had.
     """
-    ufrag = _attribute(session, line, "ice-ufrag")
-    fingerprint = _fingerprint(_attribute(session, line, "fingerprint"))
-    if not _UFRAG.fullmatch(ufrag) or fingerprint is None or _attribute(session, line, "ice-pwd") == "":
+    prints = _said(session, line, "fingerprint")
+    if not prints and line.profile not in _ALWAYS:
         return None
-    # Of two lite ends nobody would check; and there is one port for audio and reports.
-    if session.attribute("ice-lite") is not None or line.attribute("rtcp-mux") is None:
-        return None
+    fingerprint = _best(prints)
+    ufrag = _ufrag(session, line)
     is_same = before is not None and (before.hash, before.digest) == fingerprint
     kept = before.is_client if before is not None and is_same else None
-    is_client = _is_client(_attribute(session, line, "setup"), kept, is_answer=is_answer)
-    if is_client is None:
-        return None
+    is_client = _is_client(_first(session, line, "setup"), kept, is_answer=is_answer)
     if before is None:
         local = own.credentials.first
     elif is_answer or before.remote_ufrag == ufrag:
@@ -90,10 +94,43 @@ def read(
     return BrowserPeer(*local, ufrag, *fingerprint, is_client)
 
 
-def _attribute(session: SessionDescription, line: MediaLine, name: str) -> str:
-    """Of the line, else of the session."""
-    own = line.attribute(name)
-    return (own if own is not None else session.attribute(name) or "").strip()
+def _ufrag(session: SessionDescription, line: MediaLine) -> str:
+    """Where ICE can be done with whoever wrote this, its username fragment."""
+    ufrag = _first(session, line, "ice-ufrag")
+    if not _UFRAG.fullmatch(ufrag) or not _first(session, line, "ice-pwd"):
+        raise Unfit("no a=ice-ufrag and a=ice-pwd for the audio")
+    if session.attribute("ice-lite") is not None:
+        raise Unfit("a=ice-lite, which we are too: nobody would check the path")
+    if not _said(session, line, "rtcp-mux"):
+        raise Unfit("no a=rtcp-mux: there is one port for audio and reports")
+    return ufrag
+
+
+def _said(session: SessionDescription, line: MediaLine, name: str) -> tuple[str, ...]:
+    """All values of an attribute, of the nearest place that has any: the line; the first of the
+    lines it shares a port with, which speaks for the others (RFC 9143 §7.1.3); the session."""
+    for attributes in (line.attributes, *_speaker(session, line), session.attributes):
+        values = tuple(value.strip() for key, value in attributes if key == name)
+        if values:
+            return values
+    return ()
+
+
+def _first(session: SessionDescription, line: MediaLine, name: str) -> str:
+    return next(iter(_said(session, line, name)), "")
+
+
+def _speaker(session: SessionDescription, line: MediaLine) -> list[tuple[tuple[str, str], ...]]:
+    group = _group(session, line)
+    return [other.attributes for other in session.media if group and mid_of(other) == group[0]][:1]
+
+
+def _best(fingerprints: Iterable[str]) -> tuple[str, bytes]:
+    """Of a certificate that is known by several digests the longest (RFC 8122 §5)."""
+    read = [fingerprint for text in fingerprints if (fingerprint := _fingerprint(text)) is not None]
+    if not read:
+        raise Unfit(f"no a=fingerprint of {', '.join(_OCTETS)}")
+    return max(read, key=lambda fingerprint: len(fingerprint[1]))
 
 
 def _fingerprint(value: str) -> tuple[str, bytes] | None:
@@ -105,12 +142,14 @@ def _fingerprint(value: str) -> tuple[str, bytes] | None:
     return (name.lower(), digest) if _OCTETS.get(name.lower()) == len(digest) else None
 
 
-def _is_client(setup: str, kept: bool | None, *, is_answer: bool) -> bool | None:
-    """Whether we begin the handshake; None where the two cannot come together.  Left the choice, we
-    begin (RFC 5763 §5), or go on as it was (RFC 8842 §5.3)."""
+def _is_client(setup: str, kept: bool | None, *, is_answer: bool) -> bool:
+    """Whether we begin the handshake.  Left the choice, we begin (RFC 5763 §5), or go on as it was
+    (RFC 8842 §5.3)."""
     if setup == "actpass" and not is_answer:
         return True if kept is None else kept
-    return {"active": False, "passive": True, "": False}.get(setup)
+    if setup not in _ROLES:
+        raise Unfit(f"a=setup:{setup} leaves nobody to begin the handshake")
+    return _ROLES[setup]
 
 
 def mid_of(line: MediaLine) -> str:
@@ -119,11 +158,24 @@ def mid_of(line: MediaLine) -> str:
     return mid if _MID.fullmatch(mid) else ""
 
 
-def is_bundled(session: SessionDescription, line: MediaLine) -> bool:
-    """The line is in a group that shares one port (RFC 9143)."""
+def _group(session: SessionDescription, line: MediaLine) -> list[str]:
+    """Mids of the lines that share one port with this (RFC 9143); the first speaks for all."""
     mid = mid_of(line)
-    groups = (value.split() for name, value in session.attributes if name == "group")
-    return bool(mid) and any(words[:1] == ["BUNDLE"] and mid in words for words in groups)
+    for name, value in session.attributes:
+        kind, *mids = value.split() or [""]
+        if name == "group" and kind == "BUNDLE" and mid and mid in mids:
+            return mids
+    return []
+
+
+def is_bundled(session: SessionDescription, line: MediaLine) -> bool:
+    return bool(_group(session, line))
+
+
+def is_offered(session: SessionDescription, line: MediaLine) -> bool:
+    """Port 0 takes a line back, but for one that has no port of its own: it is offered at that of
+    others (`a=bundle-only`, RFC 9143 §6)."""
+    return line.port != 0 or (line.attribute("bundle-only") is not None and is_bundled(session, line))
 
 
 def session_lines(bundle: str) -> str:

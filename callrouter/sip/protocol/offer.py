@@ -34,6 +34,7 @@ _MIRROR = {
     Direction.RECVONLY: Direction.SENDONLY,
     Direction.INACTIVE: Direction.INACTIVE,
 }
+_NOWHERE = "0.0.0.0"  # noqa: S104 - as SDP writes it, not bound to
 _CLEAR = ("RTP/AVP", "RTP/AVPF")
 _PROTECTED = ("RTP/SAVP", "RTP/SAVPF")
 NOTHING_PASSED: Mapping[int, PassedLine] = {}
@@ -89,14 +90,20 @@ def agree(
 
     `before` is what had been agreed within the call; `is_answer`: it is to an offer of ours.
     """
+    faults = []
     for index, line in enumerate(remote.media):
-        if line.kind != "audio" or line.port == 0:
+        if line.kind != "audio":
             continue
-        peer = _browser(remote, line, terms, before, is_answer=is_answer)
-        audio = None if peer is None else _audio(line, terms.codecs, peer)
+        try:
+            audio = _browsers(remote, line, terms, before, is_answer=is_answer)
+        except browser.Unfit as fault:
+            faults.append(str(fault))
+            audio = None
         if audio is not None:
             bundle = browser.mid_of(line) if browser.is_bundled(remote, line) else ""
             return Agreement(audio, index, remote.media, bundle=bundle, profile=line.profile)
+        if line.port == 0:
+            continue
         crypto = _crypto(line, terms)
         if crypto is None and (line.profile not in _CLEAR or terms.srtp is SrtpPolicy.REQUIRED):
             continue
@@ -108,21 +115,25 @@ def agree(
         keys = SrtpKeys(crypto.suite, terms.keys.of(crypto.suite), crypto.key)
         protected = replace(audio, keys=keys)
         return Agreement(protected, index, remote.media, crypto.tag, profile=line.profile)
-    raise NothingFits("no usable audio stream")
+    raise NothingFits(": ".join(["no usable audio stream", *faults[:1]]))
 
 
-def _browser(
+def _browsers(
     remote: SessionDescription,
     line: MediaLine,
     terms: Terms,
     before: NegotiatedAudio | None,
     *,
     is_answer: bool,
-) -> BrowserPeer | None:
+) -> NegotiatedAudio | None:
+    """None where the line is not a browser's.  Raises `Unfit`."""
     if terms.end is None or line.profile not in browser.PROFILES:
         return None
+    if not (line.port if is_answer else browser.is_offered(remote, line)):
+        return None
     known = None if before is None else before.browser
-    return browser.read(remote, line, terms.end, before=known, is_answer=is_answer)
+    peer = browser.read(remote, line, terms.end, before=known, is_answer=is_answer)
+    return None if peer is None else _audio(line, terms.codecs, peer)
 
 
 def _crypto(line: MediaLine, terms: Terms) -> Crypto | None:
@@ -137,17 +148,19 @@ def _audio(
 ) -> NegotiatedAudio | None:
     known = line.codecs()
     chosen = next((c for c in known if c.name in codecs and c.clock_rate == _OURS[c.name].clock_rate), None)
-    if chosen is None or not is_address(line.host):
+    # Where a browser is, its checks say, whatever it has written.
+    host = line.host if peer is None or is_address(line.host) else _NOWHERE
+    if chosen is None or not is_address(host):
         return None
     events = _events(known, chosen.clock_rate)
     direction = _MIRROR[line.direction]
     # A browser that trickles has no address to name yet.
-    if peer is None and is_unspecified(line.host) and direction in (Direction.SENDRECV, Direction.SENDONLY):
+    if peer is None and is_unspecified(host) and direction in (Direction.SENDRECV, Direction.SENDONLY):
         # The hold of RFC 2543: nothing may be sent to nowhere.
         direction = Direction.RECVONLY if direction is Direction.SENDRECV else Direction.INACTIVE
     return NegotiatedAudio(
-        remote=MediaAddress(line.host, line.port),
-        remote_rtcp=_rtcp(line),
+        remote=MediaAddress(host, line.port),
+        remote_rtcp=_rtcp(line) if peer is None else None,
         codec=chosen.name,
         payload_type=chosen.payload_type,
         dtmf_payload_type=None if events is None else events.payload_type,
