@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from callrouter.ports import BrowserPeer, MediaAddress
+from callrouter.ports import BrowserPeer, Direction, MediaAddress
 from callrouter.sip.protocol.sdp import MediaLine, SessionDescription
 
 OFFERED = "UDP/TLS/RTP/SAVPF"
@@ -20,10 +20,13 @@ PROFILES = frozenset({OFFERED, "UDP/TLS/RTP/SAVP", "RTP/SAVPF", "RTP/SAVP"})
 _ALWAYS = frozenset({OFFERED, "UDP/TLS/RTP/SAVP"})
 """Nobody but browsers, and what is made like them, writes these."""
 FIRST_MID = "0"
+STREAM = "a=msid:callrouter audio\r\n"
+"""What the audio is called in a page."""
 _UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
 _MID = re.compile(r"[!#-'*+\-.0-9A-Z^-~]{1,64}")
 _OCTETS = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 """Of the digests that are safe to know a certificate by, in no order: a description names one."""
+_MEDIA = frozenset({"audio", "video"})
 _ROLES = {"active": False, "passive": True, "": False}
 """Of whom we answer: whether that has us begin (RFC 4145 §4)."""
 _PRIORITY = 2130706431
@@ -172,24 +175,48 @@ def is_bundled(session: SessionDescription, line: MediaLine) -> bool:
     return bool(_group(session, line))
 
 
+def bundle_of(session: SessionDescription, line: MediaLine) -> tuple[str, ...]:
+    """Mids of the group that we answer with: the audio line's, behind that of the line that speaks
+    for the group.  RFC 9143 §7.3.1 would have another speak where that one is declined, but what
+    had made a transport for that one alone (Chrome, `max-bundle`) then refuses the answer."""
+    mids = _group(session, line)
+    speaks = [other for other in session.media if mids and mid_of(other) == mids[0]]
+    if speaks[:1] in ([], [line]):
+        return (mid_of(line),) if mids else ()
+    first = speaks[0]
+    is_media = first.kind in _MEDIA and first.profile in PROFILES and first.formats and first.port
+    return (mids[0], mid_of(line)) if is_media else (mid_of(line),)
+
+
+def silent(line: MediaLine, local: MediaAddress) -> str:
+    """A line that is kept for its place in the bundle, and carries nothing."""
+    number = line.formats[0]
+    maps = [
+        f"a={name}:{value}\r\n"
+        for name, value in line.attributes
+        if name in ("rtpmap", "fmtp") and value.partition(" ")[0] == number
+    ]
+    head = f"m={line.kind} {local.port} {line.profile} {number}\r\n"
+    return head + "".join(maps) + f"a={Direction.INACTIVE.value}\r\n"
+
+
 def is_offered(session: SessionDescription, line: MediaLine) -> bool:
     """Port 0 takes a line back, but for one that has no port of its own: it is offered at that of
     others (`a=bundle-only`, RFC 9143 §6)."""
     return line.port != 0 or (line.attribute("bundle-only") is not None and is_bundled(session, line))
 
 
-def session_lines(bundle: str) -> str:
-    """What goes ahead of the first media line; `bundle` is the mid of the audio, "" = no group."""
-    group = f"a=group:BUNDLE {bundle}\r\n" if bundle else ""
+def session_lines(bundle: tuple[str, ...]) -> str:
+    """What goes ahead of the first media line; `bundle` are the mids of the group, none = no group."""
+    group = f"a=group:BUNDLE {' '.join(bundle)}\r\n" if bundle else ""
     return f"{group}a=ice-lite\r\n"
 
 
 def media_lines(own: OwnEnd, credentials: tuple[str, str], setup: str, mid: str, local: MediaAddress) -> str:
-    """What goes behind the audio line, its codecs and its direction."""
+    """What goes behind a line, its codecs and its direction."""
     ufrag, password = credentials
     return (
-        (f"a=mid:{mid}\r\n" if mid else "")
-        + f"a=msid:callrouter audio\r\na=rtcp-mux\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n"
+        (f"a=mid:{mid}\r\n" if mid else "") + f"a=rtcp-mux\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n"
         f"a=candidate:1 1 udp {_PRIORITY} {local.host} {local.port} typ host\r\na=end-of-candidates\r\n"
         f"a=fingerprint:{own.fingerprint}\r\na=setup:{setup}\r\n"
     )

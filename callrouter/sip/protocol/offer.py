@@ -55,8 +55,8 @@ class Agreement:
     """All of them: an answer mirrors each."""
     crypto_tag: int = 0
     """Of the `a=crypto` that its keys are from."""
-    bundle: str = ""
-    """Mid of the audio where it is in a group that shares one port."""
+    bundle: tuple[str, ...] = ()
+    """Mids of the group that the audio shares one port with; none: it is alone."""
     profile: str = _CLEAR[0]
     """Of the audio line, whatever is in its place now."""
     has_audio: bool = True
@@ -100,7 +100,7 @@ def agree(
             faults.append(str(fault))
             audio = None
         if audio is not None:
-            bundle = browser.mid_of(line) if browser.is_bundled(remote, line) else ""
+            bundle = browser.bundle_of(remote, line)
             return Agreement(audio, index, remote.media, bundle=bundle, profile=line.profile)
         if line.port == 0:
             continue
@@ -247,7 +247,7 @@ def _browser_offer(ours: Description, direction: Direction, terms: Terms, end: O
     line = _audio_line(ours, browser.OFFERED, [*known, *_offered_events(known)], direction)
     mid = browser.FIRST_MID
     more = browser.media_lines(end, end.credentials.first, "actpass", mid, ours.local)
-    return (_session(ours) + browser.session_lines(mid) + line + more).encode()
+    return (_session(ours) + browser.session_lines((mid,)) + line + browser.STREAM + more).encode()
 
 
 def write_renewal(
@@ -288,9 +288,14 @@ def _described(
         if index == agreed.index and agreed.has_audio:
             written[index] = _agreed_line(ours, agreed, direction, terms, is_offer=is_offer)
             continue
+        mid = browser.mid_of(line)
+        if peer is not None and mid and mid in agreed.bundle:
+            written[index] = browser.silent(line, ours.local)
+            written[index] += _own_end(ours, agreed, line, terms, is_offer=is_offer)
+            continue
         written[index] = declined(line)
-        if peer is not None and browser.mid_of(line):
-            written[index] += f"a=mid:{browser.mid_of(line)}\r\n"
+        if peer is not None and mid:
+            written[index] += f"a=mid:{mid}\r\n"
     head = _session(ours) + (browser.session_lines(agreed.bundle) if peer is not None else "")
     return (head + write_slots(len(written), passed, ours.local.host, written)).encode()
 
@@ -299,15 +304,22 @@ def _agreed_line(
     ours: Description, agreed: Agreement, direction: Direction, terms: Terms, *, is_offer: bool
 ) -> str:
     audio, line = agreed.audio, agreed.lines[agreed.index]
-    peer = audio.browser
     text = _audio_line(ours, agreed.profile, _agreed_codecs(audio), direction)
     if audio.keys is not None:
         text += Crypto(agreed.crypto_tag, audio.keys.suite, audio.keys.send).line()
-    if peer is not None and terms.end is not None:
-        setup = "actpass" if is_offer else "active" if peer.is_client else "passive"
-        credentials = (peer.local_ufrag, peer.local_password)
-        text += browser.media_lines(terms.end, credentials, setup, browser.mid_of(line), ours.local)
+    if audio.browser is not None:
+        text += browser.STREAM + _own_end(ours, agreed, line, terms, is_offer=is_offer)
     return text
+
+
+def _own_end(ours: Description, agreed: Agreement, line: MediaLine, terms: Terms, *, is_offer: bool) -> str:
+    """What a browser needs to come to us by a line."""
+    peer = agreed.audio.browser
+    if peer is None or terms.end is None:
+        return ""
+    setup = "actpass" if is_offer else "active" if peer.is_client else "passive"
+    credentials = (peer.local_ufrag, peer.local_password)
+    return browser.media_lines(terms.end, credentials, setup, browser.mid_of(line), ours.local)
 
 
 def _session(ours: Description) -> str:

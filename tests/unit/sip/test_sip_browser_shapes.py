@@ -54,16 +54,21 @@ def sections(body: bytes) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "ufrag", "payload_types", "events_rate", "group", "kinds"),
+    ("name", "ufrag", "payload_types", "events_rate", "group", "taken"),
     [
-        ("chrome", "Zq7n", (111, 110), 48000, "0", ["audio", "video", "application"]),
-        (BUNDLE_ONLY, "eT4/", (111, 110), 48000, "1", ["video", "audio"]),
-        ("firefox", "5c1e0a9d", (109, 101), 8000, "0", ["audio", "video"]),
-        ("safari", "Yc+p", (111, 110), 48000, "audio", ["audio"]),
+        ("chrome", "Zq7n", (111, 110), 48000, "0", {"audio": True, "video": False, "application": False}),
+        (BUNDLE_ONLY, "eT4/", (111, 110), 48000, "0 1", {"video": True, "audio": True}),
+        ("firefox", "5c1e0a9d", (109, 101), 8000, "0", {"audio": True, "video": False}),
+        ("safari", "Yc+p", (111, 110), 48000, "audio", {"audio": True}),
     ],
 )
 def test_each_is_answered_line_by_line(
-    name: str, ufrag: str, payload_types: tuple[int, int], events_rate: int, group: str, kinds: list[str]
+    name: str,
+    ufrag: str,
+    payload_types: tuple[int, int],
+    events_rate: int,
+    group: str,
+    taken: dict[str, bool],
 ) -> None:
     stream = a_stream()
     audio = read(stream, shape(name))
@@ -74,12 +79,38 @@ def test_each_is_answered_line_by_line(
     assert (audio.dtmf_clock_rate, audio.direction) == (events_rate, Direction.SENDRECV)
     session, *media = sections(stream.first_answer(LOCAL))
     assert f"a=group:BUNDLE {group}" in session
-    assert [lines[0].split()[0] for lines in media] == [f"m={kind}" for kind in kinds]
-    for kind, lines in zip(kinds, media, strict=True):
-        port = "20000" if kind == "audio" else "0"
-        assert lines[0].split()[1] == port
-        assert ("a=rtcp-mux" in lines) is (kind == "audio")
+    assert [lines[0].split()[0] for lines in media] == [f"m={kind}" for kind in taken]
+    for (kind, is_taken), lines in zip(taken.items(), media, strict=True):
+        assert lines[0].split()[1] == ("20000" if is_taken else "0")
+        assert ("a=rtcp-mux" in lines) is is_taken
+        assert ("a=sendrecv" in lines) is (kind == "audio")
         assert "a=bundle-only" not in lines, "that is for offers alone"
+
+
+def test_the_line_that_speaks_for_the_bundle_is_kept_and_carries_nothing() -> None:
+    """Chrome with `max-bundle` refuses an answer that declines it."""
+    stream = a_stream()
+    peer = read(stream, shape(BUNDLE_ONLY)).browser
+    assert peer is not None
+    _, video, audio = sections(stream.first_answer(LOCAL))
+    assert video[:3] == ["m=video 20000 UDP/TLS/RTP/SAVPF 96", "a=rtpmap:96 VP8/90000", "a=inactive"]
+    for line in ("a=setup:active", f"a=ice-ufrag:{peer.local_ufrag}", "a=rtcp-mux"):
+        assert line in video
+        assert line in audio
+    assert ("a=mid:0" in video, "a=mid:1" in audio) == (True, True)
+    stream.hold_wanted = True
+    _, video, audio = sections(stream.next_offer())
+    assert ("a=inactive" in video, "a=sendonly" in audio) == (True, True)
+    assert ("a=setup:actpass" in video, "a=setup:actpass" in audio) == (True, True)
+
+
+def test_data_that_speaks_for_the_bundle_is_declined() -> None:
+    data = ("m=video 54321 UDP/TLS/RTP/SAVPF 96 97", "m=application 54321 UDP/DTLS/SCTP webrtc-datachannel")
+    stream = a_stream()
+    read(stream, shape(BUNDLE_ONLY, data))
+    session, first, second = sections(stream.first_answer(LOCAL))
+    assert "a=group:BUNDLE 1" in session
+    assert (first[0].split()[1], second[0].split()[1]) == ("0", "20000")
 
 
 def test_audio_behind_video_may_have_an_end_of_its_own() -> None:
