@@ -36,7 +36,7 @@ from callrouter.fetch.client import HttpFetcher
 from callrouter.fetch.guard import Guard
 from callrouter.identity.secrets import SecretBox, load_key
 from callrouter.ids import RandomIds
-from callrouter.media.rtp import RtpMedia
+from callrouter.media.rtp import RtpMedia, mix_down
 from callrouter.ports import Fetcher, FetchOrder
 from callrouter.sip.signalling import Signalling
 from callrouter.speech.offline import OfflineSpeech
@@ -373,6 +373,7 @@ def _context(
         metrics=metrics.render,
         not_ready=not_ready,
         degraded=meter.troubles,
+        mix_down=mix_down,
         trace=signalling.trace,
         public_url=config.calls.public_url,
     )

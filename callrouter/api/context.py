@@ -10,7 +10,7 @@ from aiohttp import web
 
 from callrouter.api.settings import Settings
 from callrouter.identity.accounts import Account
-from callrouter.ports import CallControl, Clock, Metrics, TracedMessage
+from callrouter.ports import CallControl, Clock, Metrics, MixDown, TracedMessage
 from callrouter.storage.database import Database
 from metering.meter import Meter
 
@@ -45,6 +45,7 @@ class Context:
     """Why the server should get no calls now; empty when it should."""
     degraded: Callable[[], Sequence[str]]
     """What does not work although calls may come; empty when all is well."""
+    mix_down: MixDown
     trace: Callable[[str], tuple[tuple[TracedMessage, ...], int]] = lambda call_id: ((), 0)
     """The SIP messages of a Call-ID that are remembered, in order, and how many are not."""
     public_url: str = ""

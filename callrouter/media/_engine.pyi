@@ -8,6 +8,8 @@ COUNTERS: list[str]
 
 Items = Sequence[tuple[str, int | str]]
 
+def mix_down(source: str | PathLike[str], target: str | PathLike[str]) -> None: ...
+
 class Batch:
     """Commands that are carried out in one step."""
 

@@ -9,11 +9,13 @@ import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Any, Literal
 
 import structlog
 
 from callrouter.errors import MediaUnavailable, NoSuchFamily, StartupError
+from callrouter.media import _engine
 from callrouter.media._engine import Engine
 from callrouter.media.certificate import make_certificate
 from callrouter.media.counters import DISCARDS, GAUGES, Totals, by_name
@@ -197,6 +199,12 @@ class _Running:
         self.engine = engine
         self.executor = ThreadPoolExecutor(settings.decoder_threads, thread_name_prefix="media-decode")
         self.prompts = Prompts(engine, self.executor, settings.prompt_cache_mb * 1_000_000)
+
+
+def mix_down(recording: Path, target: Path) -> None:
+    """Write the channels of a 16-bit WAV, added up, as a WAV of one.  Blocks, but lets go of the
+    interpreter.  Raises `OSError` for files that cannot be read or written, or are no such WAV."""
+    _engine.mix_down(recording, target)
 
 
 def _check_address(name: str, address: IPv4Address | IPv6Address | None) -> None:

@@ -39,7 +39,7 @@ from callrouter.ports.clock import Clock, Ids, Metrics
 from callrouter.ports.control import CallControl, NewCall
 from callrouter.ports.fetching import CookieJar, FetchedDocument, Fetcher, FetchOrder, Parameters, Speech
 from callrouter.ports.leg_id import LegId
-from callrouter.ports.media import Media, OpenedLeg
+from callrouter.ports.media import Media, MixDown, OpenedLeg
 from callrouter.ports.media_commands import (
     Announce,
     AudioFile,
@@ -212,6 +212,7 @@ __all__ = [
     "MediaEvent",
     "MediaSink",
     "Metrics",
+    "MixDown",
     "NegotiatedAudio",
     "NewCall",
     "Next",

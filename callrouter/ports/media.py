@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from callrouter.ports.audio import MediaAddress
@@ -37,3 +39,7 @@ class Media(Protocol):
 
     async def prompt(self, audio: AudioFile) -> PromptId:
         """Decode once and share.  Raises `AudioUnplayable` naming what is wrong with the file."""
+
+
+MixDown = Callable[[Path, Path], None]
+"""Writes a recording's channels, added up, to a WAV of one channel.  Blocks.  Raises `OSError`."""

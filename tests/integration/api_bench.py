@@ -15,6 +15,7 @@ from callrouter.api.settings import Settings
 from callrouter.calls.tables import call_events, calls, recordings
 from callrouter.identity.accounts import Account, Accounts, AccountStatus, ApiKey
 from callrouter.identity.secrets import digest
+from callrouter.media.rtp import mix_down
 from callrouter.ports import Hangup, Interrupt, NewCall, TracedMessage
 from callrouter.storage.database import Database
 from callrouter.storage.journal import Journal
@@ -221,6 +222,7 @@ class Bench:
             metrics=self.figures.render,
             not_ready=lambda: self.reasons,
             degraded=lambda: self.troubles,
+            mix_down=mix_down,
             trace=lambda call_id: (self.traces.get(call_id, ()), 0),
         )
 

@@ -249,8 +249,12 @@ async def test_recording_url_gives_the_audio(http: aiohttp.ClientSession, record
         async with http.get(address) as answer:
             assert (answer.status, answer.content_type) == (200, "audio/x-wav")
             assert await answer.read() == recording.read_bytes()
-    async with http.get(f"{url}?RequestedChannels=2") as answer:
-        assert answer.status == 400
+    async with http.get(f"{url}?RequestedChannels=1") as answer:
+        assert await answer.read() == recording.read_bytes()
+    for query, code in (("2", 16113), ("3", 20422), ("one", 20422)):
+        async with http.get(f"{url}?RequestedChannels={query}") as answer:
+            assert answer.status == 400
+            assert f"<Code>{code}</Code>" in await answer.text()
     for missing in (f"{url[:-1]}9", f"{url[:-32]}{'2' * 32}", f"{url[:-32]}{'3' * 32}"):
         async with http.get(missing, headers=LOGIN) as answer:
             assert answer.status == 404
@@ -285,6 +289,45 @@ async def test_a_recording_is_given_as_mp3_too(http: aiohttp.ClientSession, reco
     assert not list(recording.parent.glob(f"{recording.stem}*"))
     async with http.get(url) as answer:
         assert answer.status == 404
+
+
+async def test_two_channels_are_mixed_into_one_when_one_is_asked_for(
+    bench: Bench, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    path = tmp_path / "dual.wav"
+    left, right = sine(1000, 2.0, level=6000), sine(440, 2.0, level=3000)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"".join(struct.pack("<hh", *pair) for pair in zip(left, right, strict=True)))
+    await bench.add_calls(call_row(call_sid(1)))
+    await bench.add_recordings(recording_row(RECORDING, path, channels=2))
+    url = f"/2010-04-01/Accounts/{OWNER}/Recordings/{RECORDING}"
+
+    async def get(form: str) -> bytes:
+        async with http.get(f"{url}{form}") as answer:
+            assert answer.status == 200
+            return await answer.read()
+
+    dual, mono, again = await asyncio.gather(
+        get(".wav?RequestedChannels=2"), get("?RequestedChannels=1"), get(".wav?RequestedChannels=1")
+    )
+    assert dual == await get(".wav") == path.read_bytes()
+    assert mono == again
+    with wave.open(io.BytesIO(mono)) as sound:
+        assert sound.getparams()[:4] == (1, 2, 8000, 16_000)
+        heard = array("h", sound.readframes(16_000))
+    assert list(heard) == [one + other for one, other in zip(left, right, strict=True)]
+    with av.open(io.BytesIO(await get(".mp3?RequestedChannels=1"))) as file:
+        assert file.streams.audio[0].channels == 1
+        frames = list(file.decode(audio=0))
+    samples = [32768 * x for frame in frames for x in array("f", bytes(frame.planes[0])[: 4 * frame.samples])]
+    for hertz, level in ((1000, 6000), (440, 3000)):
+        assert math.isclose(tone_level(samples[4000:14_000], hertz), level, rel_tol=0.1)
+    with av.open(io.BytesIO(await get(".mp3"))) as file:
+        assert file.streams.audio[0].channels == 2
+    async with http.delete(f"{url}.json", headers=LOGIN) as answer:
+        assert answer.status == 204
+    assert not list(tmp_path.glob("*dual*"))
 
 
 async def test_wrong_credentials_do_not_open_a_recording(

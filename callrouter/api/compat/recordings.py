@@ -10,15 +10,15 @@ from typing import Any, Final
 from aiohttp import web
 from sqlalchemy import bindparam, select, update
 
-from callrouter.api.compat import mp3, render
+from callrouter.api.compat import render
 from callrouter.api.compat.call_resource import API_VERSION, ROOT
-from callrouter.api.compat.errors import MONO_RECORDING, NOT_COMPLETE, bad, not_found
+from callrouter.api.compat.errors import BAD_PARAMETER, MONO_RECORDING, NOT_COMPLETE, bad, not_found
 from callrouter.api.compat.form import Form
 from callrouter.api.compat.paging import Order, read_page
+from callrouter.api.compat.renditions import Renditions, files
 from callrouter.api.compat.times import period, rfc2822
 from callrouter.api.context import Context
 from callrouter.calls.tables import calls, recordings
-from callrouter.singleflight import SingleFlight
 
 _LISTED: Final = select(recordings).where(recordings.c.status != "deleted")
 _ONE: Final = _LISTED.where(
@@ -35,7 +35,7 @@ _UNFINISHED: Final = frozenset({"in-progress", "paused", "processing"})
 class Recordings:
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._encoding: SingleFlight[Path] = SingleFlight()
+        self._renditions = Renditions(context.mix_down)
 
     async def list(self, request: web.Request) -> web.Response:
         """Those of the account, or of one call if the path names one."""
@@ -73,25 +73,26 @@ class Recordings:
         return render.resource(request, "Recording", _fields(row, base, of_call="call" in request.match_info))
 
     async def audio(self, request: web.Request) -> web.StreamResponse:
-        """The sound of a completed recording: WAV, or MP3 by its ending."""
+        """The sound of a completed recording: WAV, or MP3 by its ending, of one channel if that is wanted."""
         row = await self._row(request)
         path = Path(row["path"])
         if row["status"] != "completed" or not await asyncio.to_thread(path.is_file):
             raise not_found(request.path)
-        if request.query.get("RequestedChannels") == "2" and row["channels"] == 1:
+        wanted = _channels(request.query.get("RequestedChannels", ""))
+        if wanted == 2 and row["channels"] == 1:
             raise bad(MONO_RECORDING, "The recording has one channel only")
+        if wanted == 1 and row["channels"] != 1:
+            path = await self._renditions.mono(path)
         if request.match_info["format"] != ".mp3":
             return web.FileResponse(path, headers={"Content-Type": "audio/x-wav"})
-        encoded = await self._encoding.do(row["sid"], lambda: asyncio.to_thread(mp3.encode, path))
-        return web.FileResponse(encoded, headers={"Content-Type": "audio/mpeg"})
+        return web.FileResponse(await self._renditions.mp3(path), headers={"Content-Type": "audio/mpeg"})
 
     async def delete(self, request: web.Request) -> web.Response:
         row = await self._row(request)
         if row["status"] in _UNFINISHED:
             raise bad(NOT_COMPLETE, "The recording is still being made")
         await self._context.database.write((_FORGET, {"wanted": row["sid"]}))
-        path = Path(row["path"])
-        for file in (path, mp3.beside(path)):
+        for file in files(Path(row["path"])):
             await asyncio.to_thread(file.unlink, missing_ok=True)
         return web.Response(status=204)
 
@@ -102,6 +103,13 @@ class Recordings:
         if not rows or (call is not None and rows[0]["call_sid"] != call):
             raise not_found(request.path)
         return rows[0]
+
+
+def _channels(wanted: str) -> int | None:
+    """None: those the recording has."""
+    if wanted not in ("", "1", "2"):
+        raise bad(BAD_PARAMETER, f"RequestedChannels is 1 or 2, not {wanted[:40]!r}")
+    return int(wanted) if wanted else None
 
 
 def _fields(row: Mapping[str, Any], base_url: str, *, of_call: bool) -> dict[str, Any]:

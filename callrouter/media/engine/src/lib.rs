@@ -22,6 +22,7 @@ pub mod ice;
 pub mod leg;
 pub mod limiter;
 pub mod mix_ring;
+pub mod mixdown;
 pub mod outgoing;
 pub mod playback;
 pub mod playout;

@@ -19,7 +19,7 @@ use crate::engine::{Config, Engine};
 use crate::event::LegId;
 use crate::playback::Item;
 use crate::prompt::{Prompt, Prompts};
-use crate::{clock, decode};
+use crate::{clock, decode, mixdown};
 use batch::{Batch, Draft, DraftAction, DraftItem, DraftPlay, Hearers};
 use events::{add_frames, add_tuples};
 
@@ -175,10 +175,17 @@ impl PyEngine {
     }
 }
 
+/// Write the channels of a recording, added up, to a file of its own.
+#[pyfunction]
+fn mix_down(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyResult<()> {
+    py.detach(|| mixdown::mix_down(&source, &target))
+        .map_err(|error| PyOSError::new_err(format!("{} cannot be mixed down: {error}", source.display())))
+}
+
 #[pymodule(gil_used = true)]
 mod _engine {
     #[pymodule_export]
-    use super::{Batch, PyEngine};
+    use super::{Batch, PyEngine, mix_down};
     use super::{Bound, Counters, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_init]
