@@ -1,58 +1,73 @@
-"""Ports that nobody uses."""
+"""Ports that nobody uses, and that no other suite on this machine is about to use."""
 
 from __future__ import annotations
 
 import fcntl
-import itertools
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
-from functools import cache
+from collections import deque
+from itertools import cycle, islice
 from pathlib import Path
-from typing import TextIO
 
-_PORTS = range(21_000, 29_800)
-"""Below the RTP ports of telephones and the ephemeral ones, so that nothing takes one meanwhile."""
-_BLOCK = 400
-"""Ports a process has for itself."""
-_STEP = 4
+STEP = 4
 """A SIP telephone takes its port for TLS beside the one it is given."""
+KEPT = 250
+"""How many ports a process keeps to itself: those of its latest tests."""
+_PORTS = range(21_000, 29_900, STEP)
+"""Below the RTP ports of telephones and the ephemeral ones, so that nothing takes one meanwhile."""
+_CANDIDATES = cycle([*_PORTS[os.getpid() * 5 % len(_PORTS) :], *_PORTS[: os.getpid() * 5 % len(_PORTS)]])
+
+
+class Claims:
+    """Who has which port: a lock of the byte with its number, in a file that all processes of a user
+    share.  The kernel forgets the locks of a process that ends, however it ends."""
+
+    def __init__(self, path: Path, kept: int = KEPT) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._held: deque[int] = deque()
+        self._kept = kept
+
+    def take(self, port: int) -> bool:
+        """Whether no other process has it; the one taken longest ago may go to others then."""
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            return False
+        self._held.append(port)
+        if len(self._held) > self._kept:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._held.popleft())
+        return True
+
+
+_CLAIMS = Claims(Path(tempfile.gettempdir()) / f"callrouter-tests-{os.getuid()}.ports")
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port free for UDP and TCP alike, that no other process running tests is given meanwhile."""
-    for port in itertools.islice(_candidates(), _BLOCK // _STEP):
-        if _free(host, port, socket.SOCK_STREAM) and _free(host, port, socket.SOCK_DGRAM):
-            return port
-    raise AssertionError("no free port")
+    """A port free for UDP and TCP alike."""
+    return free_ports(1, host)
 
 
-@cache
-def _candidates() -> Iterator[int]:
-    start, _ = _claim()
-    return itertools.cycle(range(start, start + _BLOCK, _STEP))
+def free_ports(count: int, host: str = "127.0.0.1") -> int:
+    """The first of `count` ports in a row."""
+    row: list[int] = []
+    for port in islice(_CANDIDATES, 2 * len(_PORTS)):
+        if not (_CLAIMS.take(port) and is_free(host, port)):
+            row.clear()
+            continue
+        if row and port != row[-1] + STEP:
+            row.clear()
+        row.append(port)
+        if len(row) * STEP >= count:
+            return row[0]
+    raise AssertionError(f"no {count} free ports in a row")
 
 
-@cache
-def _claim() -> tuple[int, TextIO]:
-    """The first port of a block, and the locked file that keeps it ours as long as we run."""
-    folder = Path(tempfile.gettempdir()) / f"callrouter-test-ports-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    for start in range(_PORTS.start, _PORTS.stop, _BLOCK):
-        lock = (folder / str(start)).open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-        else:
-            return start, lock
-    raise AssertionError(
-        f"{len(_PORTS) // _BLOCK} processes are testing already: no ports are left for this one"
-    )
+def is_free(host: str, port: int) -> bool:
+    return all(_binds(host, port, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM))
 
 
-def _free(host: str, port: int, kind: socket.SocketKind) -> bool:
+def _binds(host: str, port: int, kind: socket.SocketKind) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, kind) as attempt:
         try:

@@ -12,11 +12,12 @@ from typing import Any
 
 from callrouter.caller.hearing import Heard, sounds_in
 from callrouter.caller.voice import write_hum
-from tests.e2e.addresses import free_port
+from tests.e2e.addresses import free_port, free_ports
 from tests.e2e.process import Program
 
 BARESIP = shutil.which("baresip")
 VOICE_MS = 30_000
+RTP_PORTS = 40
 
 CONFIG = """\
 poll_method epoll
@@ -152,12 +153,12 @@ class Baresip:
         listing = subprocess.run(["dpkg", "-L", "baresip-core"], capture_output=True, text=True, check=False)
         found = [line for line in listing.stdout.splitlines() if line.endswith("/g711.so")]
         modules = Path(found[0]).parent if found else Path("/usr/lib/baresip/modules")
-        rtp = free_port() // 2 * 2
+        rtp = free_ports(RTP_PORTS)
         text = CONFIG.format(
             sip=self.port,
             control=self._control,
             rtp=rtp,
-            rtp_last=rtp + 40,
+            rtp_last=rtp + RTP_PORTS,
             folder=self.folder,
             modules=modules,
             extra="\n".join(self._extra),

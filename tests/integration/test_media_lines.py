@@ -25,6 +25,7 @@ from callrouter.ports import (
     Part,
     SetLine,
 )
+from tests.e2e.addresses import free_ports
 from tests.integration.rtp_peer import Room, Station, room
 
 
@@ -198,9 +199,10 @@ async def test_a_fax_keeps_a_call_alive_that_has_no_audio_and_its_end_is_noticed
 
 
 async def test_a_line_that_is_closed_passes_nothing_and_gives_its_ports_back() -> None:
-    async with room(first_port=42000, last_port=42007) as here:
+    first = free_ports(8)
+    async with room(first_port=first, last_port=first + 7) as here:
         a, b = await pair(here)
-        with pytest.raises(MediaUnavailable, match="42000-42007"):
+        with pytest.raises(MediaUnavailable, match=f"{first}-{first + 7}"):
             here.media.open_line(a.station.opened)
         here.media.submit(CloseLine(a.station.leg, a.line.line))
         b.send(rtp(1, b"to nobody"))

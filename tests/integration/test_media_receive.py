@@ -19,6 +19,7 @@ from callrouter.ports import (
     Play,
     PlaySilence,
 )
+from tests.e2e.addresses import free_ports
 from tests.integration.rtp_peer import PCMU, SILENCE, Peer, Station, room
 
 
@@ -194,9 +195,10 @@ async def test_a_family_that_has_no_address_is_named() -> None:
 
 
 async def test_ports_run_out_with_a_named_error_and_rest_before_they_are_used_again() -> None:
-    async with room(first_port=43000, last_port=43003, port_quarantine_seconds=0.3) as here:
+    port = free_ports(4)
+    async with room(first_port=port, last_port=port + 3, port_quarantine_seconds=0.3) as here:
         first, _ = here.station(), here.station()
-        with pytest.raises(MediaUnavailable, match="43000-43003"):
+        with pytest.raises(MediaUnavailable, match=f"{port}-{port + 3}"):
             here.station()
         await close(first)
         with pytest.raises(MediaUnavailable):
@@ -208,7 +210,8 @@ async def test_ports_run_out_with_a_named_error_and_rest_before_they_are_used_ag
 
 
 async def test_commands_to_a_closed_leg_do_nothing_even_when_its_slot_lives_again() -> None:
-    async with room(threads=1, first_port=43010, last_port=43011) as here:
+    port = free_ports(2)
+    async with room(threads=1, first_port=port, last_port=port + 1) as here:
         old = here.station()
         here.media.submit(old.remote())
         await close(old)
@@ -284,7 +287,9 @@ async def test_a_sink_that_raises_does_not_silence_the_others() -> None:
 
 
 async def test_two_engines_do_not_share_ports() -> None:
-    async with room(first_port=43020, last_port=43023) as one, room(first_port=43020, last_port=43023) as two:
+    port = free_ports(4)
+    both = {"first_port": port, "last_port": port + 3}
+    async with room(**both) as one, room(**both) as two:
         ports = {one.station().opened.local.port, two.station().opened.local.port}
         assert len(ports) == 2
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,17 +14,12 @@ from typing import cast
 import pytest
 
 from callrouter.ports import Answered, Confirmed, Direction, Ended, Failed, MediaChanged, OutgoingCall
+from tests.e2e.addresses import free_port
 from tests.integration.sip_peer import MEDIA, Peer, peer
 
 SIPP = shutil.which("sipp")
 SCENARIOS = Path(__file__).parents[1] / "data" / "sipp"
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(SIPP is None, reason="SIPp is not installed")]
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager
@@ -91,7 +85,7 @@ async def test_a_late_offer_and_a_hold(transport: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("transport", ["u1", "t1"])
 async def test_calls_to_sipp(transport: str, tmp_path: Path) -> None:
-    port = free_port(socket.SOCK_DGRAM if transport == "u1" else socket.SOCK_STREAM)
+    port = free_port()
     suffix = "" if transport == "u1" else ";transport=tcp"
     async with peer() as ours, sipp(tmp_path, "-sn", "uas", "-p", str(port), "-m", "20", transport=transport):
         await asyncio.sleep(0.5)  # SIPp does not say when it is ready

@@ -15,6 +15,7 @@ import pytest
 
 from callrouter.ports import Answered, Confirmed, Ended, Failed, OutgoingCall
 from callrouter.sip.settings import Listen
+from tests.e2e.addresses import free_port
 from tests.integration.sip_authority import listens
 from tests.integration.sip_peer import MEDIA, UNLIMITED, Peer, peer
 
@@ -207,7 +208,7 @@ def large(port: int) -> OutgoingCall:
 
 
 async def test_a_large_request_goes_by_tcp_and_its_call_goes_on_where_the_contact_says() -> None:
-    port = both_free()
+    port = free_port()
     listen = tuple(Listen(port=port, transport=transport) for transport in ("udp", "tcp"))
     async with peer() as ours, peer(listen=listen) as theirs:
         leg = ours.signalling.place(large(port), ours.sink)
@@ -235,15 +236,6 @@ async def test_a_large_request_goes_by_udp_when_there_is_nothing_but_udp_here() 
         ours.signalling.place(large(theirs.port()), ours.sink)
         await ours.wait(lambda: bool(ours.told(Answered)))
         assert theirs.legs[0].transport == "udp"
-
-
-def both_free() -> int:
-    while True:
-        with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
-            stream.bind(("127.0.0.1", 0))
-            with contextlib.suppress(OSError):
-                datagram.bind(stream.getsockname())
-                return int(stream.getsockname()[1])
 
 
 # -- NAT
@@ -309,7 +301,7 @@ async def test_a_phone_behind_nat_is_told_where_it_was_seen(via: str, stamped: s
 async def test_each_transport_names_the_address_it_is_reached_at() -> None:
     """Contact and Via say what is advertised, not what is bound."""
     listen = (
-        Listen(port=both_free(), advertise="198.51.100.1", advertise_port=5060),
+        Listen(port=free_port(), advertise="198.51.100.1", advertise_port=5060),
         Listen(port=0, transport="tcp", advertise="sip.example.com"),
     )
     async with (

@@ -14,8 +14,9 @@ from callrouter.ports import Answered, Failed, OutgoingCall, SipLeg
 from callrouter.sip.registrar_settings import RegistrarSettings, User
 from callrouter.sip.settings import Listen, Trunk
 from callrouter.sip.trunk_settings import Gateway, Numbers
+from tests.e2e.addresses import free_port
 from tests.integration.sip_peer import MEDIA, Peer, peer
-from tests.integration.test_sip_sipp import SIPP, free_port, sipp
+from tests.integration.test_sip_sipp import SIPP, sipp
 from tests.integration.test_sip_trunks_registrar import filled_in
 
 CALL = OutgoingCall("+15550101", "+15550100", "", MEDIA)
@@ -77,7 +78,7 @@ async def test_a_silent_gateway_is_given_up_in_time_and_answers_too_late() -> No
 
 
 async def test_a_gateway_that_refuses_connections_is_followed_by_the_next() -> None:
-    closed = free_port(socket.SOCK_STREAM)
+    closed = free_port()
     async with peer() as good, peer(trunks=(trunk(closed, good.port(1), transport="tcp"),)) as ours:
         leg = ours.signalling.place(CALL, ours.sink)
         await ours.wait(lambda: bool(ours.told(Answered)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,9 +15,10 @@ from callrouter.sip.protocol.auth import Credentials, answer, strongest
 from callrouter.sip.protocol.framer import Framer
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.registrar_settings import RegistrarSettings, User
+from tests.e2e.addresses import free_port
 from tests.e2e.baresip import BARESIP, Baresip
 from tests.integration.sip_peer import MEDIA, Peer, peer
-from tests.integration.test_sip_sipp import SCENARIOS, SIPP, free_port, server, sipp
+from tests.integration.test_sip_sipp import SCENARIOS, SIPP, server, sipp
 
 REGISTRAR = RegistrarSettings(
     users=(User(name="alice", password="wonderland"), User(name="bob", password="b"))
@@ -54,7 +54,7 @@ def to_alice(target: str = "client:alice") -> OutgoingCall:
 @pytest.mark.skipif(SIPP is None, reason="SIPp is not installed")
 @pytest.mark.parametrize("transport", ["u1", "t1"])
 async def test_sipp_registers_and_is_called_where_it_said(transport: str, tmp_path: Path) -> None:
-    port = free_port(socket.SOCK_DGRAM if transport == "u1" else socket.SOCK_STREAM)
+    port = free_port()
     values = {"contact_port": port, "password": "wonderland", "status": 200, "expected": "expires=120"}
     async with peer(registrar=REGISTRAR) as ours:
         phone = filled_in("registers", tmp_path, **values)
