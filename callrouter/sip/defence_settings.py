@@ -44,7 +44,7 @@ class Defence(BaseModel):
     )
     mentionable: tuple[IPvAnyNetwork, ...] = Field(
         default=(),
-        description="Networks that a Contact or Record-Route may name although its sender is elsewhere: "
+        description="Networks that a Contact, Record-Route or SDP may name although its sender is elsewhere: "
         "without this, nothing is sent to loopback, link-local or private addresses because somebody "
         "further away says so.",
     )

@@ -11,7 +11,7 @@ from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request, Response, parse
 from callrouter.sip.protocol.shield import Shield, ShieldSettings
 from callrouter.sip.protocol.sources import Allowance
-from tests.protocol.stranger import CONTACT, Stranger, invite, text
+from tests.protocol.stranger import CONTACT, OFFER, Stranger, invite, text
 from tests.protocol.wire import CALLEE_MEDIA, MS, SECOND, counting_tokens
 
 CARRIER = "203.0.113.1"
@@ -308,3 +308,11 @@ def test_what_the_operator_allows_may_be_pointed_at() -> None:
 def test_a_name_remembers_who_mentioned_it() -> None:
     hop = up(Stranger(), contact="sip:peer@inside.example.com")
     assert (hop.host, hop.mentioned_by) == ("inside.example.com", "192.0.2.9")
+
+
+def test_media_goes_to_no_neighbour_of_ours_that_an_offer_names() -> None:
+    stranger = at(shielded(), "192.0.2.9")
+    stranger.send(invite(body=OFFER.replace("192.0.2.1", "127.0.0.1")))
+    (session,) = stranger.calls
+    assert session.audio is not None
+    assert session.audio.remote.host == "192.0.2.9"

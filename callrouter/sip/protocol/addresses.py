@@ -1,4 +1,4 @@
-"""Where we may send to because a message says so: Contact, Record-Route, `maddr`.
+"""Where we may send to because a message says so: Contact, Record-Route, `maddr`, SDP.
 
 Responses go where their requests came from, whatever those say.  Requests within a dialog follow
 what the far end named, and that is how a stranger could aim us at somebody else: at this machine,
@@ -77,6 +77,15 @@ def may_send(named: str, source: str, allowed: tuple[Network, ...] = ()) -> bool
     if reach is Reach.PRIVATE:
         return origin in (Reach.PRIVATE, Reach.LOOPBACK)
     return reach is origin
+
+
+@functools.lru_cache(maxsize=4096)
+def is_unspecified(host: str) -> bool:
+    """`0.0.0.0` and `::` in any spelling; False for a name."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 def is_listed(host: str, networks: tuple[Network, ...]) -> bool:

@@ -30,6 +30,7 @@ class IncomingSession(Session):
         self.origin = origin
         self.stream.passage.kinds = agent.settings.passes_for(origin)
         self.stream.passage.is_secret = transaction.hop.is_secret
+        self.stream.source = transaction.hop.host
         self.stream.protect(agent.settings.srtp_for(origin, transaction.hop.listener))
         self.dialog = Dialog.of_request(invite, self.local_tag, transaction.hop)
         self.learn(invite)

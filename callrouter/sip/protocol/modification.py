@@ -72,6 +72,7 @@ class Modification:
             least = (("Min-SE", str(agent.settings.min_session_seconds)),)
             agent.respond(transaction, 422, now_ns, fields=least)
             return
+        session.stream_of(dialog).source = transaction.hop.host
         try:
             must_ask = bool(request.body) and not session.is_early and session.stream.must_ask(request.body)
         except ValueError as error:

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 
 from callrouter.ports import BrowserPeer, Direction, MediaAddress, NegotiatedAudio, PassedLine, SrtpKeys
 from callrouter.sip.protocol import browser
+from callrouter.sip.protocol.addresses import is_unspecified
 from callrouter.sip.protocol.browser import OwnEnd
 from callrouter.sip.protocol.crypto import Crypto, OwnKeys, SrtpPolicy, chosen
 from callrouter.sip.protocol.grammar import number
@@ -184,10 +185,6 @@ def _events(known: tuple[Codec, ...], clock_rate: int) -> Codec | None:
     offer nothing else."""
     events = [c for c in known if c.name == "TELEPHONE-EVENT" and c.clock_rate in (clock_rate, 8000)]
     return next((c for c in events if c.clock_rate == clock_rate), events[0] if events else None)
-
-
-def is_unspecified(host: str) -> bool:
-    return host in ("0.0.0.0", "::", "0:0:0:0:0:0:0:0")  # noqa: S104 - compared, not bound
 
 
 def _rtcp(line: MediaLine) -> MediaAddress | None:

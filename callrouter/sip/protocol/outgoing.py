@@ -131,6 +131,7 @@ class OutgoingSession(Session):
         self._sequence += 1
         self._early.clear()
         self.stream.passage.is_secret = hop.is_secret
+        self.stream.source = hop.host
         body = self.stream.first_offer(invitation.local, is_secret=hop.is_secret)
         fields = [
             ("Max-Forwards", "70"),

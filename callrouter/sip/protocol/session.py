@@ -70,13 +70,16 @@ class Session(ClientUser):
         self.local_tag = local_tag
         self.state = SessionState.EARLY
         self.dialog: Dialog | None = None
-        self.stream = Stream(agent.codecs, agent.token, fingerprint=agent.settings.fingerprint)
+        settings = agent.settings
+        self.stream = Stream(
+            agent.codecs, agent.token, fingerprint=settings.fingerprint, mentionable=settings.mentionable
+        )
         self.modification = Modification(self)
         self._transfers: Transfers | None = None
         self.timer = SessionTimer(
             agent.timers,
-            agent.settings.session_seconds,
-            agent.settings.min_session_seconds,
+            settings.session_seconds,
+            settings.min_session_seconds,
             self.modification.refresh,
             self._expired,
         )

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from callrouter.ports import Direction, MediaAddress, NegotiatedAudio, Passing
 from callrouter.sip.protocol import offer, sdp
+from callrouter.sip.protocol.addresses import Network
+from callrouter.sip.protocol.anchoring import anchored
 from callrouter.sip.protocol.browser import OwnCredentials, OwnEnd
 from callrouter.sip.protocol.crypto import OwnKeys, SrtpPolicy
 from callrouter.sip.protocol.offer import Agreement, Description, Terms
@@ -22,6 +24,7 @@ class OutOfOrder(RuntimeError):
 class Stream:
     __slots__ = (
         "_known",
+        "_mentionable",
         "_ours",
         "_terms",
         "_token",
@@ -29,6 +32,7 @@ class Stream:
         "hold_offered",
         "hold_wanted",
         "passage",
+        "source",
     )
 
     def __init__(
@@ -37,8 +41,13 @@ class Stream:
         token: Callable[[int], str],
         srtp: SrtpPolicy = SrtpPolicy.OFF,
         fingerprint: str = "",
+        mentionable: tuple[Network, ...] = (),
     ) -> None:
-        """`fingerprint` is that of the certificate for browsers; "": they cannot be served."""
+        """`fingerprint` is that of the certificate for browsers; "": they cannot be served.
+        `mentionable`: where anybody may have us send to."""
+        self._mentionable = mentionable
+        self.source = ""
+        """Address that their descriptions come from, which bounds what those may name; "": nothing does."""
         self._token = token
         end = OwnEnd(fingerprint, OwnCredentials(token)) if fingerprint else None
         self._terms = Terms(codecs, srtp, OwnKeys(token), end)
@@ -54,6 +63,7 @@ class Stream:
         """The same offer of ours, answered by somebody else."""
         other = Stream(self._terms.codecs, self._token)
         other._terms = self._terms
+        other._mentionable, other.source = self._mentionable, self.source
         other._ours = self._ours
         other.hold_wanted = self.hold_wanted
         other.passage = self.passage.fork()
@@ -107,7 +117,7 @@ class Stream:
         """What a description of theirs leads to: an offer, or the answer to one of ours.  Raises
         `ValueError` (`NothingFits` among them)."""
         before = None if self.agreed is None else self.agreed.audio
-        remote = sdp.parse(body)
+        remote = anchored(sdp.parse(body), self.source, self._mentionable)
         try:
             agreed = offer.agree(remote, self._terms, before=before, is_answer=is_answer)
         except offer.NothingFits:
