@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import fractions
 import math
+import re
+import struct
 from array import array
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -25,6 +27,9 @@ from tests.unit.media.sound import dtmf, sine, tone_level
 
 RATE = 8000
 FRAME = 160
+EVENTS = 126
+"""Payload type of telephone events in offers, which aiortc has none of itself."""
+_KEYS = "0123456789*#ABCD"
 
 
 class Voice(MediaStreamTrack):
@@ -52,6 +57,45 @@ class Voice(MediaStreamTrack):
         return frame
 
 
+class KeyPad:
+    """Between aiortc and its SRTP: sends events in place of audio while a key is down, as browsers
+    do (RFC 4733), and keeps the payloads of both directions by their types."""
+
+    def __init__(self, connection: RTCPeerConnection) -> None:
+        self.sent: list[tuple[int, bytes]] = []
+        self.received: list[tuple[int, bytes]] = []
+        self._waiting: list[bytes] = []
+        self._began: bytes | None = None
+        """Timestamp of the event that is under way."""
+        transport = connection.getTransceivers()[0].sender.transport
+        self._send, self._receive = transport._send_rtp, transport._handle_rtp_data
+        transport._send_rtp, transport._handle_rtp_data = self._sending, self._receiving
+
+    def press(self, key: str) -> None:
+        """160 ms, its end told three times."""
+        code = _KEYS.index(key)
+        durations = [FRAME * number for number in range(1, 9)]
+        self._waiting += [struct.pack("!BBH", code, 10, duration) for duration in durations]
+        self._waiting += [struct.pack("!BBH", code, 138, durations[-1])] * 3
+
+    async def _sending(self, packet: bytes) -> None:
+        if not 192 <= packet[1] <= 223:
+            if self._waiting:
+                marker = 0x80 if self._began is None else 0
+                self._began = self._began or packet[4:8]
+                number, ssrc = packet[2:4], packet[8:12]
+                packet = packet[:1] + bytes([marker | EVENTS]) + number + self._began + ssrc
+                packet += self._waiting.pop(0)
+            else:
+                self._began = None
+            self.sent.append((packet[1] & 127, packet[12:]))
+        await self._send(packet)
+
+    async def _receiving(self, packet: bytes, arrival_time_ms: int) -> None:
+        self.received.append((packet[1] & 127, packet[12:]))
+        await self._receive(packet, arrival_time_ms)
+
+
 class BrowserEnd:
     """One call's end.  `heard` is what came, as samples of 8 kHz."""
 
@@ -63,9 +107,13 @@ class BrowserEnd:
         self.connection.addTrack(self.voice)
         self.connection.on("track", self._track)
 
-    async def offer(self) -> bytes:
+    async def offer(self, *, events: bool = False) -> bytes:
         await self.connection.setLocalDescription(await self.connection.createOffer())
-        return self.connection.localDescription.sdp.encode()
+        text = self.connection.localDescription.sdp
+        if events:
+            text = re.sub(r"(?m)^(m=audio .*?)(\r?)$", rf"\1 {EVENTS}\2", text)
+            text += f"a=rtpmap:{EVENTS} telephone-event/{RATE}\r\n"
+        return text.encode()
 
     async def take_answer(self, body: bytes) -> None:
         await self.connection.setRemoteDescription(RTCSessionDescription(body.decode(), "answer"))
