@@ -123,6 +123,7 @@ class _Durable:
     """What outlives the process, and what a dead one left in it."""
 
     database: Database
+    box: SecretBox
     snapshot: Snapshot
     meter: Meter
     recovery: Recovery
@@ -134,7 +135,8 @@ async def _durable(
     """The database, the declared state and the meter, recovered and running."""
     database = await _database(config)
     stack.push_async_callback(database.close)
-    snapshot = await _declared(config, database, clock)
+    box = SecretBox(load_key(config.storage.data_directory, os.environ))
+    snapshot = await _declared(config, database, box, clock)
     plans = await _plans(config, database, clock)
     meter = await _meter(config, database, clock, plans, metrics, stack)
     recovery = await meter.recover()
@@ -142,7 +144,7 @@ async def _durable(
     stack.push_async_callback(meter.stop)
     await _projected(meter)
     await close_dead_calls(database, config.storage.worker, [closed.call for closed in recovery.closed_calls])
-    return _Durable(database, snapshot, meter, recovery)
+    return _Durable(database, box, snapshot, meter, recovery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,9 +294,8 @@ async def _database(config: Config) -> Database:
     return await Database.open(storage.url, busy_seconds=storage.busy_seconds)
 
 
-async def _declared(config: Config, database: Database, clock: SystemClock) -> Snapshot:
+async def _declared(config: Config, database: Database, box: SecretBox, clock: SystemClock) -> Snapshot:
     """Apply the file's declared state and load what the database then holds."""
-    box = SecretBox(load_key(config.storage.data_directory, os.environ))
     currency = config.metering.currency
     changes = await apply(config, database, box, currency=currency, now_ms=clock.utc_ms())
     if changes:
@@ -374,6 +375,7 @@ def _context(
         not_ready=not_ready,
         degraded=meter.troubles,
         mix_down=mix_down,
+        box=durable.box,
         trace=signalling.trace,
         public_url=config.calls.public_url,
     )

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from callrouter.api.settings import Settings
 from callrouter.identity.accounts import Account
+from callrouter.identity.secrets import SecretBox
 from callrouter.ports import CallControl, Clock, Metrics, MixDown, TracedMessage
 from callrouter.storage.database import Database
 from metering.meter import Meter
@@ -46,6 +47,8 @@ class Context:
     degraded: Callable[[], Sequence[str]]
     """What does not work although calls may come; empty when all is well."""
     mix_down: MixDown
+    box: SecretBox
+    """Seals answers that are kept."""
     trace: Callable[[str], tuple[tuple[TracedMessage, ...], int]] = lambda call_id: ((), 0)
     """The SIP messages of a Call-ID that are remembered, in order, and how many are not."""
     public_url: str = ""

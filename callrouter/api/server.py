@@ -7,7 +7,7 @@ import errno
 import structlog
 from aiohttp import web
 
-from callrouter.api import counting, failures, freshness
+from callrouter.api import counting, failures, freshness, idempotency
 from callrouter.api.auth import Gate
 from callrouter.api.compat import routes as compat
 from callrouter.api.context import Context
@@ -31,6 +31,7 @@ def build(context: Context) -> web.Application:
         middlewares=[
             counting.middleware(context.figures),
             failures.middleware(gate, context.settings.body_seconds),
+            idempotency.middleware(context),
             freshness.middleware(context.database),
         ],
         client_max_size=context.settings.body_bytes,

@@ -14,7 +14,7 @@ from callrouter.api.server import ApiServer
 from callrouter.api.settings import Settings
 from callrouter.calls.tables import call_events, calls, recordings
 from callrouter.identity.accounts import Account, Accounts, AccountStatus, ApiKey
-from callrouter.identity.secrets import digest
+from callrouter.identity.secrets import SecretBox, digest
 from callrouter.media.rtp import mix_down
 from callrouter.ports import Hangup, Interrupt, NewCall, TracedMessage
 from callrouter.storage.database import Database
@@ -223,6 +223,7 @@ class Bench:
             not_ready=lambda: self.reasons,
             degraded=lambda: self.troubles,
             mix_down=mix_down,
+            box=SecretBox(bytes(32)),
             trace=lambda call_id: (self.traces.get(call_id, ()), 0),
         )
 

@@ -45,7 +45,10 @@ class Request:
         for word in words:
             match word:
                 case "-u":
-                    request.headers = login(*next(words).split(":"))
+                    request.headers |= login(*next(words).split(":"))
+                case "-H":
+                    name, _, value = next(words).partition(": ")
+                    request.headers[name] = value
                 case "--json":
                     request.body = next(words)
                 case "-d":

@@ -92,7 +92,8 @@ _PROBLEMS: Final = {
     "BadRequest": "A parameter is wrong; `detail` says which and what it should be",
     "Unauthenticated": "No credentials, or wrong ones",
     "NotFound": "There is none, or it belongs to an account that is not the caller's",
-    "Over": "The call is over",
+    "Over": "The call is over, or an earlier request with this `Idempotency-Key` has no answer (yet)",
+    "OtherRequest": "The `Idempotency-Key` was used for another request",
     "TooManyAttempts": "Too many wrong passwords; `Retry-After` says when to come back",
 }
 
@@ -139,7 +140,7 @@ def _transfer_token() -> Schema:
         "summary": "Let a party of a call move it by a SIP message",
         "description": "The token is good for this call and this target, once, until it expires. Whoever has "
         "it sends it on a leg of the call's session, in a REFER or INFO.",
-        "parameters": [{**_SESSION_SID, "description": "Of the call, which is live"}],
+        "parameters": [{**_SESSION_SID, "description": "Of the call, which is live"}, _IDEMPOTENCY_KEY],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": _ref("TransferOrder")}},
@@ -149,6 +150,7 @@ def _transfer_token() -> Schema:
             "400": _response("BadRequest"),
             "404": _response("NotFound"),
             "409": _response("Over"),
+            "422": _response("OtherRequest"),
             **_REFUSED,
         },
     }
@@ -175,6 +177,15 @@ def _ready() -> Schema:
     operation = _open("readyz", "Whether calls may come", _json(_ref("Health")))
     operation["responses"]["503"] = _json(_ref("Health"), "They may not; the reasons say why")
     return operation
+
+
+_IDEMPOTENCY_KEY: Final[Schema] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A request that is sent again with the same key is answered as the first was, and not "
+    "done again",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
 
 
 def _open(identity: str, summary: str, answer: Schema) -> Schema:
