@@ -23,6 +23,7 @@ from callrouter.ports import (
     Ended,
     Failed,
     Hangup,
+    Held,
     InfoDigit,
     Interrupt,
     LinesAnswered,
@@ -241,8 +242,8 @@ class Controller:
             case Confirmed() | MediaChanged():
                 if event.audio is not None:
                     leg.connect(event.audio)
-            case InfoDigit():
-                leg.feed_digit(event.digit, event.duration_ms)
+            case InfoDigit() | Held():
+                leg.told(event)
             case LinesOffered() | LinesRetracted() | LinesAnswered():
                 leg.told_lines(event)
             case TransferRequested():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from callrouter.calls.audio_alone import AudioAlone
@@ -23,7 +23,9 @@ from callrouter.ports import (
     EndCause,
     Ended,
     Failed,
+    Held,
     MediaAddress,
+    MediaChanged,
     NegotiatedAudio,
     Passing,
     ReferProgress,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 LONGEST_CHAIN = 8
 """Numbers hosted here that may hand one call on to the next."""
 _TRANSPORT = "internal"
+_PAYLOAD_TYPES = {"PCMU": 0, "PCMA": 8, "G722": 9}
+_OTHER, _EVENTS = 107, 101
 _NOT_THERE = MediaAddress("", 0)
 
 
@@ -78,6 +82,9 @@ class Invite:
     audio_at: MediaAddress
     """Where the dialling call takes its audio."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    audio: NegotiatedAudio | None = None
+    """What the far end of the dialling call speaks, if there is one yet: spoken here too, so that what
+    it says is passed on as it is."""
 
 
 class InnerLeg(AudioAlone):
@@ -98,11 +105,14 @@ class InnerLeg(AudioAlone):
         self.family: Literal[4, 6] = 6 if ":" in invite.audio_at.host else 4
         self.headers: Mapping[str, str] = {}
         self.audio: NegotiatedAudio | None = None
+        self.is_held = False
         self._clock = clock
         self._peer: InnerLeg = self
         self._sink: SignalSink | None = None
         self._waiting: list[SignalEvent] = []
         self._is_caller = False
+        self._is_heard = False
+        """There is early media."""
         self._answered = False
         self._over = False
 
@@ -111,7 +121,7 @@ class InnerLeg(AudioAlone):
         """The end of whoever dials, and that of whoever is called."""
         caller, callee = cls(invite, call_id, clock), cls(invite, call_id, clock)
         caller._peer, callee._peer, caller._is_caller = callee, caller, True
-        callee.audio, callee.headers = _audio(invite.audio_at), invite.headers
+        callee.audio, callee.headers = _audio(invite.audio_at, invite.audio), invite.headers
         return caller, callee
 
     def attach(self, sink: SignalSink) -> None:
@@ -128,14 +138,17 @@ class InnerLeg(AudioAlone):
 
     def progress(self, local: MediaAddress) -> None:
         if self._may_answer():
-            self._peer._tell(Ringing(self._clock.monotonic_ns(), 183, _audio(self._near(local))))
+            self._is_heard = True
+            self._peer._tell(Ringing(self._clock.monotonic_ns(), 183, _audio(self._near(local), self.audio)))
 
-    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE) -> None:
+    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE, codec: str = "") -> None:
         if not self._may_answer():
             return
         now_ns = self._clock.monotonic_ns()
         self._answered = self._peer._answered = True
-        self._peer.audio = _audio(self._near(local))
+        if codec and self.audio is not None and not self._is_heard:
+            self.audio = _in_codec(self.audio, codec)
+        self._peer.audio = _audio(self._near(local), self.audio)
         self._peer._tell(Answered(now_ns, self._peer.audio, {}))
         self._tell(Confirmed(now_ns, None))
 
@@ -165,7 +178,21 @@ class InnerLeg(AudioAlone):
             self._end(Failed(now_ns, 480, reason, {}))
 
     def hold(self, on: bool) -> None:
-        """Both ends hear what their own controllers let them hear: there is nothing to agree on."""
+        """The other end's own far end is to be told."""
+        if self._peer.is_held is not on and not self._over:
+            self._peer.is_held = on
+            self._peer._tell(Held(self._clock.monotonic_ns(), on))
+
+    def speak(self, audio: NegotiatedAudio) -> None:
+        """The caller's far end speaks so: both ends do from now on.  The callee's has no say."""
+        if not self._is_caller or not self._answered or self._over:
+            return
+        now_ns = self._clock.monotonic_ns()
+        for end in (self, self._peer):
+            spoken = end.audio and _audio(end.audio.remote, audio)
+            if spoken and spoken != end.audio:
+                end.audio = spoken
+                end._tell(MediaChanged(now_ns, spoken))
 
     def refer(self, target: str, replaces: str = "") -> None:
         """The other end is a call of this server, which is not asked but moved by its own controller."""
@@ -199,8 +226,14 @@ class InnerLeg(AudioAlone):
             self._sink(event)
 
 
-def _audio(remote: MediaAddress) -> NegotiatedAudio:
-    return NegotiatedAudio(remote, None, "PCMU", 0, 101)
+def _audio(remote: MediaAddress, alike: NegotiatedAudio | None) -> NegotiatedAudio:
+    """The codec of `alike`, with keys as events where it has that: tones are listened for elsewhere."""
+    audio = _in_codec(NegotiatedAudio(remote, None, "PCMU", 0, _EVENTS), alike.codec if alike else "PCMU")
+    return replace(audio, dtmf_payload_type=None) if alike and alike.dtmf_payload_type is None else audio
+
+
+def _in_codec(audio: NegotiatedAudio, codec: str) -> NegotiatedAudio:
+    return replace(audio, codec=codec, payload_type=_PAYLOAD_TYPES.get(codec, _OTHER))
 
 
 def _is_number(caller: str) -> bool:

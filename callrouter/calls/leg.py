@@ -22,6 +22,8 @@ from callrouter.ports import (
     DigitReceived,
     DigitsSent,
     FeedDigit,
+    Held,
+    InfoDigit,
     LegClosed,
     LegId,
     LinesAnswered,
@@ -51,6 +53,7 @@ from callrouter.ports import (
 
 if TYPE_CHECKING:
     from callrouter.calls.passage import Passage
+    from callrouter.calls.tie import Tie
 
 T = TypeVar("T")
 
@@ -104,6 +107,8 @@ class Leg:
         """Told what the far end wants passed on, and what it says to what we want."""
         self.passage: Passage | None = None
         """What it exchanges with who placed it, beside the audio."""
+        self.tie: Tie | None = None
+        """To the leg it is joined with: told what the far end does."""
         self._playing: Token | None = None
         self._plays: dict[Token, asyncio.Future[PlayEnded]] = {}
         self._sends: dict[Token, asyncio.Future[None]] = {}
@@ -115,6 +120,8 @@ class Leg:
 
     def connect(self, audio: NegotiatedAudio) -> None:
         self._media.submit(SetRemote(self.id, audio))
+        if self.tie is not None:
+            self.tie.speaks(audio)
 
     def open_line(self) -> OpenedLine:
         """Ports for media that is passed on unread.  Raises `MediaUnavailable`."""
@@ -126,8 +133,14 @@ class Leg:
         elif isinstance(event, LinesOffered) and self.sip is not None:
             self.sip.answer_lines(200)
 
-    def feed_digit(self, digit: str, duration_ms: int) -> None:
-        self._media.submit(FeedDigit(self.id, digit, duration_ms))
+    def told(self, event: InfoDigit | Held) -> None:
+        """By signalling: a key of the far end, or that it wants to hear nothing, or to hear again."""
+        if isinstance(event, InfoDigit):
+            self._media.submit(FeedDigit(self.id, event.digit, event.duration_ms))
+            if self.tie is not None:
+                self.tie.fed(event.digit)
+        elif self.tie is not None:
+            self.tie.holds(event.on)
 
     async def play(self, items: Sequence[PlayItem], *, loops: int = 1, stop_digits: str = "") -> PlayEnded:
         """Returns how it ended; cancelling stops it.  Raises `CallGone` when the leg ends first."""
@@ -151,14 +164,16 @@ class Leg:
 
     async def send_digits(self, digits: str) -> None:
         self._need()
+        await self.start_digits(digits)
+
+    def start_digits(self, digits: str) -> asyncio.Future[None]:
+        """Send keys instead of those under way; done when the last has gone out, or the leg with it."""
         token = self._media.token()
         sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sends[token] = sent
+        sent.add_done_callback(lambda _: self._sends.pop(token, None))
         self._media.submit(SendDigits(self.id, token, digits))
-        try:
-            await sent
-        finally:
-            self._sends.pop(token, None)
+        return sent
 
     @contextmanager
     def listen(self) -> Iterator[DigitQueue]:
@@ -228,6 +243,8 @@ class Leg:
             case DigitReceived():
                 for listener in self._listeners:
                     listener.put(event.digit)
+                if self.tie is not None:
+                    self.tie.heard(event.digit)
             case DigitsSent():
                 _resolve(self._sends.get(event.token), None)
             case RecordingEnded():

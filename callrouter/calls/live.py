@@ -91,9 +91,9 @@ class ScopedCall:
 
     # ------------------------------------------------------------------ the leg
 
-    async def answer(self, passing: Passing = AUDIO_ALONE) -> None:
-        """Pick up once, however many ask at the same time.  What ends the dialog after a crash is on
-        disk before the caller hears that it exists."""
+    async def answer(self, passing: Passing = AUDIO_ALONE, codec: str = "") -> None:
+        """Pick up once, however many ask at the same time, in `codec` where the caller can.  What ends
+        the dialog after a crash is on disk before the caller hears that it exists."""
         controller = self._controller
         async with controller.picking_up:
             if controller.call.is_answered:
@@ -105,7 +105,7 @@ class ScopedCall:
             await controller.save_dialog()
             leg = controller.leg()
             at_ns = controller.services.clock.monotonic_ns()
-            sip.answer(leg.local, passing)
+            sip.answer(leg.local, passing, codec)
             if sip.audio is not None:
                 leg.connect(sip.audio)
             await controller.answered(at_ns)

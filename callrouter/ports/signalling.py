@@ -87,6 +87,14 @@ class InfoDigit:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The far end wants to hear nothing from now on, or to hear again; SIP has answered it already."""
+
+    at_ns: int
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TransferRequested:
     """The far end asks, by REFER or INFO, that control of a call pass to `target`.  Nothing has been
     answered yet: `SipLeg.settle_transfer` does that."""
@@ -116,6 +124,7 @@ SignalEvent = (
     | Failed
     | Ended
     | InfoDigit
+    | Held
     | TransferRequested
     | ReferProgress
     | LinesOffered
@@ -145,6 +154,9 @@ class OutgoingCall:
     """Number the call was for before it was passed on."""
     lines: tuple[PassedLine, ...] = ()
     """Offered beside the audio; those of a kind that is not passed there are left out."""
+    codec: str = ""
+    """What whoever is to be connected with the callee speaks: offered first where it is ours too, so
+    that nothing need be transcoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +210,9 @@ class SipLeg(Protocol):
     def progress(self, local: MediaAddress) -> None:
         """183 with an answer: early media."""
 
-    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE) -> None:
-        """200, retransmitted until the ACK.  Lines that are not passed are declined."""
+    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE, codec: str = "") -> None:
+        """200, retransmitted until the ACK.  Lines that are not passed are declined.  `codec`: what
+        whoever is connected speaks, agreed on where the far end has it and nothing has been yet."""
 
     def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None: ...
 
@@ -208,6 +221,10 @@ class SipLeg(Protocol):
 
     def hold(self, on: bool) -> None:
         """re-INVITE with `sendonly` or back to `sendrecv`."""
+
+    @property
+    def is_held(self) -> bool:
+        """The far end wants to hear nothing; `Held` tells when that changes."""
 
     @property
     def passes(self) -> frozenset[str]:

@@ -89,6 +89,7 @@ class InvitationWriter:
                 to_browser=destination.is_browser,
                 lines=lines,
                 passes=passes,
+                codec=call.codec,
             )
 
         return write

@@ -66,6 +66,10 @@ class Leg:
         self._session.hold(on, self._clock.monotonic_ns())
         self._pump()
 
+    @property
+    def is_held(self) -> bool:
+        return self._session.stream.is_held
+
     # -- lines that are passed on unread
 
     @property
@@ -215,9 +219,9 @@ class IncomingLeg(Leg):
         self._incoming.progress(local, self._clock.monotonic_ns())
         self._pump()
 
-    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE) -> None:
+    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE, codec: str = "") -> None:
         """200, retransmitted until the ACK."""
-        self._incoming.answer(local, self._clock.monotonic_ns(), passing)
+        self._incoming.answer(local, self._clock.monotonic_ns(), passing, codec)
         self._pump()
 
     def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:

@@ -164,7 +164,7 @@ class OutgoingLeg(Leg):
     def progress(self, local: MediaAddress) -> None:
         """Not ours to do on a call we placed."""
 
-    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE) -> None:
+    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE, codec: str = "") -> None:
         """Not ours to do on a call we placed."""
 
     def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:

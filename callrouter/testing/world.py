@@ -260,7 +260,7 @@ class ScriptedLeg:
     def progress(self, local: MediaAddress) -> None:
         self._did("progress")
 
-    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE) -> None:
+    def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE, codec: str = "") -> None:
         self._did("answer")
 
     def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
@@ -274,6 +274,7 @@ class ScriptedLeg:
     def hold(self, on: bool) -> None:
         self._did(f"hold {on}")
 
+    is_held = False
     passes = frozenset({"video", "image"})
     is_passing = False
     audio_slot = 0

@@ -9,6 +9,13 @@ import secrets
 import socket
 from dataclasses import dataclass, field
 
+CODECS = {
+    "PCMU": (0, "PCMU/8000"),
+    "PCMA": (8, "PCMA/8000"),
+    "G722": (9, "G722/8000"),
+    "OPUS": (96, "opus/48000/2"),
+    "EVENTS": (101, "telephone-event/8000"),
+}
 MEDIA = ("audio", "video", "video-rtcp", "image")
 
 
@@ -106,8 +113,14 @@ class PlainPhone:
         head = f"v=0\r\no=- 7 {self._version} {address}\r\ns=-\r\nc={address}\r\nt=0 0\r\n"
         return head + "".join(lines)
 
-    def audio(self, *, on: bool = True) -> str:
-        return f"m=audio {self.port('audio') if on else 0} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+    def audio(self, *more: str, on: bool = True, codecs: tuple[str, ...] = ("PCMU",)) -> str:
+        """`more` are further lines, `a=sendonly` or `c=IN IP4 0.0.0.0` among them."""
+        maps = [CODECS[name] for name in codecs]
+        formats = " ".join(str(number) for number, _ in maps)
+        rtpmaps = tuple(f"a=rtpmap:{number} {name}" for number, name in maps)
+        head = f"m=audio {self.port('audio') if on else 0} RTP/AVP {formats}\r\n"
+        ordered = sorted((*rtpmaps, *more), key=lambda line: not line.startswith("c="))
+        return head + "".join(f"{line}\r\n" for line in ordered)
 
     def video(self, *more: str, on: bool = True, profile: str = "RTP/AVPF") -> str:
         attributes = ("rtpmap:97 H264/90000", "fmtp:97 profile-level-id=42801F", "rtcp-fb:97 nack pli", *more)
@@ -125,27 +138,32 @@ class PlainPhone:
 
     # -- requests
 
-    def invite(self, uri: str, body: str) -> None:
+    def invite(self, uri: str, body: str, more: str = "") -> None:
         host, _, port = uri.partition("@")[2].rpartition(":")
         self._peer = (host.strip("[]"), int(port))
         self._target = uri
         self._local, self._remote = f"<sip:alice@{self.at}>;tag={self._tag}", f"<{uri}>"
-        self.request("INVITE", body)
+        self.request("INVITE", body, more=more)
 
-    def request(self, method: str, body: str = "", *, sequence: int = 0) -> int:
+    def request(
+        self, method: str, body: str = "", *, sequence: int = 0, kind: str = "application/sdp", more: str = ""
+    ) -> int:
+        """`kind` is the body's type; `more` are further header lines, each with its end."""
         if not sequence:
             self._sequence += 1
         number = sequence or self._sequence
         self._branch = f"z9hG4bK{secrets.token_hex(6)}"
-        self._request(method, body, number)
+        self._request(method, body, number, kind, more)
         return number
 
     def cancel(self) -> None:
         """The last request, which was an INVITE."""
         self._request("CANCEL", "", self._sequence)
 
-    def _request(self, method: str, body: str, number: int) -> None:
-        kind = "Content-Type: application/sdp\r\n" if body else ""
+    def _request(
+        self, method: str, body: str, number: int, kind: str = "application/sdp", more: str = ""
+    ) -> None:
+        kind = f"{more}Content-Type: {kind}\r\n" if body else more
         self._send(
             f"{method} {self._target} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP {self.at};branch={self._branch}\r\n"

@@ -176,10 +176,12 @@ async def test_silence_of_the_network_is_told_once_and_again_after_audio_came_ba
         assert 200 <= (await station.told(AudioLost, 2)).silent_ms <= 300
 
 
-async def test_a_held_leg_is_not_missed_until_it_is_resumed() -> None:
+@pytest.mark.parametrize("held", [Direction.SENDONLY, Direction.RECVONLY, Direction.INACTIVE])
+async def test_a_leg_on_hold_is_not_missed_until_it_is_resumed(held: Direction) -> None:
+    """Whoever holds: a telephone that says `sendonly` may have no music to send."""
     async with room(rtp_timeout_seconds=0.2) as here:
         station = here.station()
-        here.media.submit(station.remote(direction=Direction.SENDONLY))
+        here.media.submit(station.remote(direction=held))
         await asyncio.sleep(0.4)
         assert station.events == []
         here.media.submit(station.remote())

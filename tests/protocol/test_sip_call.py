@@ -11,6 +11,7 @@ from callrouter.ports import (
     EndCause,
     Ended,
     Failed,
+    Held,
     MediaChanged,
     Ringing,
 )
@@ -180,6 +181,8 @@ def test_hold_and_resume_change_the_direction_on_both_sides() -> None:
     assert isinstance(ours, MediaChanged)
     assert theirs.audio.direction is Direction.RECVONLY
     assert ours.audio.direction is Direction.SENDONLY
+    assert [event.on for event in wire.callee.told(Held)] == [True]
+    assert wire.caller.told(Held) == [], "who is made to listen holds nobody"
     session.hold(False, wire.now)
     wire.run(SECOND)
     assert wire.callee.last.audio.direction is Direction.SENDRECV
@@ -187,6 +190,8 @@ def test_hold_and_resume_change_the_direction_on_both_sides() -> None:
     incoming.hold(True, wire.now)
     wire.run(SECOND)
     assert wire.caller.last.audio.direction is Direction.RECVONLY
+    assert [event.on for event in wire.callee.told(Held)] == [True, False]
+    assert [event.on for event in wire.caller.told(Held)] == [True]
     session.hangup("", wire.now)
     wire.settle()
 

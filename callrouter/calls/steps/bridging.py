@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from callrouter.calls import recording, steps
 from callrouter.calls.child import Child
-from callrouter.calls.leg import DigitQueue
+from callrouter.calls.leg import DigitQueue, Leg
 from callrouter.calls.live import ScopedCall
 from callrouter.calls.passage import Passage, passage_of
 from callrouter.calls.question import RESUME, request_for
 from callrouter.calls.steps.context import Context, nothing
 from callrouter.calls.steps.step import Step
+from callrouter.calls.tie import tied
 from callrouter.ports import (
     AUDIO_ALONE,
     Bridged,
@@ -80,13 +81,21 @@ class Bridging(Step):
         if child.over.is_set():
             await scope.answer()
             return self._close(0, "callee", None)
-        passage = passage_of(controller, child.leg())
+        leg, other = controller.leg(), child.leg()
+        passage = passage_of(controller, other)
         passage.open()
+        ties = tied(leg, other)
         try:
-            await scope.answer(AUDIO_ALONE if controller.call.is_answered else passage.answer())
+            await scope.answer(
+                AUDIO_ALONE if controller.call.is_answered else passage.answer(), _codec_of(other)
+            )
+            for tie in ties:
+                tie.agree()
             return await self._joined(controller, passage)
         finally:
             passage.end()
+            for tie in ties:
+                tie.end()
 
     async def _joined(self, controller: Controller, passage: Passage) -> Bridged:
         child, services = self.child, controller.services
@@ -148,6 +157,12 @@ class Bridging(Step):
         if not isinstance(cause, Hangup | Shutdown):
             return None
         return steps.LastRequest(outcome, self.resume.context) if isinstance(outcome, GoTo) else None
+
+
+def _codec_of(leg: Leg) -> str:
+    """What the far end speaks, "" when that is not known."""
+    audio = None if leg.sip is None else leg.sip.audio
+    return "" if audio is None else audio.codec
 
 
 async def _star(digits: DigitQueue) -> None:

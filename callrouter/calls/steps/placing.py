@@ -19,6 +19,7 @@ from callrouter.ports import (
     DialTarget,
     Failed,
     Hangup,
+    NegotiatedAudio,
     OutgoingCall,
     PassedLine,
     Side,
@@ -94,6 +95,7 @@ class Placing(Step):
                     lines=self._offered(controller, leg),
                     responsible=call.facts.key_number,
                     diverted_from=call.diverted_from,
+                    codec="" if (audio := self._callers_audio) is None else audio.codec,
                 )
                 sip = leg.sip = services.signalling.place(order, controller.on_signal)
         except CallError as error:
@@ -123,7 +125,10 @@ class Placing(Step):
         except NoSuchFamily:
             leg = self._open(controller, 6)
         caller = target.caller_id or call.from_
-        invite = Invite(call, mapping.address, caller, self.caller_name, leg.near, dict(target.headers))
+        headers = dict(target.headers)
+        invite = Invite(
+            call, mapping.address, caller, self.caller_name, leg.near, headers, self._callers_audio
+        )
         own, arriving = InnerLeg.facing(invite, services.ids.token(16), services.clock)
         leg.sip = own
         own.attach(controller.on_signal)
@@ -131,6 +136,12 @@ class Placing(Step):
             raise Unroutable(f"nothing takes calls to {mapping.address} here")
         services.exchange.incoming(arriving)
         return own
+
+    @property
+    def _callers_audio(self) -> NegotiatedAudio | None:
+        """What the caller speaks, whom the callee is to be connected with."""
+        sip = None if self.on_behalf is None or self.on_behalf.gone else self.on_behalf.sip
+        return None if sip is None else sip.audio
 
     def _offered(self, controller: Controller, leg: Leg) -> tuple[PassedLine, ...]:
         if self.on_behalf is None or self.on_behalf.gone:

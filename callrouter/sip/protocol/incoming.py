@@ -68,10 +68,13 @@ class IncomingSession(Session):
                 body = self._first_offer(local)
         self._provide(183, body, now_ns)
 
-    def answer(self, local: MediaAddress, now_ns: int, passing: Passing = AUDIO_ALONE) -> None:
+    def answer(
+        self, local: MediaAddress, now_ns: int, passing: Passing = AUDIO_ALONE, codec: str = ""
+    ) -> None:
         if self.state is not SessionState.EARLY or self.is_over:
             return
         self.stream.passage.written = passing
+        self._prefer(codec)
         if self._provisionals.owes_description:
             self._answer_waiting = local
             return
@@ -87,6 +90,14 @@ class IncomingSession(Session):
         data = self.agent.respond(transaction, 200, now_ns, fields=fields, body=body, tag=self.local_tag)
         self.state = SessionState.ANSWERED
         self.await_ack(data, invite, transaction.hop, wants_answer=not has_offer, now_ns=now_ns)
+
+    def _prefer(self, codec: str) -> None:
+        """Unless early media has been in another one."""
+        if not codec or self.stream.local is not None:
+            return
+        self.stream.prefer(codec)
+        if self.stream.agreed is not None:
+            self.stream.agreed = self.stream.read(self.invite.body)
 
     def take_place_of(self, other: Session, now_ns: int) -> None:
         """Answer at once, with what `other` said of its stream: its audio goes on, with us."""

@@ -62,6 +62,8 @@ class Agreement:
     """Of the audio line, whatever is in its place now."""
     has_audio: bool = True
     """False: something else, passed on unread, has taken its place."""
+    is_hold: bool = False
+    """Whoever wrote it wants to hear nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,13 @@ class Terms:
     """What browsers are shown; None: they cannot be served."""
     for_browser: bool = False
     """Offer what a browser needs, which a telephone does not know."""
+    preferred: str = ""
+    """Of the codecs the one that spares transcoding, "" = as the far end would have it."""
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The codecs in the order in which a telephone is offered them."""
+        return tuple(sorted(self.codecs, key=lambda name: name != self.preferred))
 
 
 def agree(
@@ -86,7 +95,7 @@ def agree(
     before: NegotiatedAudio | None = None,
     is_answer: bool = False,
 ) -> Agreement:
-    """The first audio line that has one of our codecs, the writer's order preferred, and is
+    """The first audio line that has one of our codecs, of these the preferred one or the first, and is
     protected as the terms want it.  Reads offers and answers alike.  Raises `NothingFits`.
 
     `before` is what had been agreed within the call; `is_answer`: it is to an offer of ours.
@@ -108,7 +117,7 @@ def agree(
         crypto = _crypto(line, terms)
         if crypto is None and (line.profile not in _CLEAR or terms.srtp is SrtpPolicy.REQUIRED):
             continue
-        audio = _audio(line, terms.codecs)
+        audio = _audio(line, terms)
         if audio is None:
             continue
         if crypto is None or terms.keys is None:
@@ -134,7 +143,7 @@ def _browsers(
         return None
     known = None if before is None else before.browser
     peer = browser.read(remote, line, terms.end, before=known, is_answer=is_answer)
-    return None if peer is None else _audio(line, terms.codecs, peer)
+    return None if peer is None else _audio(line, terms, peer)
 
 
 def _crypto(line: MediaLine, terms: Terms) -> Crypto | None:
@@ -144,15 +153,14 @@ def _crypto(line: MediaLine, terms: Terms) -> Crypto | None:
     return chosen(value for name, value in line.attributes if name == "crypto")
 
 
-def _audio(
-    line: MediaLine, codecs: tuple[str, ...], peer: BrowserPeer | None = None
-) -> NegotiatedAudio | None:
+def _audio(line: MediaLine, terms: Terms, peer: BrowserPeer | None = None) -> NegotiatedAudio | None:
     known = line.codecs()
-    chosen = next((c for c in known if c.name in codecs and c.clock_rate == _OURS[c.name].clock_rate), None)
+    common = [c for c in known if c.name in terms.codecs and c.clock_rate == _OURS[c.name].clock_rate]
     # Where a browser is, its checks say, whatever it has written.
     host = line.host if peer is None or is_address(line.host) else _NOWHERE
-    if chosen is None or not is_address(host):
+    if not common or not is_address(host):
         return None
+    chosen = next((c for c in common if c.name == terms.preferred), common[0])
     events = _events(known, chosen.clock_rate)
     direction = _MIRROR[line.direction]
     # A browser that trickles has no address to name yet.
@@ -224,7 +232,7 @@ def write_offer(
     to browsers."""
     if terms.for_browser and terms.end is not None:
         return _browser_offer(ours, direction, terms, terms.end)
-    known = [_OURS[name] for name in terms.codecs]
+    known = [_OURS[name] for name in terms.offered]
     is_offered = terms.srtp is SrtpPolicy.REQUIRED or (terms.srtp is SrtpPolicy.OPTIONAL and is_secret)
     cryptos = terms.keys.offer() if terms.keys is not None and is_offered else ()
     profile = _PROTECTED[0] if terms.srtp is SrtpPolicy.REQUIRED else _CLEAR[0]

@@ -60,6 +60,8 @@ class Invitation:
     """Offered beside the audio."""
     passes: frozenset[str] = frozenset()
     """Kinds of lines that may be passed."""
+    codec: str = ""
+    """Offered first; "" = in the order there is."""
 
 
 class _Cancelling(enum.Enum):
@@ -91,6 +93,7 @@ class OutgoingSession(Session):
         self.stream.passage.kinds = invitation.passes
         self.stream.passage.written = Passing(invitation.lines)
         self.stream.protect(invitation.srtp or agent.settings.srtp)
+        self.stream.prefer(invitation.codec)
         if invitation.to_browser:
             self.stream.offer_to_browser()
         self.is_secure = invitation.uri[:5].lower() == "sips:"
@@ -259,6 +262,7 @@ class OutgoingSession(Session):
         self.learn(response)
         self.timer.conclude(response, now_ns)
         self.tell(Answered(now_ns, self.stream.tell() or agreed.audio, self.answer_headers))
+        self.tell_hold(now_ns)
 
     def _confirmed(
         self, transaction: InviteClientTransaction, response: Response, early: EarlyDialog | None

@@ -14,6 +14,7 @@ from callrouter.ports import (
     Confirmed,
     EndCause,
     Ended,
+    Held,
     InfoDigit,
     LinesAnswered,
     MediaChanged,
@@ -127,9 +128,15 @@ class Session(ClientUser):
 
     def tell_media(self, now_ns: int, dialog: Dialog | None = None) -> None:
         """Tell what is new about the stream (of an early dialog, where it is one's)."""
+        self.tell_hold(now_ns)
         audio = self.stream.news()
         if audio is not None:
             self.tell(MediaChanged(now_ns, audio))
+
+    def tell_hold(self, now_ns: int) -> None:
+        held = self.stream.held_news()
+        if held is not None:
+            self.tell(Held(now_ns, held))
 
     def _tell_end_of(self, request: Request, cause: EndCause, now_ns: int) -> None:
         """A BYE or CANCEL, with what it says about itself."""
@@ -273,6 +280,7 @@ class Session(ClientUser):
         if first:
             audio = self.stream.tell()
             self.tell(Confirmed(now_ns, audio if awaited.wants_answer else None))
+            self.tell_hold(now_ns)
         elif awaited.wants_answer:
             self.tell_media(now_ns)
             self._tell_lines(now_ns)

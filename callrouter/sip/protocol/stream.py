@@ -15,6 +15,8 @@ from callrouter.sip.protocol.offer import Agreement, Description, Terms
 from callrouter.sip.protocol.passage import Passage
 
 _RECEIVING = (Direction.SENDRECV, Direction.SENDONLY)
+_UNHEARD = (Direction.RECVONLY, Direction.INACTIVE)
+"""They want to hear nothing of us."""
 
 
 class OutOfOrder(RuntimeError):
@@ -24,6 +26,7 @@ class OutOfOrder(RuntimeError):
 class Stream:
     __slots__ = (
         "_known",
+        "_known_held",
         "_mentionable",
         "_ours",
         "_terms",
@@ -58,6 +61,7 @@ class Stream:
         self._ours: Description | None = None
         self._known: NegotiatedAudio | None = None
         """As the owner was told last."""
+        self._known_held = False
 
     def fork(self) -> Stream:
         """The same offer of ours, answered by somebody else."""
@@ -98,6 +102,18 @@ class Stream:
         self._known = audio
         return audio
 
+    @property
+    def is_held(self) -> bool:
+        """The far end wants to hear nothing of us."""
+        return self.agreed is not None and self.agreed.is_hold
+
+    def held_news(self) -> bool | None:
+        """Whether it does, if the owner does not know it yet."""
+        if self.is_held is self._known_held:
+            return None
+        self._known_held = self.is_held
+        return self.is_held
+
     def _own_direction(self, direction: Direction) -> Direction:
         if not self.hold_wanted:
             return direction
@@ -108,6 +124,10 @@ class Stream:
     def protect(self, policy: SrtpPolicy) -> None:
         """Before anything is said or read."""
         self._terms = replace(self._terms, srtp=policy)
+
+    def prefer(self, codec: str) -> None:
+        """Before anything is said: offer this one first, and choose it of those that are offered."""
+        self._terms = replace(self._terms, preferred=codec)
 
     def offer_to_browser(self) -> None:
         """Before anything is said: the far end needs what browsers do."""
@@ -124,8 +144,11 @@ class Stream:
             if self.agreed is None or not self.passage.takes(remote.media):
                 raise
             silent = replace(self.agreed.audio, direction=Direction.INACTIVE)
-            agreed = replace(self.agreed, audio=silent, lines=remote.media, has_audio=False)
-        return agreed
+            return replace(self.agreed, audio=silent, lines=remote.media, has_audio=False, is_hold=False)
+        if is_answer and self.hold_offered:
+            # Whoever is told to listen says nothing about itself.
+            return replace(agreed, is_hold=self.is_held)
+        return replace(agreed, is_hold=agreed.audio.direction in _UNHEARD)
 
     @property
     def passes(self) -> frozenset[str]:

@@ -17,6 +17,7 @@ from callrouter.calls.services import Services
 from callrouter.calls.settings import Settings
 from callrouter.identity.accounts import Account
 from callrouter.identity.addresses import Address
+from callrouter.ports import LegId
 from callrouter.testing.virtual_time import VirtualTimeLoop
 from callrouter.testing.world import (
     Callee,
@@ -206,6 +207,11 @@ class House:
     @property
     def root(self) -> Any:
         return next(c for c in self.services.exchange if not c.call.facts.parent_sid)
+
+    def media_leg_of(self, sip: ScriptedLeg) -> LegId:
+        """The engine's leg of a call."""
+        legs = [c.call.leg for c in self.services.exchange if c.call.leg is not None]
+        return next(LegId(leg.id) for leg in legs if leg.sip is sip)
 
     def press(self, digit: str) -> None:
         self.media.press(self.root.call.leg.id, digit)

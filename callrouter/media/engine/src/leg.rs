@@ -230,7 +230,7 @@ impl Leg {
                 if before.source.signal(agreed.remote) {
                     self.ports.widen();
                 }
-                if !before.may_receive && agreed.may_receive {
+                if !before.is_conversing() && agreed.may_send && agreed.may_receive {
                     self.heard_ns = now_ns;
                 }
                 before.source

@@ -29,6 +29,11 @@ const ALAW_TYPE: u8 = 8;
 const NOISE_TYPE: u8 = 13;
 
 impl Remote {
+    /// Neither end holds the other.  Who holds may be silent for as long as it likes.
+    pub fn is_conversing(&self) -> bool {
+        self.may_send && self.may_receive
+    }
+
     /// What packets of a payload type are.  A far end that was offered both laws may change from
     /// one to the other at any time (RFC 3264 §5.1), and many do although they were not.
     fn kind_of(&self, payload_type: u8) -> Option<Kind> {
@@ -283,7 +288,7 @@ impl Leg {
     pub(super) fn watch(&mut self, now_ns: i64, events: &EventSender) {
         let heard_ns = self.lines.iter().map(Line::heard_ns).fold(self.heard_ns, i64::max);
         let silent_ns = now_ns - heard_ns;
-        let expects = self.remote.as_ref().is_some_and(|remote| remote.may_receive)
+        let expects = self.remote.as_ref().is_some_and(Remote::is_conversing)
             || self.lines.iter().any(Line::is_awaited);
         if expects && !self.is_lost && silent_ns >= self.policy.rtp_timeout_ns {
             self.is_lost = true;

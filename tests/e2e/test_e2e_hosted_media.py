@@ -1,0 +1,228 @@
+"""What two telephones do with each other where a number of this server dials another one of it, which
+dials a telephone: no codec between them but their own, and hold and keys from end to end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.plain_phone import CODECS, Message, PlainPhone
+from tests.e2e.stage import Stage, open_stage
+
+pytestmark = [pytest.mark.e2e]
+ON_BRIDGE = 'answerOnBridge="true"'
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    folder = tmp_path_factory.mktemp("hosted")
+    async with open_stage(folder, sip={"codecs": ["OPUS", "G722", "PCMU", "PCMA"]}) as opened:
+        yield opened
+
+
+def chain(stage: Stage, callee: PlainPhone, more: str = ON_BRIDGE) -> str:
+    """A number whose calls go on to another one of the server, and from there to a telephone."""
+    second = stage.number(f"<Dial {more}><Sip>sip:bob@{callee.at}</Sip></Dial>")
+    return stage.number(f"<Dial {more}>{second}</Dial>")
+
+
+async def connected(
+    stage: Stage,
+    a: PlainPhone,
+    b: PlainPhone,
+    codecs: tuple[tuple[str, ...], tuple[str, ...]] = (("PCMU",), ("PCMU",)),
+    more: str = ON_BRIDGE,
+) -> tuple[Message, Message]:
+    """The server's last description to each."""
+    a.invite(f"sip:{chain(stage, b, more)}@{stage.server.sip}", a.describe(a.audio(codecs=codecs[0])))
+    asked = await b.asked()
+    b.answer(asked, 200, b.describe(b.audio(codecs=codecs[1])))
+    answered = await a.final()
+    assert answered.status == 200
+    await b.asked("ACK")
+    return answered, asked
+
+
+def rtp(number: int, payload_type: int, payload: bytes, *, step: int = 160) -> bytes:
+    return struct.pack("!BBHII", 0x80, payload_type, number, number * step, 7) + payload
+
+
+async def speak(a: PlainPhone, to: int, payload_type: int, said: list[bytes], *, step: int = 160) -> None:
+    for number, payload in enumerate(said):
+        a.send("audio", to, rtp(number, payload_type, payload, step=step))
+        await asyncio.sleep(0.005)
+
+
+async def heard(phone: PlainPhone, payload_type: int, count: int, among: Sequence[bytes] = ()) -> list[bytes]:
+    """So many payloads that came with a payload type, of those that are looked for."""
+    found, loop = [], asyncio.get_running_loop()
+    async with asyncio.timeout(5):
+        while len(found) < count:
+            datagram = await loop.sock_recv(phone.media["audio"], 2048)
+            if datagram[1] & 0x7F == payload_type and (not among or datagram[12:] in among):
+                found.append(datagram[12:])
+    return found
+
+
+def payload_type(description: Message) -> int:
+    return int(description.line("audio").split()[3])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(("codec", "more"), [("PCMA", ""), ("G722", ON_BRIDGE), ("OPUS", ON_BRIDGE)])
+async def test_what_both_speak_is_passed_on_as_it_is(stage: Stage, codec: str, more: str) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        answered, asked = await connected(stage, a, b, ((codec,), (codec,)), more)
+        named = CODECS[codec][1]
+        assert asked.line("audio").index(named) < asked.line("audio").index("PCMU"), "offered first"
+        said = [os.urandom(160) for _ in range(40)]
+        step = 960 if codec == "OPUS" else 160
+        back = payload_type(answered)
+        await asyncio.gather(
+            speak(a, answered.port("audio"), back, said, step=step),
+            speak(b, asked.port("audio"), CODECS[codec][0], said[::-1], step=step),
+        )
+        await heard(b, CODECS[codec][0], 35, said)
+        await heard(a, back, 35, said)
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_caller_who_is_answered_on_the_bridge_gets_what_the_callee_speaks(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        answered, _ = await connected(stage, a, b, (("PCMU", "G722", "PCMA"), ("PCMA",)))
+        assert "PCMA" in answered.line("audio")
+        assert "PCMU" not in answered.line("audio")
+        assert "G722" not in answered.line("audio")
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_caller_who_changes_codec_in_the_call_is_followed(stage: Stage) -> None:
+    """Bit for bit again, once it is the callee's: what is between them changes as well."""
+    async with PlainPhone() as a, PlainPhone() as b:
+        await connected(stage, a, b, (("PCMU",), ("PCMA",)))
+        a.request("INVITE", a.describe(a.audio(codecs=("PCMA",))))
+        moved = await a.final()
+        assert payload_type(moved) == 8
+        await asyncio.sleep(0.2)
+        said = [os.urandom(160) for _ in range(20)]
+        await speak(a, moved.port("audio"), 8, said)
+        await heard(b, 8, 15, said)
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    "spelling", ["a=sendonly", "a=inactive", "c=IN IP4 0.0.0.0", "c=IN IP4 0.0.0.0 a=sendonly"]
+)
+async def test_hold_reaches_the_telephone_at_the_other_end_and_so_does_resume(
+    stage: Stage, spelling: str
+) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        await connected(stage, a, b)
+        lines = tuple(part.strip() for part in spelling.replace(" a=", "\na=").split("\n"))
+        for holder, held in ((a, b), (b, a)):
+            holder.request("INVITE", holder.describe(holder.audio(*lines)))
+            agreed = (await holder.final()).body
+            assert "a=recvonly" in agreed or "a=inactive" in agreed
+            told = await held.asked()
+            assert "a=sendonly" in told.line("audio")
+            held.answer(told, 200, held.describe(held.audio("a=recvonly")))
+            await held.asked("ACK")
+            assert len(await heard(held, 0, 10)) == 10, "silence comes on and on"
+            holder.request("INVITE", holder.describe(holder.audio()))
+            assert "a=sendrecv" in (await holder.final()).body
+            told = await held.asked()
+            assert "a=sendrecv" in told.line("audio")
+            held.answer(told, 200, held.describe(held.audio()))
+            await held.asked("ACK")
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_music_of_who_holds_is_heard_by_who_is_held(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        answered, _ = await connected(stage, a, b)
+        a.request("INVITE", a.describe(a.audio("a=sendonly")))
+        await a.final()
+        told = await b.asked()
+        b.answer(told, 200, b.describe(b.audio("a=recvonly")))
+        await b.asked("ACK")
+        music = [os.urandom(160) for _ in range(20)]
+        await speak(a, answered.port("audio"), 0, music)
+        await heard(b, 0, 15, music)
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("way", ["event", "info"])
+async def test_keys_reach_the_other_end_as_events(stage: Stage, way: str) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        with_events = ("PCMU", "EVENTS")
+        answered, _ = await connected(stage, a, b, (with_events, with_events))
+        for key in (5, 11, 5):
+            await press(a, answered.port("audio"), key, way)
+        assert await keys_heard(b, 3) == [5, 11, 5]
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("way", ["event", "info"])
+async def test_a_document_at_the_hosted_number_gathers_keys(stage: Stage, way: str) -> None:
+    second = stage.number('<Gather numDigits="3" timeout="20" action="/gathered"/>')
+    first = stage.number(f"<Dial>{second}</Dial>")
+    stage.documents.on("/gathered", "<Hangup/>")
+    async with PlainPhone() as a:
+        a.invite(f"sip:{first}@{stage.server.sip}", a.describe(a.audio(codecs=("PCMU", "EVENTS"))))
+        answered = await a.final()
+        await stage.documents.request(f"/answer/{second.removeprefix('+')}")
+        await asyncio.sleep(0.5)
+        for key in (1, 2, 3):
+            await press(a, answered.port("audio"), key, way)
+        assert (await stage.documents.request("/gathered")).form["Digits"] == "123"
+        await a.asked("BYE")
+
+
+_presses = 0
+
+
+async def press(phone: PlainPhone, to: int, key: int, way: str) -> None:
+    global _presses
+    if way == "info":
+        symbol = "0123456789*#"[key]
+        phone.request("INFO", f"Signal={symbol}\r\nDuration=120\r\n", kind="application/dtmf-relay")
+        await phone.final("INFO")
+        return
+    _presses += 1
+    for step in range(1, 8):
+        is_end = step > 5
+        event = struct.pack("!BBH", key, 0x8A if is_end else 0x0A, min(step, 6) * 160)
+        header = struct.pack("!BBHII", 0x80, 101, _presses * 100 + step, _presses * 16_000, 7)
+        phone.send("audio", to, header + event)
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.1)
+
+
+async def keys_heard(phone: PlainPhone, count: int) -> list[int]:
+    """So many keys that came as telephone events, each of which is many packets."""
+    keys: list[int] = []
+    was_end = True
+    while len(keys) < count:
+        (payload,) = await heard(phone, 101, 1)
+        is_end = bool(payload[1] & 0x80)
+        if was_end and not is_end:
+            keys.append(payload[0])
+        was_end = is_end
+    return keys
