@@ -74,12 +74,12 @@ def test_405_and_501_name_what_is_allowed() -> None:
 def test_420_names_the_options_and_415_the_types() -> None:
     assert only(Stranger(), invite("Require: Bar, 100rel, Foo")).get("Unsupported") == "Bar, Foo"
     refused = only(Stranger(), text("INVITE", "Content-Type: text/plain", body="x"))
-    assert refused.get("Accept") == "application/sdp"
+    assert refused.get("Accept") == "application/sdp, multipart/mixed"
 
 
 def test_options_is_answered_with_what_we_can() -> None:
     answer = only(Stranger(), text("OPTIONS"))
-    assert (answer.status, answer.get("Accept")) == (200, "application/sdp")
+    assert (answer.status, answer.get("Accept")) == (200, "application/sdp, multipart/mixed")
     assert answer.to_tag
 
 

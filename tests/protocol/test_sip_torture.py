@@ -159,8 +159,8 @@ def test_regescrt_keeps_the_escaped_route_in_the_uri() -> None:
 def test_refusals_say_what_would_have_been_understood() -> None:
     for name, header, value in (
         ("bext01", "Unsupported", "nothingSupportsThis, nothingSupportsThisEither"),
-        ("invut", "Accept", "application/sdp"),
-        ("sdp01", "Accept", "application/sdp"),
+        ("invut", "Accept", "application/sdp, multipart/mixed"),
+        ("sdp01", "Accept", "application/sdp, multipart/mixed"),
         ("intmeth", "Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY"),
     ):
         (refusal,) = Stranger().send(read("rfc4475", name))

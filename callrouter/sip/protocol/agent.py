@@ -37,9 +37,9 @@ from callrouter.sip.protocol.transactions.server import ServerState, ServerTrans
 from callrouter.sip.protocol.validate import (
     Refusal,
     check,
+    check_body,
     check_extensions,
     check_interval,
-    check_invite_body,
     is_usable,
 )
 
@@ -238,21 +238,21 @@ class Agent:
     ) -> None:
         answer = registrar.receive(request, transaction.hop, now_ns)
         if isinstance(answer, Refusal):
-            self._refuse(transaction, answer, now_ns)
+            self.refuse(transaction, answer, now_ns)
         else:
             self.respond(transaction, 200, now_ns, fields=answer)
 
     def _receive_invite(
         self, transaction: ServerTransaction, request: Request, origin: Origin, now_ns: int
     ) -> None:
-        refusal = check_invite_body(request) or check_interval(request, self.settings.min_session_seconds)
+        refusal = check_body(request) or check_interval(request, self.settings.min_session_seconds)
         if refusal is None and self.layer.is_merged(transaction, request):
             refusal = Refusal(482, "")
         replaced = None if refusal is not None else self._replaced_by(request)
         if isinstance(replaced, Refusal):
             refusal = replaced
         if refusal is not None or isinstance(replaced, Refusal):
-            self._refuse(transaction, refusal or Refusal(481, ""), now_ns)
+            self.refuse(transaction, refusal or Refusal(481, ""), now_ns)
             return
         try:
             session = IncomingSession(self, request, transaction, origin, now_ns)
@@ -332,7 +332,7 @@ class Agent:
         status = 405 if request.method in KNOWN else 501
         self.respond(transaction, status, now_ns, fields=(("Allow", ALLOWED),))
 
-    def _refuse(self, transaction: ServerTransaction, refusal: Refusal, now_ns: int) -> None:
+    def refuse(self, transaction: ServerTransaction, refusal: Refusal, now_ns: int) -> None:
         self.respond(transaction, refusal.status, now_ns, reason=refusal.reason, fields=refusal.fields)
 
     def _refuse_statelessly(self, request: Request, hop: Hop, refusal: Refusal, now_ns: int) -> None:

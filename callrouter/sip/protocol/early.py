@@ -40,10 +40,12 @@ class EarlyDialog:
 
     def read(self, response: Response) -> bool:
         """Take up its description; True when it brought one that can be used."""
-        if self.is_settled or not response.body or response.content_type != "application/sdp":
+        if self.is_settled or not response.body:
             return False
         try:
-            self.stream.agreed = self.stream.read(response.body, is_answer=True)
+            if not response.description:
+                return False
+            self.stream.agreed = self.stream.read(response.description, is_answer=True)
         except ValueError:
             return False  # the 2xx is judged, not this
         self.is_settled = is_reliable(response)

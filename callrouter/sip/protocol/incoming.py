@@ -8,10 +8,12 @@ from callrouter.ports import AUDIO_ALONE, EndCause, MediaAddress, Passing
 from callrouter.sip.protocol.admission import Origin
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.message import Request
+from callrouter.sip.protocol.offer import NothingFits
 from callrouter.sip.protocol.provisionals import Provisionals
 from callrouter.sip.protocol.session import SDP, OutOfOrder, Session, SessionState
 from callrouter.sip.protocol.transactions.server import ServerTransaction
 from callrouter.sip.protocol.uri import Uri
+from callrouter.sip.protocol.validate import check_body
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.agent import Agent
@@ -34,8 +36,8 @@ class IncomingSession(Session):
         self.stream.protect(agent.settings.srtp_for(origin, transaction.hop.listener))
         self.dialog = Dialog.of_request(invite, self.local_tag, transaction.hop)
         self.learn(invite)
-        if invite.body:
-            self.stream.agreed = self.stream.read(invite.body)
+        if invite.description:
+            self.stream.agreed = self.stream.read(invite.description)
         self._transaction = transaction
         self._provisionals = Provisionals(
             invite,
@@ -157,21 +159,28 @@ class IncomingSession(Session):
     def _on_prack(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
         """It may come behind our 2xx, of a response that needs no repeating any more (RFC 3262 §3)."""
         provisionals = self._provisionals
+        refusal = check_body(request)
+        if refusal is not None:
+            self.agent.refuse(transaction, refusal, now_ns)
+            return
         try:
             if not provisionals.acknowledges(request):
                 self.agent.respond(transaction, 481, now_ns)
                 return
-            if not self.is_early and self.glare(self.established, is_offer=bool(request.body)):
+            if not self.is_early and self.glare(self.established, is_offer=bool(request.description)):
                 self.agent.respond(transaction, 491, now_ns)
                 return
             body = self._described_by(request)
+        except NothingFits as error:
+            self.agent.respond(transaction, 488, now_ns, reason=str(error))
+            return
         except ValueError as error:
             self.agent.respond(transaction, 400, now_ns, reason=str(error))
             return
         self._is_settled = self._is_settled or bool(provisionals.awaited_body)
         self.agent.respond(transaction, 200, now_ns, fields=SDP if body else (), body=body)
         provisionals.acknowledged(now_ns)
-        if request.body:
+        if request.description:
             self.tell_media(now_ns)
         if self._answer_waiting is not None:
             self.answer(self._answer_waiting, now_ns, self.stream.passage.written)
@@ -181,11 +190,11 @@ class IncomingSession(Session):
         returned."""
         stream = self.stream
         if stream.agreed is None and self._provisionals.awaited_body:
-            stream.agreed = stream.read(prack.body, is_answer=True)
+            stream.agreed = stream.read(prack.description, is_answer=True)
             return b""
-        if not prack.body:
+        if not prack.description:
             return b""
-        stream.agreed = stream.read(prack.body)
+        stream.agreed = stream.read(prack.description)
         return stream.next_answer()
 
     def _no_prack(self, now_ns: int) -> None:

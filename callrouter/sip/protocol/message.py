@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from callrouter.sip.protocol.bodies import Part, description_in, encoding_of
 from callrouter.sip.protocol.grammar import number, split
 from callrouter.sip.protocol.headers.address import tag_of
 from callrouter.sip.protocol.headers.cseq import CSeq
@@ -47,7 +48,19 @@ class Flaw:
 class Message:
     """What requests and responses have in common."""
 
-    __slots__ = ("_cseq", "_from_tag", "_to_tag", "_via", "body", "fields", "flaw", "index", "length", "wire")
+    __slots__ = (
+        "_cseq",
+        "_description",
+        "_from_tag",
+        "_to_tag",
+        "_via",
+        "body",
+        "fields",
+        "flaw",
+        "index",
+        "length",
+        "wire",
+    )
 
     def __init__(self, fields: list[tuple[str, str]], body: bytes = b"") -> None:
         self.fields = fields
@@ -63,6 +76,7 @@ class Message:
             self._note(name if name in CANONICAL else name.lower(), value)
         self._via: Via | None = None
         self._cseq: CSeq | None = None
+        self._description: bytes | None = None
         self._from_tag: str | None = None
         self._to_tag: str | None = None
 
@@ -150,6 +164,21 @@ class Message:
     def content_type(self) -> str:
         """`type/subtype` in lower case, without parameters; "" when there is none."""
         return (self.get("Content-Type") or "").partition(";")[0].strip().lower()
+
+    @property
+    def description(self) -> bytes:
+        """The SDP in its body, b"" where there is none.  Raises `ValueError` as `description_in` does."""
+        if self._description is None:
+            self._description = description_in(self._described_body()) if self.body else b""
+        return self._description
+
+    def _described_body(self) -> Part:
+        return Part(
+            self.body,
+            self.get("Content-Type") or "",
+            self.get("Content-Disposition") or "",
+            encoding_of(self.get("Content-Encoding")),
+        )
 
     def _write(self, start: str) -> bytes:
         lines = [start]

@@ -24,7 +24,7 @@ KNOWN = frozenset(
 ALLOWED = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY"
 DIALOG_ONLY = frozenset({"BYE", "INFO", "UPDATE", "PRACK", "REFER", "NOTIFY"})
 """Mean nothing outside of a dialog."""
-ACCEPTED = "application/sdp"
+ACCEPTED = "application/sdp, multipart/mixed"
 """Body types an INVITE may carry; INFO has its own."""
 SUPPORTED = "timer, 100rel, replaces, norefersub"
 """Option tags, as headers list them."""

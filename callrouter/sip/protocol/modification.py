@@ -16,6 +16,7 @@ from callrouter.sip.protocol.session_timer import is_too_small
 from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.client import ClientTransaction
 from callrouter.sip.protocol.transactions.server import ServerTransaction
+from callrouter.sip.protocol.validate import check_body
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.session import Session
@@ -64,7 +65,11 @@ class Modification:
         """A re-INVITE, or an UPDATE: the same but for the ACK, and that an UPDATE without offer
         gets none."""
         session, agent = self._session, self._session.agent
-        status = session.glare(dialog, is_offer=request.method == "INVITE" or bool(request.body))
+        refusal = check_body(request)
+        if refusal is not None:
+            agent.refuse(transaction, refusal, now_ns)
+            return
+        status = session.glare(dialog, is_offer=request.method == "INVITE" or bool(request.description))
         if status:
             agent.respond(transaction, status, now_ns, fields=RETRY_LATER if status == 500 else ())
             return
@@ -74,7 +79,8 @@ class Modification:
             return
         session.stream_of(dialog).source = transaction.hop.host
         try:
-            must_ask = bool(request.body) and not session.is_early and session.stream.must_ask(request.body)
+            is_ours_alone = session.is_early or not request.description
+            must_ask = not is_ours_alone and session.stream.must_ask(request.description)
         except ValueError as error:
             agent.respond(transaction, 488, now_ns, reason=str(error))
             return
@@ -89,7 +95,7 @@ class Modification:
             transaction.session = session
             session.agent.respond(transaction, 100, now_ns, tag="")
         self._deferred = Deferred(request, dialog, transaction)
-        session.tell(LinesOffered(now_ns, session.stream.offered_by(request.body)))
+        session.tell(LinesOffered(now_ns, session.stream.offered_by(request.description)))
 
     def settle(self, status: int, passing: Passing, now_ns: int) -> None:
         """Answer what was deferred: with `passing`, or with a refusal that changes nothing."""
@@ -97,7 +103,7 @@ class Modification:
         if deferred is None:
             return
         stream = self._session.stream
-        offered = stream.offered_by(deferred.request.body)
+        offered = stream.offered_by(deferred.request.description)
         if status == 200 and (offered.has_audio or passing.lines):
             stream.passage.written = passing
             self._accept(deferred.request, deferred.dialog, deferred.transaction, now_ns)
@@ -134,14 +140,15 @@ class Modification:
         fields = (*session.own_fields(transaction.hop), *timing, *(SDP if body else ()))
         data = agent.respond(transaction, 200, now_ns, fields=fields, body=body)
         if is_invite:
-            session.await_ack(data, request, transaction.hop, wants_answer=not request.body, now_ns=now_ns)
-        if request.body:
+            is_late = not request.description
+            session.await_ack(data, request, transaction.hop, wants_answer=is_late, now_ns=now_ns)
+        if request.description:
             session.tell_media(now_ns, dialog)
 
     def _answer_to(self, request: Request, dialog: Dialog) -> bytes:
         stream = self._session.stream_of(dialog)
-        if request.body:
-            stream.agreed = stream.read(request.body)
+        if request.description:
+            stream.agreed = stream.read(request.description)
             return stream.next_answer()
         return stream.next_offer() if request.method == "INVITE" else b""
 
@@ -205,7 +212,7 @@ class Modification:
         stream = self._session.stream
         was_asked = stream.passage.is_asked
         try:
-            stream.agreed = stream.read(response.body, is_answer=True)
+            stream.agreed = stream.read(response.description, is_answer=True)
         except ValueError:
             # The offer was taken without a word: everything stays as it was.
             stream.passage.revert(forget=True)

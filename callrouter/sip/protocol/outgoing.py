@@ -278,8 +278,8 @@ class OutgoingSession(Session):
         """Raises `ValueError`."""
         if early is not None and early.is_settled and early.stream.agreed is not None:
             return early.stream.agreed
-        if response.body:
-            return self.stream.read(response.body, is_answer=True)
+        if response.description:
+            return self.stream.read(response.description, is_answer=True)
         heard = [early] if early is not None else list(self._early.values())
         agreed = next((e.stream.agreed for e in heard if e.stream.agreed is not None), None)
         if agreed is None:

@@ -273,7 +273,7 @@ class Session(ClientUser):
         self.state = SessionState.CONFIRMED
         if awaited.wants_answer:
             try:
-                self.stream.agreed = self.stream.read(request.body, is_answer=True)
+                self.stream.agreed = self.stream.read(request.description, is_answer=True)
             except ValueError as error:
                 self.lose(EndCause.NO_ACK, f"the ACK brought no usable answer: {error}", now_ns)
                 return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from callrouter.sip.protocol.bodies import Unsupported
 from callrouter.sip.protocol.grammar import number, split
 from callrouter.sip.protocol.headers.address import Address, parse_list
 from callrouter.sip.protocol.message import VERSION, Request, Response
@@ -103,14 +104,15 @@ def check_extensions(request: Request) -> Refusal | None:
     return Refusal(420, "", (("Unsupported", named),))
 
 
-def check_invite_body(request: Request) -> Refusal | None:
-    """An INVITE's body is one we read, and its sender reads what we would answer with."""
-    if request.get("Content-Encoding") not in (None, "", "identity"):
+def check_body(request: Request) -> Refusal | None:
+    """What may offer or answer a session says so in a body that we read, and its sender reads what we
+    would answer with (RFC 3261 §8.2.3)."""
+    try:
+        _ = request.description
+    except Unsupported:
         return Refusal(415, "", (("Accept", ACCEPTED), ("Accept-Encoding", "identity")))
-    if request.body and request.content_type not in ("application/sdp", ""):
-        if "optional" in (request.get("Content-Disposition") or ""):
-            return None
-        return Refusal(415, "", (("Accept", ACCEPTED),))
+    except ValueError as error:
+        return Refusal(400, str(error))
     accept = request.all("Accept")
     if accept:
         types = [w.partition(";")[0].strip() for w in request.tokens("Accept")]
