@@ -90,7 +90,7 @@ def test_what_has_to_be_understood_and_is_not_is_unsupported(body: Part) -> None
     ],
 )
 def test_parts_that_cannot_be_told_apart_are_an_error(body: Part) -> None:
-    with pytest.raises(ValueError, match="parts|boundary") as error:
+    with pytest.raises(ValueError, match=r"parts|boundary") as error:
         description_in(body)
     assert not isinstance(error.value, Unsupported)
 
