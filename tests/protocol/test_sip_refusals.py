@@ -77,6 +77,18 @@ def test_420_names_the_options_and_415_the_types() -> None:
     assert refused.get("Accept") == "application/sdp, multipart/mixed"
 
 
+@pytest.mark.parametrize(
+    ("body", "warning"),
+    [
+        (OFFER.replace("0 8 101", "18"), '305 callrouter "no usable audio stream"'),
+        ("nonsense", '399 callrouter "the SDP does not start with v=0"'),
+        ('v=0\r\nm="a\x01\r\n', '399 callrouter "malformed m= line: \'\\"a\\\\x01\'"'),
+    ],
+)
+def test_488_says_in_a_warning_what_is_wrong(body: str, warning: str) -> None:
+    assert only(Stranger(), invite(body=body)).get("Warning") == warning
+
+
 def test_options_is_answered_with_what_we_can() -> None:
     answer = only(Stranger(), text("OPTIONS"))
     assert (answer.status, answer.get("Accept")) == (200, "application/sdp, multipart/mixed")

@@ -41,6 +41,7 @@ from callrouter.sip.protocol.validate import (
     check_extensions,
     check_interval,
     is_usable,
+    refusal_of,
 )
 
 Fields = tuple[tuple[str, str], ...]
@@ -257,7 +258,7 @@ class Agent:
         try:
             session = IncomingSession(self, request, transaction, origin, now_ns)
         except ValueError as error:
-            self.respond(transaction, 488, now_ns, reason=str(error))
+            self.refuse(transaction, refusal_of(error), now_ns)
             return
         transaction.session = session
         self.sessions[session.local_tag] = session

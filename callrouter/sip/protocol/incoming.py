@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from callrouter.ports import AUDIO_ALONE, EndCause, MediaAddress, Passing
 from callrouter.sip.protocol.admission import Origin
 from callrouter.sip.protocol.dialog import Dialog
+from callrouter.sip.protocol.grammar import number
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.offer import NothingFits
 from callrouter.sip.protocol.provisionals import Provisionals
 from callrouter.sip.protocol.session import SDP, OutOfOrder, Session, SessionState
+from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.server import ServerTransaction
 from callrouter.sip.protocol.uri import Uri
-from callrouter.sip.protocol.validate import check_body
+from callrouter.sip.protocol.validate import check_body, refusal_of
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.agent import Agent
@@ -50,6 +52,25 @@ class IncomingSession(Session):
         self._is_settled = False
         """Offer and answer have been exchanged before the 2xx, which then carries neither."""
         self._answer_waiting: MediaAddress | None = None
+        self._expiry = self._await_expiry(now_ns)
+
+    def _await_expiry(self, now_ns: int) -> Timer | None:
+        """For how long the caller wants to be heard (RFC 3261 §13.3.1); None: until it says otherwise."""
+        try:
+            seconds = number(self.invite.get("Expires") or "")
+        except ValueError:
+            return None
+        return self.agent.timers.start(now_ns + seconds * 1000 * MS, self._has_expired)
+
+    def _has_expired(self, now_ns: int) -> None:
+        self._tell_end(EndCause.CANCEL, "the invitation expired", now_ns)
+        self._refuse(487, now_ns)
+
+    def _stop_waiting(self) -> None:
+        self._provisionals.stop()
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
 
     # -- what the owner asks for
 
@@ -80,7 +101,7 @@ class IncomingSession(Session):
         if self._provisionals.owes_description:
             self._answer_waiting = local
             return
-        self._provisionals.stop()
+        self._stop_waiting()
         stream = self.stream
         has_offer = stream.agreed is not None
         body = b""
@@ -141,7 +162,7 @@ class IncomingSession(Session):
         self._refuse(487, now_ns)
 
     def close(self) -> None:
-        self._provisionals.stop()
+        self._stop_waiting()
         super().close()
 
     # -- reliable responses
@@ -172,7 +193,7 @@ class IncomingSession(Session):
                 return
             body = self._described_by(request)
         except NothingFits as error:
-            self.agent.respond(transaction, 488, now_ns, reason=str(error))
+            self.agent.refuse(transaction, refusal_of(error), now_ns)
             return
         except ValueError as error:
             self.agent.respond(transaction, 400, now_ns, reason=str(error))

@@ -16,7 +16,7 @@ from callrouter.sip.protocol.session_timer import is_too_small
 from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.client import ClientTransaction
 from callrouter.sip.protocol.transactions.server import ServerTransaction
-from callrouter.sip.protocol.validate import check_body
+from callrouter.sip.protocol.validate import check_body, refusal_of
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.session import Session
@@ -82,7 +82,7 @@ class Modification:
             is_ours_alone = session.is_early or not request.description
             must_ask = not is_ours_alone and session.stream.must_ask(request.description)
         except ValueError as error:
-            agent.respond(transaction, 488, now_ns, reason=str(error))
+            agent.refuse(transaction, refusal_of(error), now_ns)
             return
         if must_ask:
             self._defer(request, dialog, transaction, now_ns)
@@ -133,7 +133,7 @@ class Modification:
         try:
             body = self._answer_to(request, dialog)
         except ValueError as error:
-            agent.respond(transaction, 488, now_ns, reason=str(error))
+            agent.refuse(transaction, refusal_of(error), now_ns)
             return
         dialog.refresh(request, transaction.hop)
         timing = () if session.is_early else session.timer.accept(request, now_ns)

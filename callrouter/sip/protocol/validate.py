@@ -9,13 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callrouter.sip.protocol.bodies import Unsupported
-from callrouter.sip.protocol.grammar import number, split
+from callrouter.sip.protocol.grammar import displayable, number, quote, split
 from callrouter.sip.protocol.headers.address import Address, parse_list
 from callrouter.sip.protocol.message import VERSION, Request, Response
 from callrouter.sip.protocol.methods import ACCEPTED, KNOWN, SUPPORTED_OPTIONS
+from callrouter.sip.protocol.offer import NothingFits
 from callrouter.sip.protocol.session_timer import is_too_small
 from callrouter.sip.protocol.uri import Uri
 
+_INCOMPATIBLE, _MISCELLANEOUS = 305, 399
+"""Codes of Warning (RFC 3261 §20.43)."""
 Fields = tuple[tuple[str, str], ...]
 _ONCE = ("CSeq", "Call-ID", "From", "To", "Max-Forwards")
 _MOST_ADDRESSES = 128
@@ -119,6 +122,12 @@ def check_body(request: Request) -> Refusal | None:
         if not any(t in _ACCEPTABLE for t in types):
             return Refusal(406, "", (("Accept", ACCEPTED),))
     return None
+
+
+def refusal_of(error: ValueError) -> Refusal:
+    """What an offer gets that cannot be answered, for the reason that `error` gives (§21.4.26)."""
+    code = _INCOMPATIBLE if isinstance(error, NothingFits) else _MISCELLANEOUS
+    return Refusal(488, str(error), (("Warning", f"{code} callrouter {quote(displayable(str(error)))}"),))
 
 
 def check_interval(request: Request, least_seconds: int) -> Refusal | None:
