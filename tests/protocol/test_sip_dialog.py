@@ -318,7 +318,6 @@ def reply(request: Request, status: int, *lines: str, tag: str = "t1", body: str
 
 
 ANSWER = ("Contact: <sip:peer@192.0.2.9>", SDP_TYPE)
-CHALLENGE = 'Digest realm="carrier", nonce="n1", qop="auth", algorithm=MD5'
 
 
 def sent_methods(messages: list[Request | Response]) -> list[str]:
@@ -352,74 +351,6 @@ def test_an_answer_given_early_counts_when_the_200_brings_none() -> None:
     stranger.send(reply(sent, 183, *ANSWER, body=OFFER))
     stranger.send(reply(sent, 200, "Contact: <sip:peer@192.0.2.9>"))
     assert isinstance(stranger.events[-1], Answered)
-
-
-@pytest.mark.parametrize(
-    ("status", "asks", "answers"),
-    [(401, "WWW-Authenticate", "Authorization"), (407, "Proxy-Authenticate", "Proxy-Authorization")],
-)
-def test_a_challenge_is_answered_once(status: int, asks: str, answers: str) -> None:
-    stranger = Stranger()
-    _, sent = placed(stranger, Credentials("me", "secret"))
-    again = stranger.send(reply(sent, status, f"{asks}: {CHALLENGE}"))
-    assert sent_methods(again) == ["ACK", "INVITE"]
-    second = again[1]
-    assert isinstance(second, Request)
-    assert second.cseq.number == 2
-    assert 'username="me"' in (second.get(answers) or "")
-    assert "nc=00000001" in (second.get(answers) or "")
-    assert sent_methods(stranger.send(reply(second, status, f"{asks}: {CHALLENGE}", tag="t2"))) == ["ACK"]
-    (failed,) = stranger.events
-    assert isinstance(failed, Failed)
-    assert failed.status == status
-
-
-def test_a_stale_nonce_is_answered_again() -> None:
-    stranger = Stranger()
-    _, sent = placed(stranger, Credentials("me", "secret"))
-    again = stranger.send(reply(sent, 401, f"WWW-Authenticate: {CHALLENGE}"))[1]
-    assert isinstance(again, Request)
-    stale = CHALLENGE.replace("n1", "n2") + ", stale=true"
-    third = stranger.send(reply(again, 401, f"WWW-Authenticate: {stale}", tag="t2"))
-    assert sent_methods(third) == ["ACK", "INVITE"]
-
-
-def test_a_challenged_bye_is_answered_to_the_trunks_own_realm_only() -> None:
-    for realm, expected in (("carrier", ["BYE"]), ("thief", [])):
-        stranger = Stranger()
-        session, sent = placed(stranger, Credentials("me", "secret"))
-        second = stranger.send(reply(sent, 401, f"WWW-Authenticate: {CHALLENGE}"))[1]
-        assert isinstance(second, Request)
-        stranger.send(reply(second, 200, *ANSWER, body=OFFER))
-        session.hangup("", stranger.now)
-        (bye,) = stranger.take()
-        assert isinstance(bye, Request)
-        asked = CHALLENGE.replace("carrier", realm)
-        assert sent_methods(stranger.send(reply(bye, 401, f"WWW-Authenticate: {asked}"))) == expected
-
-
-def test_a_bye_that_goes_elsewhere_never_carries_the_password() -> None:
-    """A Contact at another address must not collect a digest of our secret."""
-    stranger = Stranger()
-    session, sent = placed(stranger, Credentials("me", "secret"))
-    second = stranger.send(reply(sent, 401, f"WWW-Authenticate: {CHALLENGE}"))[1]
-    assert isinstance(second, Request)
-    stranger.send(reply(second, 200, "Contact: <sip:thief@192.0.2.66>", SDP_TYPE, body=OFFER))
-    session.hangup("", stranger.now)
-    (bye,) = stranger.take()
-    assert isinstance(bye, Request)
-    assert sent_methods(stranger.send(reply(bye, 401, f"WWW-Authenticate: {CHALLENGE}"))) == []
-
-
-def test_a_bye_nobody_was_asked_about_is_not_authorized() -> None:
-    """An INVITE that was never challenged gives no realm to trust."""
-    stranger = Stranger()
-    session, sent = placed(stranger, Credentials("me", "secret"))
-    stranger.send(reply(sent, 200, *ANSWER, body=OFFER))
-    session.hangup("", stranger.now)
-    (bye,) = stranger.take()
-    assert isinstance(bye, Request)
-    assert sent_methods(stranger.send(reply(bye, 407, f"Proxy-Authenticate: {CHALLENGE}"))) == []
 
 
 def test_a_hold_whose_dialog_is_gone_ends_the_call() -> None:

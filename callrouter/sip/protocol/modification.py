@@ -234,7 +234,7 @@ class Modification:
         elif status in (401, 407):
             again = session.authorize(transaction, response)
             if again is not None:
-                self._send(transaction.request.method, (again,), self._body_again(transaction), now_ns)
+                self._send(transaction.request.method, again, self._body_again(transaction), now_ns)
             else:
                 self._give_up(status, now_ns)
         elif status == 422 and session.timer.yield_to(response):

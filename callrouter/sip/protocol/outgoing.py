@@ -25,6 +25,7 @@ from callrouter.sip.protocol.grammar import displayable
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.offer import Agreement
+from callrouter.sip.protocol.proof import Fields, Proof
 from callrouter.sip.protocol.session import SDP, Session, SessionState
 from callrouter.sip.protocol.status import reason_of
 from callrouter.sip.protocol.stream import Stream
@@ -105,8 +106,7 @@ class OutgoingSession(Session):
         """By their tag."""
         self._cancelling = _Cancelling.NO
         self._cancel_reason = ""
-        self._nonce: tuple[str, int] = ("", 0)
-        self._realm = ""
+        self._proof = None if invitation.credentials is None else Proof(invitation.credentials, agent.token)
         self._timer_c: Timer | None = None
 
     # -- the INVITE
@@ -116,7 +116,7 @@ class OutgoingSession(Session):
         if self.is_over:
             self.close()
             return
-        self._send_invite(hop, (), now_ns)
+        self._send_invite(hop, now_ns)
 
     @property
     def is_unheard(self) -> bool:
@@ -128,7 +128,7 @@ class OutgoingSession(Session):
         self.tell(Failed(now_ns, status, reason, {}))
         self.close()
 
-    def _send_invite(self, hop: Hop, credentials: tuple[tuple[str, str], ...], now_ns: int) -> None:
+    def _send_invite(self, hop: Hop, now_ns: int) -> None:
         self._hop = hop
         invitation = self.invitation
         self._sequence += 1
@@ -136,6 +136,7 @@ class OutgoingSession(Session):
         self.stream.passage.is_secret = hop.is_secret
         self.stream.source = hop.host
         body = self.stream.first_offer(invitation.local, is_secret=hop.is_secret)
+        proof = () if self._proof is None else self._proof.fields("INVITE", invitation.uri, body)
         fields = [
             ("Max-Forwards", "70"),
             ("From", f"{invitation.caller};tag={self.local_tag}"),
@@ -144,7 +145,7 @@ class OutgoingSession(Session):
             ("CSeq", f"{self._sequence} INVITE"),
             *self.own_fields(hop),
             *self.timer.request_fields(),
-            *credentials,
+            *proof,
             *invitation.fields,
             *SDP,
         ]
@@ -294,16 +295,16 @@ class OutgoingSession(Session):
         self.agent.send_in_dialog(dialog, "BYE", NOBODY, now_ns)
 
     def _on_refusal(self, transaction: InviteClientTransaction, response: Response, now_ns: int) -> None:
-        if response.status in (401, 407) and self._cancelling is _Cancelling.NO:
-            again = self.authorize(transaction, response)
-            if again is not None:
-                self._send_invite(transaction.way, (again,), now_ns)
-                return
-        if response.status == 422 and self._cancelling is _Cancelling.NO and self.timer.yield_to(response):
-            self._send_invite(transaction.way, (), now_ns)
+        if self._cancelling is _Cancelling.NO and self._is_worth_another_try(transaction, response):
+            self._send_invite(transaction.way, now_ns)
             return
         self._fail(response.status, displayable(response.reason), response, now_ns)
         self.close()
+
+    def _is_worth_another_try(self, transaction: ClientTransaction, response: Response) -> bool:
+        if response.status in (401, 407):
+            return self._is_worth_proving(transaction, response)
+        return response.status == 422 and self.timer.yield_to(response)
 
     def _fail(self, status: int, reason: str, response: Response | None, now_ns: int) -> None:
         headers = {} if response is None else response.mapping()
@@ -367,35 +368,17 @@ class OutgoingSession(Session):
 
     # -- credentials
 
-    def authorize(self, transaction: ClientTransaction, response: Response) -> tuple[str, str] | None:
-        """Answer a challenge of the realm that challenged the INVITE, from where the INVITE went:
-        anybody on the way could ask for our password otherwise (digest leak)."""
-        credentials = self.invitation.credentials
-        is_proxy = response.status == 407
-        challenge = auth.strongest(response.all("Proxy-Authenticate" if is_proxy else "WWW-Authenticate"))
-        if credentials is None or challenge is None or self._hop is None:
-            return None
-        if challenge.realm != self._realm and (self._realm or transaction is not self._invite):
-            return None
-        if transaction.hop.host != self._hop.host:
-            return None
-        name = "Proxy-Authorization" if is_proxy else "Authorization"
-        tried = transaction.request.get(name) is not None
-        if tried and not challenge.stale and challenge.nonce == self._nonce[0]:
-            return None
-        if tried and not challenge.stale and transaction.request.method == "INVITE":
-            return None  # answered once, refused: the password is wrong
-        self._realm = challenge.realm
-        count = self._nonce[1] + 1 if challenge.nonce == self._nonce[0] else 1
-        self._nonce = (challenge.nonce, count)
+    def authorize(self, transaction: ClientTransaction, response: Response) -> Fields | None:
         request = transaction.request
-        value = auth.answer(
-            challenge,
-            credentials,
-            method=request.method,
-            uri=request.uri,
-            body=request.body,
-            cnonce=self.agent.token(8),
-            count=count,
-        )
-        return name, value
+        if self._proof is None or not self._is_worth_proving(transaction, response):
+            return None
+        return self._proof.fields(request.method, request.uri, request.body)
+
+    def _is_worth_proving(self, transaction: ClientTransaction, response: Response) -> bool:
+        """Whoever challenges the INVITE is answered, later those realms alone, and always from where the
+        INVITE went: anybody on the way could ask for our password otherwise (digest leak)."""
+        proof = self._proof
+        if proof is None or self._hop is None or transaction.hop.host != self._hop.host:
+            return False
+        is_known = transaction is self._invite or proof.knows(response)
+        return is_known and proof.takes(response, transaction.request)

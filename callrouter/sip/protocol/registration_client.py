@@ -12,6 +12,7 @@ from callrouter.sip.protocol.grammar import displayable, number
 from callrouter.sip.protocol.headers.address import parse_list
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Response
+from callrouter.sip.protocol.proof import Proof
 from callrouter.sip.protocol.registration import contact_key
 from callrouter.sip.protocol.selection import is_worth_another
 from callrouter.sip.protocol.timers import MS, Timer
@@ -27,8 +28,6 @@ LONGEST_PAUSE = 900 * SECOND
 PATIENCE = 10 * SECOND
 """How long a server may take to answer before it has not."""
 MAX_MINIMUM = 86_400
-MAX_CHALLENGES = 3
-"""In a row; a server that finds every nonce stale would have us go on forever."""
 _LEAST_LEAD = 5 * SECOND
 _JITTER = 4096
 
@@ -76,9 +75,7 @@ class RegistrationClient(ClientUser):
         self._failures = 0
         self._server = 0
         """How many servers of this round have failed."""
-        self._answered_nonce = ""
-        self._challenges = 0
-        """Answered since the last request that was sent without one."""
+        self._proof = Proof(auth.Credentials(account.username, account.password), agent.token)
 
     # -- what the owner asks for
 
@@ -103,7 +100,6 @@ class RegistrationClient(ClientUser):
             self._pause("its gateways have no address", now_ns)
             return
         hop = servers[self._server % len(servers)]
-        self._challenges = self._challenges + 1 if credentials else 0
         self._sequence += 1
         account = self._account
         address = f"<sip:{escape_user(account.username)}@{account.domain}>"
@@ -197,25 +193,10 @@ class RegistrationClient(ClientUser):
 
     def _answer_challenge(self, transaction: ClientTransaction, response: Response, now_ns: int) -> bool:
         """False: there is none that we can answer, or we did and were refused."""
-        is_proxy = response.status == 407
-        challenge = auth.strongest(response.all("Proxy-Authenticate" if is_proxy else "WWW-Authenticate"))
-        if challenge is None or challenge.nonce == self._answered_nonce:
+        request = transaction.request
+        if not self._proof.takes(response, request):
             return False
-        if self._challenges and not (challenge.stale and self._challenges < MAX_CHALLENGES):
-            return False  # the password is wrong
-        self._answered_nonce = challenge.nonce
-        account, request = self._account, transaction.request
-        value = auth.answer(
-            challenge,
-            auth.Credentials(account.username, account.password),
-            method="REGISTER",
-            uri=request.uri,
-            body=b"",
-            cnonce=self._agent.token(8),
-            count=1,
-        )
-        name = "Proxy-Authorization" if is_proxy else "Authorization"
-        self._register(now_ns, ((name, value),))
+        self._register(now_ns, self._proof.fields("REGISTER", request.uri))
         return True
 
     # -- trouble

@@ -29,6 +29,7 @@ from callrouter.sip.protocol.headers.reason import told
 from callrouter.sip.protocol.hop import Hop, Packet
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.modification import SDP, Modification
+from callrouter.sip.protocol.proof import Fields
 from callrouter.sip.protocol.session_timer import EXPIRED, SessionTimer
 from callrouter.sip.protocol.stream import OutOfOrder, Stream
 from callrouter.sip.protocol.transactions.client import (
@@ -361,12 +362,12 @@ class Session(ClientUser):
         if response.status in (401, 407):
             again = self.authorize(transaction, response)
             if again is not None:
-                self._bye(transaction.request.get("Reason") or "", now_ns, (again,))
+                self._bye(transaction.request.get("Reason") or "", now_ns, again)
                 return
         self.close()
 
-    def authorize(self, transaction: ClientTransaction, response: Response) -> tuple[str, str] | None:
-        """The header that answers a challenge; None when we owe the challenger nothing."""
+    def authorize(self, transaction: ClientTransaction, response: Response) -> Fields | None:
+        """The headers that answer a challenge; None when we owe the challenger nothing."""
         return None
 
     def close(self) -> None:
