@@ -75,7 +75,7 @@ async def test_a_late_offer_and_a_hold(transport: str, tmp_path: Path) -> None:
         ):
             pass
         await ours.wait(lambda: bool(ours.told(Ended)))
-        confirmed, changed, _ = ours.events
+        (confirmed,), (changed,) = ours.told(Confirmed), ours.told(MediaChanged)
         assert isinstance(confirmed, Confirmed)
         assert confirmed.audio is not None
         assert confirmed.audio.codec == "PCMA"
