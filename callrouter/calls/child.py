@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from callrouter.calls import invited_transfer, steps
 from callrouter.calls.call import Call, StatusCallback
+from callrouter.calls.conversation import Conversation, Departure
 from callrouter.calls.question import request_for
 from callrouter.ports import (
     CallStatus,
@@ -17,7 +18,7 @@ from callrouter.ports import (
     Hangup,
     Side,
 )
-from dispatcher.grant import BridgeGrant, Control, NoOutlet, Refusal
+from dispatcher.grant import BridgeGrant, Control, Grant, NoOutlet, Refusal
 from metering.interval import CallFacts, Cause
 
 if TYPE_CHECKING:
@@ -85,14 +86,55 @@ class Child:
 
     def dismiss(self) -> None:
         """Order the end without waiting for it."""
+        self._part("ended by the caller's document")
+
+    def _part(self, why: str) -> None:
         status = CallStatus.COMPLETED if self.controller.call.is_answered else CallStatus.CANCELED
-        if not self.controller.detached.is_set():
-            self.controller.interrupt(Hangup(Side.US, "ended by the caller's document", status))
+        if not self._goes_its_own_way:
+            self.controller.interrupt(Hangup(Side.US, why, status))
+
+    @property
+    def _goes_its_own_way(self) -> bool:
+        return self.controller.detached.is_set() or self.controller.is_spoken_for
 
     async def end(self) -> None:
         self.dismiss()
-        if not self.controller.detached.is_set():
+        if not self._goes_its_own_way:
             await self.controller.finished.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """Somebody a call has dialled, who has accepted and is connected with it (`Party`)."""
+
+    child: Child
+
+    @property
+    def controller(self) -> Controller:
+        return self.child.controller
+
+    @property
+    def control(self) -> Control:
+        return self.child.grant.control
+
+    @property
+    def is_gone(self) -> bool:
+        return self.controller.over.is_set()
+
+    async def left(self) -> Departure:
+        await _first(self.controller.over, self.controller.detached)
+        return "callee" if self.controller.over.is_set() else "redirected"
+
+    def meet(self, controller: Controller) -> Conversation:
+        return Conversation(controller, self.controller)
+
+    async def take(self, cause: Cause, at_ns: int) -> None:
+        control, driver = self.control, self.controller.call.facts.parent_sid
+        driven = replace(control, holder=replace(control.holder, driven_by=driver))
+        await self.controller.take(driven, cause, at_ns=at_ns)
+
+    def dismiss(self) -> None:
+        self.child._part("the other end hung up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +157,11 @@ class FailedChild:
         return
 
 
-async def place(parent: Controller, context: Context, target: DialTarget) -> Child | FailedChild:
+async def place(
+    parent: Controller, context: Context, target: DialTarget, cause: Cause = Cause.VERB
+) -> Child | FailedChild:
     """Ask for permission to dial `target` and make the call object; `start` sends the INVITE."""
-    grant = context.granted or await _permission(parent, target)
+    grant = context.granted or await _permission(parent, target, cause)
     if isinstance(grant, FailedChild):
         return grant
     services, mother = parent.services, parent.call
@@ -151,8 +195,17 @@ async def place(parent: Controller, context: Context, target: DialTarget) -> Chi
     return Child(parent.dialled(call), target, grant, control, screen, mother.leg)
 
 
-async def _permission(parent: Controller, target: DialTarget) -> BridgeGrant | FailedChild:
-    answer = await parent.services.dispatcher.dispatch(request_for(parent, target.uri, Cause.VERB))
+async def permission(party: Controller, target: str, cause: Cause = Cause.SIP) -> Grant | NoOutlet | Refusal:
+    """May the call be connected with `target`?  Who was dialled and goes on without whoever dialled
+    takes no part in their application."""
+    current = party.control
+    if current is not None and cause is Cause.SIP and current.holder.driven_by:
+        current = replace(current, holder=replace(current.holder, instance="", application=""))
+    return await party.services.dispatcher.dispatch(request_for(party, target, cause, current=current))
+
+
+async def _permission(parent: Controller, target: DialTarget, cause: Cause) -> BridgeGrant | FailedChild:
+    answer = await permission(parent, target.uri, cause)
     if isinstance(answer, BridgeGrant):
         return answer
     status = 403

@@ -9,9 +9,11 @@ from dataclasses import replace
 
 import structlog
 
-from callrouter.calls import steps
+from callrouter.calls import referral, steps
 from callrouter.calls.call import Call
+from callrouter.calls.conversation import Linked, Talk
 from callrouter.calls.leg import Leg
+from callrouter.calls.referral import Referral
 from callrouter.calls.services import Services
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, CallGone, FetchFailed
@@ -66,6 +68,18 @@ class Controller:
         """Whose leg asked by SIP for the transfer that is under way, and its request."""
         self.picking_up = asyncio.Lock()
         """Held by whoever answers an incoming call."""
+        self.partner: Controller | None = None
+        """Who it is connected with."""
+        self.talk: Talk | None = None
+        """What it has with its partner."""
+        self.referral: Referral | None = None
+        """The transfer by a telephone that it takes part in."""
+        self.referrals: asyncio.Queue[Referral | Linked] = asyncio.Queue()
+        """What such transfers want of it: somebody else to be called, or to be connected with."""
+        self.is_spoken_for = False
+        """It goes on without whoever dialled it."""
+        self.has_handed_on = False
+        """Its far end has handed its conversation on, and goes."""
         self._step: Step = Step()
         """What is being performed."""
         self._pending: deque[Interrupt] = deque()
@@ -268,15 +282,18 @@ class Controller:
         services, sip = self.services, self.call.leg.sip if self.call.leg is not None else None
         if sip is None:
             return
+        if not event.token:
+            services.exchange.start(referral.receive(self, sip, event), "transfer by a telephone")
+            return
         members = {c.call.sid: c for c in services.exchange.session(self.call.facts.session_sid)}
         now_ms = services.clock.monotonic_ns() // 1_000_000
         sid = services.transfers.redeem(event.token, event.target, members, now_ms)
         moved = members.get(sid)
         if moved is None or moved.over.is_set():
             self._log.warning("transfer_refused", target=event.target, why="not a token for this call")
-            sip.settle_transfer(event.request, False)
+            sip.settle_transfer(event.request, 403)
             return
-        sip.settle_transfer(event.request, True)
+        sip.settle_transfer(event.request, 202)
         moved.transfer_asked = (sip, event.request)
         moved.interrupt(Transfer(event.target, "sip"))
 
@@ -362,13 +379,17 @@ class Controller:
         """The controller of a call that this one dials."""
         return Controller(call, self.services)
 
+    def join_session(self, session_sid: str) -> None:
+        """It belongs to another session from its next interval on."""
+        self.call.facts = replace(self.call.facts, session_sid=session_sid)
+        self._joins_session = session_sid
+
     def detach(self) -> None:
         """A dialled call gets instructions of its own: it leaves the bridge and its parent's scope."""
         if not self.call.facts.parent_sid or self.detached.is_set():
             return
         self.call.split_from = self.call.facts.session_sid
-        self.call.facts = replace(self.call.facts, session_sid=self.call.sid)
-        self._joins_session = self.call.sid
+        self.join_session(self.call.sid)
         if self.control is not None:
             self.control = replace(self.control, holder=replace(self.control.holder, driven_by=""))
         self.detached.set()

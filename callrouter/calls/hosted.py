@@ -94,6 +94,7 @@ class InnerLeg(AudioAlone):
     source = _NOT_THERE
     """Nowhere: no address called."""
     registered_as: tuple[str, ...] = ()
+    identity = ""
 
     def __init__(self, invite: Invite, call_id: str, clock: Clock) -> None:
         self.invite = invite
@@ -201,7 +202,10 @@ class InnerLeg(AudioAlone):
     def replaces_value(self) -> str:
         return ""
 
-    def settle_transfer(self, request: int, accepted: bool) -> None:
+    def is_dialog(self, replaces: str) -> bool:
+        return False
+
+    def settle_transfer(self, request: int, status: int) -> None:
         """Nobody asks here."""
 
     def conclude_transfer(self, request: int, status: int) -> None:

@@ -30,6 +30,7 @@ from callrouter.ports import (
     Recorded,
     RecordOrder,
 )
+from metering.interval import Cause
 
 if TYPE_CHECKING:
     from callrouter.calls.controller import Controller
@@ -166,8 +167,8 @@ class ScopedCall:
 
     # ------------------------------------------------------------------ other legs
 
-    async def place(self, target: DialTarget) -> ChildCall:
-        child = await place(self._controller, self._context, target)
+    async def place(self, target: DialTarget, cause: Cause = Cause.VERB) -> Child | FailedChild:
+        child = await place(self._controller, self._context, target, cause)
         self._placed.append(child)
         if isinstance(child, FailedChild):
             return child

@@ -183,6 +183,8 @@ class DialTarget:
     status_callback: str = ""
     status_callback_method: Literal["GET", "POST"] = "POST"
     status_callback_events: frozenset[str] = frozenset({"completed"})
+    mentioned_by: str = ""
+    """As in `OutgoingCall`."""
 
 
 @dataclass(frozen=True, slots=True)

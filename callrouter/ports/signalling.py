@@ -96,15 +96,28 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class TransferRequested:
-    """The far end asks, by REFER or INFO, that control of a call pass to `target`.  Nothing has been
-    answered yet: `SipLeg.settle_transfer` does that."""
+    """The far end asks, by REFER or INFO, that control of a call pass to `target`; or, without a token,
+    that whom it talks to be connected with `target` (RFC 5589).  Nothing has been answered yet:
+    `SipLeg.settle_transfer` does that."""
 
     at_ns: int
     request: int
     """Names it to `settle_transfer` and `conclude_transfer`."""
     target: str
+    """As it was asked for with a token; without one a `tel:`, `client:` or SIP URI, "" where the
+    server has nobody of that name."""
     token: str
     """Not verified: whoever owns the call knows which tokens were given out."""
+    may: bool = False
+    """Whoever asks may do so without a token, as far as SIP knows: by the settings of its user or trunk."""
+    asker: tuple[str, ...] = ()
+    """Addresses of the user of ours who asks, as in `SipLeg.registered_as`."""
+    replaces: str = ""
+    """Value of the Replaces header that Refer-To has: the dialog whose place is to be taken."""
+    referred_by: str = ""
+    """Value of a Referred-By header."""
+    mentioned_by: str = ""
+    """IP literal the request came from, where `target` is an address anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +170,9 @@ class OutgoingCall:
     codec: str = ""
     """What whoever is to be connected with the callee speaks: offered first where it is ours too, so
     that nothing need be transcoded."""
+    mentioned_by: str = ""
+    """IP literal that a message came from which merely mentioned `target`: nothing is sent to addresses
+    that those at this one may not name.  "" = the target was chosen here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +202,10 @@ class SipLeg(Protocol):
     def registered_as(self) -> tuple[str, ...]:
         """Addresses of the user of ours who proved to be the caller, the best first: number, `client:`
         name.  Empty for everybody else, and on outgoing legs."""
+
+    @property
+    def identity(self) -> str:
+        """Who of the settings is at the far end: `user:alice`, `trunk:main`; "" = none of them."""
 
     @property
     def source(self) -> MediaAddress: ...
@@ -268,8 +288,11 @@ class SipLeg(Protocol):
         """What names this call's dialog to somebody who is to take its far end's place; "" before
         there is one."""
 
-    def settle_transfer(self, request: int, accepted: bool) -> None:
-        """Answer a `TransferRequested`: 202 (200 to an INFO), or 403."""
+    def is_dialog(self, replaces: str) -> bool:
+        """The value of a Replaces header names this call's dialog."""
+
+    def settle_transfer(self, request: int, status: int) -> None:
+        """Answer a `TransferRequested`: 202 (which is 200 to an INFO), or a refusal."""
 
     def conclude_transfer(self, request: int, status: int) -> None:
         """Tell whoever asked by REFER how it ended, as a SIP status."""

@@ -57,6 +57,8 @@ class Branch:
 
     def begin(self, servers: tuple[Hop, ...]) -> None:
         """The destination has been found."""
+        if mentioned_by := self.destination.mentioned_by:
+            servers = tuple(hop._replace(mentioned_by=mentioned_by) for hop in servers)
         self._servers.extend(servers)
         if self.is_over:
             return

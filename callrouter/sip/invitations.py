@@ -90,6 +90,7 @@ class InvitationWriter:
                 lines=lines,
                 passes=passes,
                 codec=call.codec,
+                callee=plan.callee,
             )
 
         return write

@@ -46,6 +46,11 @@ class Leg:
         return displayable(self._session.call_id)
 
     @property
+    def identity(self) -> str:
+        origin = self._session.origin
+        return f"{origin.kind.value}:{origin.name}" if origin.name else ""
+
+    @property
     def audio(self) -> NegotiatedAudio | None:
         return self._session.audio
 
@@ -129,9 +134,18 @@ class Leg:
             return ""
         return Replaces(dialog.call_id, dialog.remote_tag, dialog.local_tag).escaped
 
-    def settle_transfer(self, request: int, accepted: bool) -> None:
-        """Answer what the far end asked: 202 (200 to an INFO), or 403."""
-        self._session.transfers.settle(request, 202 if accepted else 403, self._clock.monotonic_ns())
+    def is_dialog(self, replaces: str) -> bool:
+        """The value of a Replaces header names this dialog."""
+        dialog = self._session.dialog
+        try:
+            named = Replaces.parse(replaces)
+        except ValueError:
+            return False
+        return dialog is not None and named.names(dialog.call_id, dialog.local_tag, dialog.remote_tag)
+
+    def settle_transfer(self, request: int, status: int) -> None:
+        """Answer what the far end asked: 202 (200 to an INFO), or a refusal."""
+        self._session.transfers.settle(request, status, self._clock.monotonic_ns())
         self._pump()
 
     def conclude_transfer(self, request: int, status: int) -> None:

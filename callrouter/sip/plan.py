@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from callrouter.sip.protocol.admission import PEER, Origin, OriginKind
 from callrouter.sip.protocol.auth import Credentials
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.selection import is_worth_another
@@ -24,6 +25,8 @@ class Destination:
     """Of a trunk, as figures and logs name it."""
     is_browser: bool = False
     """A phone in a browser, which needs another offer than a telephone."""
+    mentioned_by: str = ""
+    """IP literal of who merely mentioned it: nothing goes where that one may not point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,15 @@ class Plan:
     trunk: Trunk | None = None
     patience_ns: int = 0
     """How long a destination may stay silent while there is another; 0 = as long as it takes."""
+    user: str = ""
+    """Of ours, where it is one who is called."""
+
+    @property
+    def callee(self) -> Origin:
+        """Who is called, as far as the settings know them."""
+        if self.trunk is not None:
+            return Origin(OriginKind.TRUNK, self.trunk.name)
+        return Origin(OriginKind.USER, self.user) if self.user else PEER
 
     def goes_on_after(self, status: int) -> bool:
         """Whether the next group is tried after a failure with `status`.  The servers of a carrier

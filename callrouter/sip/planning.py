@@ -6,6 +6,7 @@ from __future__ import annotations
 from callrouter.errors import Unroutable
 from callrouter.ports import Clock
 from callrouter.sip.plan import Destination, Plan
+from callrouter.sip.protocol.addresses import may_send
 from callrouter.sip.protocol.agent import Agent, family_of
 from callrouter.sip.protocol.domains import Domains
 from callrouter.sip.protocol.hop import WEB_SOCKETS
@@ -20,6 +21,12 @@ class NotRegistered(Unroutable):
     """A user of ours that no telephone has registered."""
 
     sip_status = 480
+
+
+class NotToBeMentioned(Unroutable):
+    """An address that nobody may have us call who merely names it."""
+
+    sip_status = 403
 
 
 class Planner:
@@ -40,14 +47,14 @@ class Planner:
         self._bindings = bindings
         self._clock = clock
 
-    def plan(self, target: str, trunk: str = "") -> Plan:
-        """Raises `Unroutable`."""
+    def plan(self, target: str, trunk: str = "", mentioned_by: str = "") -> Plan:
+        """`mentioned_by`: as in `OutgoingCall`.  Raises `Unroutable`."""
         scheme, colon, rest = target.partition(":")
         scheme = scheme.lower() if colon else ""
         if scheme == "client":
             return self._to_user(rest, target)
         if scheme in ("sip", "sips"):
-            return self._to_address(target)
+            return self._to_address(target, mentioned_by)
         number = rest.partition(";")[0] if scheme == "tel" else target
         return self._trunks.plan(number, trunk)
 
@@ -58,9 +65,9 @@ class Planner:
         if not groups:
             raise NotRegistered(f"{target!r} cannot be called: nothing has registered as {user!r}")
         in_browser = self._users[user].browser
-        return Plan(tuple(tuple(_destination(b, in_browser) for b in group) for group in groups))
+        return Plan(tuple(tuple(_destination(b, in_browser) for b in group) for group in groups), user=user)
 
-    def _to_address(self, target: str) -> Plan:
+    def _to_address(self, target: str, mentioned_by: str) -> Plan:
         try:
             uri = Uri.parse(target.partition("?")[0])
         except ValueError as error:
@@ -75,7 +82,10 @@ class Planner:
             raise Unroutable(
                 f"{target!r} needs {transport.upper()}, and nothing listens there: add it to `sip.listen`"
             )
-        return Plan(((Destination(str(uri), Place(host, uri.port or 0, transport)),),))
+        if mentioned_by and not may_send(host, mentioned_by, self._agent.settings.mentionable):
+            raise NotToBeMentioned(f"{target!r} is not called: {mentioned_by} may not point us there")
+        place = Place(host, uri.port or 0, transport)
+        return Plan(((Destination(str(uri), place, mentioned_by=mentioned_by),),))
 
 
 def _destination(binding: Binding, in_browser: bool | None) -> Destination:

@@ -31,6 +31,11 @@ class User(BaseModel):
         description="Whether calls to it are offered what phones in browsers need (ICE, DTLS-SRTP) and "
         "telephones do not understand; by default where it registered by WebSocket.",
     )
+    transfers: bool = Field(
+        default=True,
+        description="Whether its telephones may transfer whom they talk to (REFER); the account whose call "
+        "it is pays for the new leg.",
+    )
 
 
 class RegistrarSettings(BaseModel):

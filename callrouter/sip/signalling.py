@@ -18,6 +18,7 @@ from callrouter.ports import (
     SignalSink,
     SipLeg,
     TracedMessage,
+    TransferRequested,
 )
 from callrouter.sip.access import install_access
 from callrouter.sip.arrivals import Arrivals, NotOwned
@@ -38,6 +39,7 @@ from callrouter.sip.protocol.hop import Hop, Listener
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.session import Session
 from callrouter.sip.protocol.shield import Shield
+from callrouter.sip.referrals import Referrals
 from callrouter.sip.resolver import Place, Unresolvable
 from callrouter.sip.settings import Settings
 from callrouter.sip.trunks import Trunks
@@ -65,6 +67,7 @@ class Signalling:
         self._trunks = Trunks(settings, ids.token)
         domains = Domains(settings.registrar.domains, self._agent.listeners)
         access = install_access(settings, self._agent, domains, ids.token)
+        self._referrals = Referrals(settings, self._trunks, domains)
         self._arrivals = Arrivals(settings, self._trunks, domains)
         self._planner = Planner(settings, self._agent, self._trunks, domains, access.bindings, clock)
         self._writer = InvitationWriter(self._agent, self._trunks)
@@ -131,6 +134,8 @@ class Signalling:
             if isinstance(owner, Leg):
                 owner.continue_with(event.session)
         elif isinstance(session.owner, Leg | Branch):
+            if isinstance(event, TransferRequested):
+                event = self._referrals.read(session, event)
             session.owner.deliver(event)
 
     def _new_call(self, session: IncomingSession) -> None:
@@ -165,7 +170,7 @@ class Signalling:
 
     def place(self, call: OutgoingCall, sink: SignalSink) -> SipLeg:
         """Raises `Unroutable` like `route`; everything later is told to `sink`."""
-        plan = self._planner.plan(call.target, call.trunk)
+        plan = self._planner.plan(call.target, call.trunk, call.mentioned_by)
         call_id = self._ids.token(16)
         write = self._writer.writer(call, plan)
         leg = OutgoingLeg(

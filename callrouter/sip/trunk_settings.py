@@ -171,6 +171,11 @@ class Trunk(BaseModel):
         description="Header in which it reads who calls: `from`, `p-asserted-identity`, "
         "`p-preferred-identity` or `remote-party-id`.",
     )
+    transfers: bool = Field(
+        default=False,
+        description="Whether the parties of its calls may transfer whom they talk to (REFER), at the cost of "
+        "the account whose call it is.",
+    )
     diversion: bool = Field(
         default=False,
         description="true: calls that a number forwards tell it that number, in Diversion.",

@@ -167,6 +167,8 @@ class ScriptedMedia:
             case Join(a=a, b=b) if a in self.legs and b in self.legs:
                 self._end_play(a, PlayEnd.REPLACED)
                 self._end_play(b, PlayEnd.REPLACED)
+                self._part(a)
+                self._part(b)
                 self.legs[a].partner, self.legs[b].partner = b, a
             case Part(leg=leg) if leg in self.legs:
                 self._part(leg)
@@ -225,6 +227,7 @@ class ScriptedLeg:
         self.from_name = ""
         self.to_uri = self.request_uri
         self.registered_as: tuple[str, ...] = ()
+        self.identity = ""
         self.source = MediaAddress("127.0.0.1", 5070)
         self.transport = "udp"
         self.family: Literal[4, 6] = 4
@@ -299,8 +302,11 @@ class ScriptedLeg:
     def replaces_value(self) -> str:
         return "call-1"
 
-    def settle_transfer(self, request: int, accepted: bool) -> None:
-        self._did(f"settle {request} {accepted}")
+    def is_dialog(self, replaces: str) -> bool:
+        return replaces.startswith(f"{self.call_id};")
+
+    def settle_transfer(self, request: int, status: int) -> None:
+        self._did(f"settle {request} {status}")
 
     def conclude_transfer(self, request: int, status: int) -> None:
         self._did(f"conclude {request} {status}")

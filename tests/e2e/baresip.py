@@ -114,14 +114,14 @@ class Baresip:
         await asyncio.sleep(ms / 1000)
         await self.command("sndcode", "\x04")
 
-    async def event(self, kind: str, seconds: float = 20) -> dict[str, Any]:
-        """Wait for an event such as `CALL_ESTABLISHED` or `CALL_CLOSED`, past ones included."""
+    async def event(self, kind: str, seconds: float = 20, *, number: int = 1) -> dict[str, Any]:
+        """Wait for the `number`-th event such as `CALL_ESTABLISHED` or `CALL_CLOSED`, past ones included."""
         try:
             async with asyncio.timeout(seconds), self._news:
-                await self._news.wait_for(lambda: self._of(kind))
+                await self._news.wait_for(lambda: len(self._of(kind)) >= number)
         except TimeoutError:
             raise AssertionError(f"baresip saw no {kind}\n{self.words()}") from None
-        return self._of(kind)[0]
+        return self._of(kind)[number - 1]
 
     async def registered(self) -> None:
         """It registers before anybody can listen to its events, but says so."""

@@ -90,9 +90,60 @@ def test_a_refused_one_is_answered_403_and_nothing_else() -> None:
     assert refused.status == 403
 
 
-def test_without_a_token_nobody_is_even_asked() -> None:
+def test_a_refer_without_a_token_is_a_telephone_that_transfers_whom_it_talks_to() -> None:
     stranger = Stranger()
-    assert stranger.status(refer(up(stranger), *REFER)) == 403
+    target = "<sip:carol@192.0.2.9?Replaces=c%40d%3Bto-tag%3Da%3Bfrom-tag%3Db&Subject=x>"
+    stranger.send(refer(up(stranger), f"Refer-To: {target}", "Referred-By: <sip:bob@192.0.2.2>", CONTACT))
+    (asked,) = stranger.events
+    assert asked == TransferRequested(
+        stranger.now,
+        2,
+        "sip:carol@192.0.2.9",
+        "",
+        replaces="c@d;to-tag=a;from-tag=b",
+        referred_by="<sip:bob@192.0.2.2>",
+    )
+
+
+def test_nobody_can_be_handed_on_before_the_call_is_up() -> None:
+    stranger = Stranger()
+    stranger.send(invite())
+    stranger.calls[0].ring(stranger.now)
+    (ringing,) = stranger.take()
+    stranger.events.clear()
+    assert stranger.status(refer(ringing.to_tag, *REFER)) == 491
+    assert not stranger.events
+
+
+def test_an_info_without_a_token_asks_nobody() -> None:
+    stranger = Stranger()
+    assert stranger.status(info(up(stranger), {"target": TARGET, "token": ""})) == 403
+    assert not stranger.events
+
+
+def test_who_refuses_to_be_told_is_told_no_more() -> None:
+    stranger = Stranger()
+    stranger.send(refer(up(stranger), *REFER))
+    transfers = stranger.calls[0].transfers
+    transfers.settle(2, 202, stranger.now)
+    _, trying = stranger.take()
+    stranger.send(answer_to(trying, "481 No Such Subscription"))
+    transfers.conclude(2, 200, stranger.now)
+    assert not stranger.take()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "<sip:carol@192.0.2.9;method=BYE>",
+        "<sip:carol@192.0.2.9?Replaces=nothing>",
+        "<sip:carol@192.0.2.9>, <sip:dave@192.0.2.9>",
+        "sip:carol@192.0.2.9?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc",
+    ],
+)
+def test_what_cannot_be_called_is_answered_400(target: str) -> None:
+    stranger = Stranger()
+    assert stranger.status(refer(up(stranger), f"Refer-To: {target}", CONTACT)) == 400
     assert not stranger.events
 
 
@@ -197,7 +248,10 @@ def test_our_refer_is_told_how_far_it_got() -> None:
     session, incoming = wire.established()
     session.transfers.refer("sip:carol@192.0.2.3", "", wire.now)
     wire.run(SECOND)
-    # The other end is one of us, and moves nothing without a token.
+    (asked,) = wire.callee.told(TransferRequested)
+    assert asked.target == "sip:carol@192.0.2.3"
+    incoming.transfers.settle(asked.request, 403, wire.now)
+    wire.run(SECOND)
     assert wire.caller.told(ReferProgress) == [ReferProgress(wire.caller.last.at_ns, 403, True)]
     sent = next(s.message for s in wire.seen if s.name == "REFER")
     assert (sent.get("Refer-To"), sent.get("Referred-By")) == (
@@ -214,9 +268,13 @@ def referring(stranger: Stranger) -> tuple[str, Request]:
     stranger.calls[0].transfers.refer("sip:carol@192.0.2.3", "", stranger.now)
     (sent,) = stranger.take()
     assert isinstance(sent, Request)
-    kept = [f"{n}: {sent.get(n)}" for n in ("Via", "From", "To", "Call-ID", "CSeq")]
-    stranger.send("\r\n".join(["SIP/2.0 202 Accepted", *kept, "Content-Length: 0", "", ""]))
+    stranger.send(answer_to(sent, "202 Accepted"))
     return tag, sent
+
+
+def answer_to(sent: Request | Response, status: str) -> str:
+    kept = [f"{n}: {sent.get(n)}" for n in ("Via", "From", "To", "Call-ID", "CSeq")]
+    return "\r\n".join([f"SIP/2.0 {status}", *kept, "Content-Length: 0", "", ""])
 
 
 def notify(tag: str, fragment: str, state: str, number: int) -> str:

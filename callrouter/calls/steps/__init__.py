@@ -5,7 +5,9 @@ Placing ──► Driven                        a call is dialled, and waits for
 Dispatching ──► Fetching, Joining, Taking, Refused
 Fetching, Inline, Joining ──► Running     a document is there
 Running ──► Running, Dispatching, Bridging, Apologizing
+Driven ──► Transferring ──► Bridging      it is handed on, and leaves its parent
 Bridging ──► Dispatching, Resuming        a conversation is over
+Bridging ──► Departing                    its far end has handed the conversation on
 Resuming ──► Running, Dispatching
 any ──► LastRequest                       what is owed after a hang-up
 """
@@ -18,11 +20,13 @@ from callrouter.calls.steps.fetching import Fetching, LastRequest
 from callrouter.calls.steps.placing import Driven, Placing
 from callrouter.calls.steps.running import Inline, Running, run
 from callrouter.calls.steps.step import Step
+from callrouter.calls.steps.transferring import Departing, Transferring, on_its_own
 
 __all__ = [
     "Apologizing",
     "Bridging",
     "Context",
+    "Departing",
     "Dispatching",
     "Driven",
     "Fetching",
@@ -35,8 +39,10 @@ __all__ = [
     "Running",
     "Step",
     "Taking",
+    "Transferring",
     "carry_out",
     "failed",
     "instructions_of",
+    "on_its_own",
     "run",
 ]

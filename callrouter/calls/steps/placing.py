@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from callrouter.calls import invited_transfer, steps
+from callrouter.calls.conversation import Linked
 from callrouter.calls.hosted import InnerLeg, Invite, hosted
 from callrouter.calls.leg import Leg
 from callrouter.calls.passage import Passage
+from callrouter.calls.referral import Referral
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, NoSuchFamily, Unroutable
 from callrouter.ports import (
@@ -29,7 +31,7 @@ from dispatcher.grant import Control, NumberMapping
 from metering.interval import Cause
 
 if TYPE_CHECKING:
-    from callrouter.calls.child import Child
+    from callrouter.calls.child import Child, Screening
     from callrouter.calls.controller import Controller
 
 _STATUS_OF_SIP = {
@@ -96,6 +98,7 @@ class Placing(Step):
                     responsible=call.facts.key_number,
                     diverted_from=call.diverted_from,
                     codec="" if (audio := self._callers_audio) is None else audio.codec,
+                    mentioned_by=target.mentioned_by,
                 )
                 sip = leg.sip = services.signalling.place(order, controller.on_signal)
         except CallError as error:
@@ -172,12 +175,35 @@ class Driven(Step):
 
     async def perform(self, controller: Controller) -> Step | None:
         self.child.settled.set()
-        screening = await self.child.orders.get()
+        order = await self._order(controller)
+        if isinstance(order, Referral):
+            return steps.Transferring(self.child, order)
+        if isinstance(order, Linked):
+            controller.detach()
+            return steps.on_its_own(self.child, order)
 
         def back(_: Controller) -> Step:
-            if not screening.done.done():
-                screening.done.set_result(True)
+            if not order.done.done():
+                order.done.set_result(True)
             return Driven(self.child)
 
-        context = replace(screening.context, at_end=back)
-        return steps.Dispatching(screening.order, Cause.VERB, context)
+        context = replace(order.context, at_end=back)
+        return steps.Dispatching(order.order, Cause.VERB, context)
+
+    async def _order(self, controller: Controller) -> Screening | Referral | Linked:
+        """What its parent wants, or a telephone that hands it on."""
+        screening = asyncio.ensure_future(self.child.orders.get())
+        change = asyncio.ensure_future(self._transfer_of(controller))
+        try:
+            await asyncio.wait((screening, change), return_when=asyncio.FIRST_COMPLETED)
+            return change.result() if change.done() else screening.result()
+        finally:
+            screening.cancel()
+            change.cancel()
+
+    async def _transfer_of(self, controller: Controller) -> Referral | Linked:
+        """One that it has asked for itself is carried out by whom it talked to."""
+        while True:
+            wanted = await controller.referrals.get()
+            if isinstance(wanted, Linked) or wanted.transferor is not controller:
+                return wanted

@@ -71,7 +71,7 @@ class Running(Step):
                 _refuse(controller, outcome)
                 return None
             case Connect():
-                return steps.Bridging(outcome, self)
+                return steps.Bridging.of(outcome, self)
 
     def onward(self) -> Running:
         """The verb that follows."""

@@ -18,6 +18,7 @@ from callrouter.ports import (
     Ringing,
 )
 from callrouter.sip.protocol import auth, offer
+from callrouter.sip.protocol.admission import PEER, Origin
 from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.early import MOST, EarlyDialog, is_reliable
@@ -63,6 +64,8 @@ class Invitation:
     """Kinds of lines that may be passed."""
     codec: str = ""
     """Offered first; "" = in the order there is."""
+    callee: Origin = PEER
+    """Whose telephone or server is called."""
 
 
 class _Cancelling(enum.Enum):
@@ -91,6 +94,7 @@ class OutgoingSession(Session):
     def __init__(self, agent: Agent, invitation: Invitation, call_id: str) -> None:
         super().__init__(agent, call_id, agent.token(8))
         self.invitation = invitation
+        self.origin = invitation.callee
         self.stream.passage.kinds = invitation.passes
         self.stream.passage.written = Passing(invitation.lines)
         self.stream.protect(invitation.srtp or agent.settings.srtp)

@@ -23,6 +23,7 @@ from callrouter.ports import (
     SignalEvent,
 )
 from callrouter.sip.protocol import dtmf_info
+from callrouter.sip.protocol.admission import PEER
 from callrouter.sip.protocol.awaited_ack import AwaitedAck
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.headers.reason import told
@@ -63,6 +64,8 @@ _OVER = (SessionState.ENDING, SessionState.ENDED)
 class Session(ClientUser):
     is_secure = False
     """It was called by a `sips:` address."""
+    origin = PEER
+    """Who is at the far end."""
     owns_call_id = False
     """Whoever made the Call-ID waits longer after a glare (§14.1)."""
 

@@ -2,23 +2,27 @@
 INFO that asks the same of us in one message.
 
 What the far end asks is only passed on here; whether it may is the business of whoever owns the call,
-who answers with `settle`.  A request without a token is refused at once: nobody moves a call by
-asking alone.
+who answers with `settle`.  With a token control of the call is asked for; a REFER without one is a
+telephone that transfers whom it talks to (RFC 5589).
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from callrouter.ports import ReferProgress, TransferRequested
 from callrouter.sip.protocol.grammar import displayable
 from callrouter.sip.protocol.headers.address import Address
+from callrouter.sip.protocol.headers.replaces import Replaces
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.status import reason_of
 from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.client import ClientTransaction, ClientUser
 from callrouter.sip.protocol.transactions.server import ServerTransaction
+from callrouter.sip.protocol.uri import Uri
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.session import Session
@@ -54,23 +58,30 @@ class Transfers(ClientUser):
     def receive(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
         """A REFER, or an INFO of `INFO_TYPE`."""
         agent = self._session.agent
+        is_refer = request.method == "REFER"
+        number = request.cseq.number
         try:
-            is_refer = request.method == "REFER"
-            target, token = _refer(request) if is_refer else _info(request)
+            asked = (_refer if is_refer else _info)(request, now_ns)
         except ValueError as error:
             agent.respond(transaction, 400, now_ns, reason=str(error))
             return
-        if not token or not target or self._session.is_over:
-            agent.respond(transaction, 403, now_ns)
+        if refusal := self._refusal(asked, is_refer=is_refer):
+            agent.respond(transaction, refusal, now_ns)
             return
-        number = request.cseq.number
         if number in self._asked:
             agent.respond(transaction, 500, now_ns, reason="CSeq is that of another request")
             return
         wants_more = is_refer and (request.get("Refer-Sub") or "").strip().lower() != "false"
         self._asked[number] = (transaction, wants_more, now_ns)
         self._waits[number] = agent.timers.start(now_ns + _PATIENCE, lambda at: self.settle(number, 403, at))
-        self._session.tell(TransferRequested(now_ns, number, target, token))
+        self._session.tell(asked)
+
+    def _refusal(self, asked: TransferRequested, *, is_refer: bool) -> int:
+        """The status of what nobody need be asked about; 0 = somebody has to be."""
+        if self._session.is_over or not asked.target or not (asked.token or is_refer):
+            return 403
+        # Nobody can be handed on who is not there yet: the request comes too early.
+        return 0 if asked.token or self._session.is_up else 491
 
     def settle(self, number: int, status: int, now_ns: int) -> None:
         """Answer the request `number`: a 2xx when it is being done."""
@@ -106,6 +117,12 @@ class Transfers(ClientUser):
         body = f"SIP/2.0 {status} {reason_of(status)}\r\n".encode()
         session.agent.send_in_dialog(session.established, "NOTIFY", self, now_ns, fields=fields, body=body)
 
+    def _on_notified(self, transaction: ClientTransaction, status: int) -> None:
+        """Who refuses to be told is told no more (RFC 6665 §4.2.2)."""
+        if status >= 300:
+            event = transaction.request.get("Event") or ""
+            self._subscribed.discard(int(event.rpartition("=")[2]))
+
     # -- ours
 
     def refer(self, target: str, replaces: str, now_ns: int) -> None:
@@ -122,6 +139,8 @@ class Transfers(ClientUser):
         self._sent = session.agent.send_in_dialog(session.established, "REFER", self, now_ns, fields=fields)
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        if transaction.request.method == "NOTIFY":
+            self._on_notified(transaction, response.status)
         if transaction.request.method != "REFER" or response.status < 200:
             return
         if response.status >= 300:
@@ -177,17 +196,38 @@ class Transfers(ClientUser):
             self._stop_waiting(number)
 
 
-def _refer(request: Request) -> tuple[str, str]:
+def _refer(request: Request, now_ns: int) -> TransferRequested:
     values = request.all("Refer-To")
     if len(values) != 1:
         raise ValueError("a REFER has one Refer-To")
-    target = str(Address.parse(values[0]).uri)
-    if len(target) > MOST_OCTETS:
+    uri = Address.parse(values[0]).uri
+    if len(str(uri)) > MOST_OCTETS:
         raise ValueError("Refer-To is too long")
-    return displayable(target), request.get(TOKEN_HEADER) or ""
+    token = request.get(TOKEN_HEADER) or ""
+    number = request.cseq.number
+    if token:
+        return TransferRequested(now_ns, number, displayable(str(uri)), token)
+    if (uri.get("method") or "INVITE").upper() != "INVITE":
+        raise ValueError("Refer-To asks for something else than a call")
+    replaces = displayable(_header_of(uri, "Replaces"))
+    if replaces:
+        Replaces.parse(replaces)
+    # What else a URI says about the INVITE is not for others to decide.
+    bare = displayable(str(replace(uri, headers="")))
+    referred_by = displayable(request.get("Referred-By") or "")
+    return TransferRequested(now_ns, number, bare, "", replaces=replaces, referred_by=referred_by)
 
 
-def _info(request: Request) -> tuple[str, str]:
+def _header_of(uri: Uri, name: str) -> str:
+    """Of the headers in a URI the one called `name`; "" where there is none."""
+    for field in uri.headers.split("&"):
+        written, _, value = field.partition("=")
+        if written.lower() == name.lower():
+            return unquote(value)
+    return ""
+
+
+def _info(request: Request, now_ns: int) -> TransferRequested:
     if len(request.body) > MOST_OCTETS:
         raise ValueError("the body is too large")
     try:
@@ -199,7 +239,7 @@ def _info(request: Request) -> tuple[str, str]:
     target, token = asked.get("target", ""), asked.get("token", "")
     if not isinstance(target, str) or not isinstance(token, str):
         raise ValueError("target and token are strings")
-    return displayable(target), token
+    return TransferRequested(now_ns, request.cseq.number, displayable(target), token)
 
 
 def _status_in(body: bytes) -> int:

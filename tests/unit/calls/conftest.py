@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -147,6 +147,8 @@ class House:
         fallback: str = "",
         status_callback: str = "",
         snapshot: Mapping[str, Any] | None = None,
+        more_accounts: Sequence[Account] = (),
+        more_addresses: Sequence[Address] = (),
     ) -> None:
         self.media = ScriptedMedia()
         self.signalling = ScriptedSignalling(callees)
@@ -157,8 +159,8 @@ class House:
         self.metrics = CountedMetrics()
         address = Address(NUMBER, ACCOUNT, NUMBER, target, fallback=fallback, status_callback=status_callback)
         known = Snapshot(
-            accounts=[Account(ACCOUNT, "demo", "Demo", token="t" * 32)],
-            addresses=[address],
+            accounts=[Account(ACCOUNT, "demo", "Demo", token="t" * 32), *more_accounts],
+            addresses=[address, *more_addresses],
             **(snapshot or {}),
         )
         self.services = Services(

@@ -39,7 +39,7 @@ async def test_who_is_called_gets_a_token_that_moves_the_caller(house: Any) -> N
     root = built.root.call.sid
     leg.say(TransferRequested(0, 7, NEXT, headers["Callrouter-Token"]))
     await built.idle()
-    assert leg.actions[0] == "settle 7 True"
+    assert leg.actions[0] == "settle 7 202"
     assert built.speech.said == ["Elsewhere"]
     assert Cause.SIP in [cause for _, _, cause in built.meter.tracks[root].rows]
 
@@ -49,8 +49,8 @@ async def test_the_caller_may_use_it_on_its_own_leg_and_only_once(house: Any) ->
     token = headers["Callrouter-Token"]
     caller.say(TransferRequested(0, 1, NEXT, token))
     leg.say(TransferRequested(0, 2, NEXT, token))
-    assert "settle 1 True" in caller.actions
-    assert "settle 2 False" in leg.actions
+    assert "settle 1 202" in caller.actions
+    assert "settle 2 403" in leg.actions
     await built.idle()
 
 
@@ -67,13 +67,13 @@ async def test_what_does_not_fit_changes_nothing(house: Any, wrong: str) -> None
         foreign = await stranger.call()
         await asyncio.sleep(2)
         foreign.say(TransferRequested(0, 3, target, token))
-        assert "settle 3 False" in foreign.actions
+        assert "settle 3 403" in foreign.actions
         foreign.bye()
         await stranger.idle()
     before = built.meter.tracks[built.root.call.sid].rows[:]
     if wrong != "other call":
         leg.say(TransferRequested(0, 3, target, token))
-        assert "settle 3 False" in leg.actions
+        assert "settle 3 403" in leg.actions
     await asyncio.sleep(0.5)
     assert built.meter.tracks[built.root.call.sid].rows == before
     caller.bye()

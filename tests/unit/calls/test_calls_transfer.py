@@ -40,7 +40,7 @@ async def test_either_party_may_move_the_call_with_its_token(house: Any, by_call
     assert h.speech.said == ["Elsewhere"]
     root = next(iter(h.meter.tracks.values()))
     assert root.rows[-1][2] is Cause.SIP
-    assert "settle 7 True" in party.actions
+    assert "settle 7 202" in party.actions
 
 
 async def test_a_caller_by_refer_is_told_how_it_went(house: Any) -> None:
@@ -71,7 +71,7 @@ async def test_a_token_that_is_not_for_this_changes_nothing(house: Any, wrong: s
     before = [list(track.rows) for track in h.meter.tracks.values()]
     leg.say(asked(token, target))
     await asyncio.sleep(1)
-    assert leg.actions[-1] == "settle 7 False"
+    assert leg.actions[-1] == "settle 7 403"
     assert [list(track.rows) for track in h.meter.tracks.values()] == before
     assert not agent.is_over
     leg.bye()

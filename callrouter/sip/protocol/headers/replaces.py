@@ -26,6 +26,10 @@ class Replaces:
             raise ValueError("Replaces without a Call-ID or a tag")
         return cls(call_id.strip(), to_tag, from_tag, parameter(parameters, "early-only") is not None)
 
+    def names(self, call_id: str, local_tag: str, remote_tag: str) -> bool:
+        """It is the dialog that has these at the end which is asked."""
+        return (self.call_id, self.to_tag, self.from_tag) == (call_id, local_tag, remote_tag)
+
     def __str__(self) -> str:
         early = ";early-only" if self.early_only else ""
         return f"{self.call_id};to-tag={self.to_tag};from-tag={self.from_tag}{early}"
