@@ -24,6 +24,7 @@ from callrouter.api.server import ApiServer
 from callrouter.calls.control import Orders
 from callrouter.calls.exchange import Exchange
 from callrouter.calls.incoming import Incoming
+from callrouter.calls.loops import Loops
 from callrouter.calls.records import CallLog
 from callrouter.calls.recovery import close_dead_calls, end_orphans
 from callrouter.calls.services import Services
@@ -191,6 +192,7 @@ def _services(
         compile=compile_body,
         settings=config.calls,
         recordings=config.storage.data_directory / "recordings",
+        loops=Loops(ids.token(32), config.calls.max_chain),
         public_url=config.calls.public_url.rstrip("/"),
     )
 

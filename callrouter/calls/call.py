@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from callrouter.calls.leg import Leg
-from callrouter.ports import CallStatus, CookieJar
+from callrouter.ports import MOST_HOPS, CallStatus, CookieJar
 from metering.interval import CallFacts
 
 Direction = Literal["inbound", "outbound-api", "outbound-dial"]
@@ -66,7 +66,11 @@ class Call:
     diverted_from: str = ""
     """Number that the forwarded call was for."""
     chain: tuple[str, ...] = ()
-    """Numbers of this server that the call came through, the first one first."""
+    """Numbers of this server that the call came through, the first one first …"""
+    marks: tuple[str, ...] = ()
+    """… and before them those of servers that it passed on the way (`Loops`)."""
+    hops_left: int = MOST_HOPS
+    """Servers that it may still pass."""
     error_code: int = 0
     end_detail: str = ""
     leg: Leg | None = None

@@ -185,6 +185,8 @@ async def place(
         jar=mother.jar,
         callbacks=_callbacks(target),
         chain=mother.chain,
+        marks=mother.marks,
+        hops_left=mother.hops_left,
         diverted_from=mother.to if mother.direction == "inbound" else "",
     )
     call.start_ms = call.created_ms

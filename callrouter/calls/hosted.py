@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from callrouter.calls.audio_alone import AudioAlone
 from callrouter.calls.call import Call
-from callrouter.errors import CallError
+from callrouter.calls.party import user_of
 from callrouter.ports import (
     AUDIO_ALONE,
     Answered,
@@ -24,6 +24,7 @@ from callrouter.ports import (
     Ended,
     Failed,
     Held,
+    History,
     MediaAddress,
     MediaChanged,
     NegotiatedAudio,
@@ -39,34 +40,23 @@ from dispatcher.numbers import normalised
 if TYPE_CHECKING:
     from callrouter.calls.services import Services
 
-LONGEST_CHAIN = 8
-"""Numbers hosted here that may hand one call on to the next."""
 _TRANSPORT = "internal"
 _PAYLOAD_TYPES = {"PCMU": 0, "PCMA": 8, "G722": 9}
 _OTHER, _EVENTS = 107, 101
 _NOT_THERE = MediaAddress("", 0)
 
 
-class Looped(CallError):
-    """A number called itself, through whatever others."""
-
-    code = 13224
-    sip_status = 482
-
-
 async def hosted(services: Services, call: Call, uri: str) -> NumberMapping | None:
-    """Where calls to `uri` start, if it is a number of this server.  Raises `Looped`."""
-    number = uri.removeprefix("tel:").partition(";")[0]
-    if not normalised(number).removeprefix("+").isdecimal():
-        return None
-    mapping = await services.dispatcher.number(number)
-    if mapping is None:
-        return None
-    if mapping.address in call.chain:
-        passed = " to ".join((*call.chain, mapping.address))
-        raise Looped(f"{mapping.address} calls itself: this call went from {passed}")
-    if len(call.chain) >= LONGEST_CHAIN:
-        raise Looped(f"{uri} is not called: this call went through {LONGEST_CHAIN} numbers already")
+    """Where calls to `uri` start, if it is a number or an address of this server.  Raises `Looped`."""
+    number = services.dispatcher.number
+    if uri.lower().startswith(("sip:", "sips:", "client:")):
+        is_ours = services.signalling.is_ours(uri)
+        mapping = (await number(user_of(uri)) or await number(uri)) if is_ours else None
+    else:
+        bare = uri.partition(";")[0]
+        mapping = await number(bare) if normalised(bare).removeprefix("+").isdecimal() else None
+    if mapping is not None:
+        services.loops.check_hosted(mapping.address, call)
     return mapping
 
 
@@ -100,7 +90,10 @@ class InnerLeg(AudioAlone):
         self.invite = invite
         self.call_id = call_id
         self.received_ns = clock.monotonic_ns()
-        self.request_uri = self.to_uri = f"tel:{invite.number}"
+        is_uri = invite.number.startswith(("sip:", "sips:", "client:"))
+        self.request_uri = self.to_uri = invite.number if is_uri else f"tel:{invite.number}"
+        by = (invite.origin.diverted_from,) if invite.origin.diverted_from else ()
+        self.history = History(invite.origin.hops_left - 1, invite.origin.marks, by)
         self.from_uri = f"tel:{invite.caller}" if _is_number(invite.caller) else invite.caller
         self.from_name = invite.caller_name
         self.family: Literal[4, 6] = 6 if ":" in invite.audio_at.host else 4

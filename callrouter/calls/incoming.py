@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
 import structlog
 
 from callrouter.calls import steps
@@ -11,12 +9,13 @@ from callrouter.calls.call import Call, StatusCallback
 from callrouter.calls.controller import Controller
 from callrouter.calls.hosted import InnerLeg
 from callrouter.calls.leg import Leg
+from callrouter.calls.loops import Looped
+from callrouter.calls.party import party_of, user_of
 from callrouter.calls.services import Services
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, MediaUnavailable
 from callrouter.ports import CallStatus, GoTo, SipLeg
 from dispatcher.grant import NumberMapping
-from dispatcher.numbers import normalised
 from metering.interval import CallFacts, Cause
 
 logger = structlog.get_logger(__name__)
@@ -67,6 +66,13 @@ class Incoming:
             services.metrics.count("calls", direction="inbound", outcome="unknown-number")
             logger.info("unknown_number", request_uri=sip.request_uri, source=sip.source.host)
             return
+        try:
+            services.loops.check_arrival(mapping.address, sip.history)
+        except Looped as error:
+            sip.reject(error.sip_status)
+            services.metrics.count("calls", direction="inbound", outcome="looped")
+            logger.warning("call_looped", error=str(error), source=sip.source.host)
+            return
         key_number = await self._key_number(sip, mapping)
         controller = Controller(self._call(sip, mapping, key_number), services)
         services.exchange.spawn(controller, Arriving(sip, mapping))
@@ -100,11 +106,13 @@ class Incoming:
             fallback_method=mapping.fallback_method,
             callbacks=_callbacks(mapping),
             caller_name=sip.from_name,
-            forwarded_from=party_of(sip.headers.get("Diversion", "")),
+            forwarded_from=party_of(next(iter(sip.history.diverted_by), "")),
             sip_call_id=sip.call_id,
             sip_source=sip.source.host,
             sip_headers=sip.headers,
             chain=(mapping.address,),
+            marks=sip.history.marks,
+            hops_left=sip.history.hops_left,
         )
         if isinstance(sip, InnerLeg):
             origin = sip.invite.origin
@@ -151,23 +159,3 @@ def _callbacks(mapping: NumberMapping) -> tuple[StatusCallback, ...]:
     return (
         StatusCallback(mapping.status_callback, mapping.status_callback_method, frozenset({"completed"})),
     )
-
-
-def user_of(uri: str) -> str:
-    """The user part of a SIP or tel URI, unescaped, without its parameters; "" when it has none."""
-    scheme, _, rest = uri.strip("<> ").partition(":")
-    user = rest if scheme.lower() == "tel" else rest.rpartition("@")[0]
-    return unquote(user.partition(";")[0].partition(":")[0])
-
-
-def party_of(uri: str) -> str:
-    """How a SIP party is shown to applications: its number where the user part is one, else its URI."""
-    if not uri:
-        return ""
-    start, end = uri.find("<"), uri.find(">")
-    bare = uri[start + 1 : end] if 0 <= start < end else uri
-    number = normalised(user_of(bare))
-    if number.removeprefix("+").isdecimal():
-        return number
-    userinfo, at, host = bare.rpartition("@")
-    return userinfo + at + host.partition(";")[0]

@@ -33,7 +33,7 @@ def standard(call: Call) -> Parameters:
     if call.facts.parent_sid:
         rows.append(("ParentCallSid", call.facts.parent_sid))
     if call.forwarded_from:
-        rows.append(("ForwardedFrom", call.forwarded_from))
+        rows += [("ForwardedFrom", call.forwarded_from), ("CalledVia", call.forwarded_from)]
     if call.caller_name:
         rows.append(("CallerName", call.caller_name))
     for who in ("From", "To", "Caller", "Called"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from callrouter.calls.loops import Loops
 from callrouter.calls.settings import Settings
 from callrouter.calls.transfer_tokens import TransferTokens
 from callrouter.ports import Clock, Fetcher, Ids, Media, Metrics, Signalling, Speech
@@ -61,6 +62,7 @@ class Services:
     """Body, content type and URL → program.  Raises `DocumentError`."""
     settings: Settings
     recordings: Path
+    loops: Loops
     public_url: str
     """Base of the URLs handed to applications, without a trailing slash."""
     transfers: TransferTokens = field(default_factory=TransferTokens)

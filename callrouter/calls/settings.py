@@ -18,6 +18,13 @@ class Settings(BaseModel):
     max_call_seconds: int = Field(
         default=14400, ge=1, description="Longest life of an answered call, in seconds."
     )
+    max_chain: int = Field(
+        default=8,
+        ge=1,
+        le=50,
+        description="Numbers that one call may come through, as each dials the next one, here or by way of "
+        "carriers; then it is a loop, and refused with 482.",
+    )
     max_documents_per_minute: int = Field(
         default=50,
         ge=1,

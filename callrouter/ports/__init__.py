@@ -38,6 +38,7 @@ from callrouter.ports.call import (
 from callrouter.ports.clock import Clock, Ids, Metrics
 from callrouter.ports.control import CallControl, NewCall
 from callrouter.ports.fetching import CookieJar, FetchedDocument, Fetcher, FetchOrder, Parameters, Speech
+from callrouter.ports.history import MOST_HOPS, History
 from callrouter.ports.leg_id import LegId
 from callrouter.ports.media import Media, MixDown, OpenedLeg
 from callrouter.ports.media_commands import (
@@ -148,6 +149,7 @@ from callrouter.ports.signalling import (
 
 __all__ = [
     "AUDIO_ALONE",
+    "MOST_HOPS",
     "Announce",
     "AnswerDetected",
     "Answered",
@@ -189,6 +191,7 @@ __all__ = [
     "GoTo",
     "Hangup",
     "Held",
+    "History",
     "Hold",
     "Ids",
     "InfoDigit",

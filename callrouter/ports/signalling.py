@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from callrouter.ports.audio import MediaAddress, NegotiatedAudio
+from callrouter.ports.history import MOST_HOPS, History
 from callrouter.ports.passing import (
     AUDIO_ALONE,
     LinesAnswered,
@@ -167,6 +168,10 @@ class OutgoingCall:
     """Number the call was for before it was passed on."""
     lines: tuple[PassedLine, ...] = ()
     """Offered beside the audio; those of a kind that is not passed there are left out."""
+    hops: int = MOST_HOPS
+    """Servers that it may pass."""
+    marks: tuple[str, ...] = ()
+    """By which it is known if it comes back."""
     codec: str = ""
     """What whoever is to be connected with the callee speaks: offered first where it is ours too, so
     that nothing need be transcoded."""
@@ -216,6 +221,10 @@ class SipLeg(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """Headers of the INVITE (of the 200 on an outgoing leg), canonical names, first value."""
+
+    @property
+    def history(self) -> History:
+        """Where the call has been before it came to us."""
 
     @property
     def audio(self) -> NegotiatedAudio | None:
@@ -327,6 +336,10 @@ class Signalling(Protocol):
 
     async def route(self, target: str, trunk: str = "") -> Route:
         """Raises `Unroutable` when nothing serves the target."""
+
+    def is_ours(self, target: str) -> bool:
+        """An address (`sip:`, `sips:`, `client:`) that calls come to here, and of no telephone that may
+        register."""
 
     def place(self, call: OutgoingCall, sink: SignalSink) -> SipLeg: ...
 

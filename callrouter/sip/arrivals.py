@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
+from callrouter.ports import History
+from callrouter.sip.protocol import history
 from callrouter.sip.protocol.admission import OriginKind
 from callrouter.sip.protocol.domains import Domains
 from callrouter.sip.protocol.grammar import displayable
@@ -32,6 +34,7 @@ class Arrival:
     caller: Caller
     headers: Mapping[str, str]
     """Of the INVITE, canonical names, first value."""
+    history: History = field(default_factory=History)
     registered_as: tuple[str, ...] = ()
     """Number and `client:` name of the user of ours who called."""
 
@@ -51,11 +54,12 @@ class Arrivals:
             return self._from_trunk(invite, trunk)
         is_trusted = origin.kind is OriginKind.PEER and self._trusts_peers
         called, headers = displayable(invite.uri), _headers(invite, AS_WRITTEN, is_trusted=is_trusted)
+        past = history.read(invite, AS_WRITTEN, is_trusted=is_trusted)
         if origin.kind is OriginKind.USER:
             number = self._numbers_of_users.get(origin.name)
             own = ((number,) if number else ()) + (f"client:{origin.name}",)
-            return Arrival(called, self._user(origin.name, invite), headers, own)
-        return Arrival(called, caller_of(invite, AS_WRITTEN, is_trusted=is_trusted), headers)
+            return Arrival(called, self._user(origin.name, invite), headers, past, own)
+        return Arrival(called, caller_of(invite, AS_WRITTEN, is_trusted=is_trusted), headers, past)
 
     def _from_trunk(self, invite: Request, trunk: Trunk) -> Arrival:
         numbers = self._trunks.format(trunk.name)
@@ -69,6 +73,7 @@ class Arrivals:
             in_e164(called, numbers),
             caller_of(invite, numbers, is_trusted=trunk.trusted),
             _headers(invite, numbers, is_trusted=trunk.trusted),
+            history.read(invite, numbers, is_trusted=trunk.trusted),
         )
 
     def _user(self, name: str, invite: Request) -> Caller:

@@ -11,6 +11,7 @@ from callrouter.sip.plan import Destination, Plan
 from callrouter.sip.protocol.agent import Agent
 from callrouter.sip.protocol.auth import Credentials
 from callrouter.sip.protocol.grammar import displayable, is_token, quote, write_host
+from callrouter.sip.protocol.history import HEADER, chain_fields
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.identity import (
     TRUSTED_ONLY,
@@ -46,6 +47,7 @@ _OURS = frozenset(
         "allow",
         "supported",
         "user-agent",
+        HEADER.lower(),
     }
 )
 """Headers a caller of `place` must leave to us."""
@@ -77,7 +79,7 @@ class InvitationWriter:
 
         def write(destination: Destination) -> Invitation:
             routes = tuple(("Route", route) for route in destination.routes)
-            fields = (*routes, *identity, *own)
+            fields = (*routes, *identity, *chain_fields(call.marks), *own)
             return Invitation(
                 destination.uri,
                 sender,
@@ -91,6 +93,7 @@ class InvitationWriter:
                 passes=passes,
                 codec=call.codec,
                 callee=plan.callee,
+                hops=call.hops,
             )
 
         return write

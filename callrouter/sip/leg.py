@@ -8,6 +8,7 @@ from typing import Literal
 from callrouter.ports import (
     AUDIO_ALONE,
     Clock,
+    History,
     MediaAddress,
     NegotiatedAudio,
     Passing,
@@ -199,6 +200,10 @@ class IncomingLeg(Leg):
     @property
     def registered_as(self) -> tuple[str, ...]:
         return self._arrival.registered_as
+
+    @property
+    def history(self) -> History:
+        return self._arrival.history
 
     @property
     def source(self) -> MediaAddress:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from callrouter.ports import AUDIO_ALONE, Answered, Clock, Failed, MediaAddress, Passing, Ringing, SignalEvent
+from callrouter.ports import (
+    AUDIO_ALONE,
+    Answered,
+    Clock,
+    Failed,
+    History,
+    MediaAddress,
+    Passing,
+    Ringing,
+    SignalEvent,
+)
 from callrouter.sip.branch import ELSEWHERE, Branch
 from callrouter.sip.leg import Leg, family_named, reason_header
 from callrouter.sip.plan import Destination, Plan
@@ -138,6 +148,10 @@ class OutgoingLeg(Leg):
     @property
     def registered_as(self) -> tuple[str, ...]:
         return ()
+
+    @property
+    def history(self) -> History:
+        return History()
 
     @property
     def source(self) -> MediaAddress:

@@ -58,6 +58,16 @@ class Planner:
         number = rest.partition(";")[0] if scheme == "tel" else target
         return self._trunks.plan(number, trunk)
 
+    def is_ours(self, target: str) -> bool:
+        """An address that calls come to here, and of no user."""
+        if target.startswith("client:"):
+            return target.removeprefix("client:") not in self._users
+        try:
+            uri = Uri.parse(target)
+        except ValueError:
+            return False
+        return self._domains.serves(uri) and not uri.has("maddr") and uri.plain_user not in self._users
+
     def _to_user(self, user: str, target: str) -> Plan:
         if user not in self._users:
             raise Unroutable(f"{target!r} cannot be called: there is no such user (`sip.registrar.users`)")

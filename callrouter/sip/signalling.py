@@ -168,6 +168,10 @@ class Signalling:
             raise Unroutable(f"{target!r} needs IPv{family}, and nothing listens there: see `sip.listen`")
         return Route(family)
 
+    def is_ours(self, target: str) -> bool:
+        """An address that calls come to here, and of no telephone that may register."""
+        return self._planner.is_ours(target)
+
     def place(self, call: OutgoingCall, sink: SignalSink) -> SipLeg:
         """Raises `Unroutable` like `route`; everything later is told to `sink`."""
         plan = self._planner.plan(call.target, call.trunk, call.mentioned_by)

@@ -27,6 +27,7 @@ from callrouter.ports import (
     FeedDigit,
     FetchedDocument,
     FetchOrder,
+    History,
     Join,
     LegClosed,
     LegId,
@@ -228,6 +229,7 @@ class ScriptedLeg:
         self.to_uri = self.request_uri
         self.registered_as: tuple[str, ...] = ()
         self.identity = ""
+        self.history = History()
         self.source = MediaAddress("127.0.0.1", 5070)
         self.transport = "udp"
         self.family: Literal[4, 6] = 4
@@ -354,6 +356,10 @@ class ScriptedSignalling:
         if target not in self.callees:
             raise Unroutable(f"nobody is reachable at {target}")
         return Route(4)
+
+    def is_ours(self, target: str) -> bool:
+        """Those that nobody else is reachable at."""
+        return target not in self.callees
 
     def place(self, call: OutgoingCall, sink: SignalSink) -> SipLeg:
         leg = ScriptedLeg(to=call.target)

@@ -54,6 +54,7 @@ async def test_a_number_of_another_account_is_reached_without_a_trunk(
         own = await server.session(asked.form["CallSid"])
     assert (asked.form["To"], asked.form["AccountSid"], asked.form["Direction"]) == (SECOND, OTHER, "inbound")
     assert asked.form["From"] == root["from"]
+    assert asked.form["ForwardedFrom"] == asked.form["CalledVia"] == "+15550100"
     assert over.form["DialCallStatus"] == "completed"
     assert any(sound.to_ms - sound.from_ms > 1000 for sound in phone.heard())
     assert_partitioned(session)

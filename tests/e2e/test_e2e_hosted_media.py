@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 import pytest_asyncio
 
+from tests.e2e.addresses import free_port
 from tests.e2e.plain_phone import CODECS, Message, PlainPhone
-from tests.e2e.stage import Stage, open_stage
+from tests.e2e.stage import Stage, answer_path, open_stage
 
 pytestmark = [pytest.mark.e2e]
 ON_BRIDGE = 'answerOnBridge="true"'
@@ -23,6 +24,22 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
     folder = tmp_path_factory.mktemp("hosted")
     async with open_stage(folder, sip={"codecs": ["OPUS", "G722", "PCMU", "PCMA"]}) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ring(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Stage, str]]:
+    """A server whose carrier is the server itself: +4477009002xx goes out and comes in as +155502xx."""
+    port = free_port()
+    trunk = {
+        "name": "round",
+        "gateways": [{"host": "127.0.0.1", "port": port}],
+        "numbers": {"rules_out": [{"prefix": "+44770090", "replacement": "+1555"}]},
+    }
+    listen = [{"host": "127.0.0.1", "port": port, "transport": "udp"}]
+    async with open_stage(
+        tmp_path_factory.mktemp("ring"), sip={"listen": listen, "trunks": [trunk]}
+    ) as opened:
+        yield opened, f"127.0.0.1:{port}"
 
 
 def chain(stage: Stage, callee: PlainPhone, more: str = ON_BRIDGE) -> str:
@@ -69,6 +86,18 @@ async def heard(phone: PlainPhone, payload_type: int, count: int, among: Sequenc
     return found
 
 
+async def joined(a: PlainPhone, to: int, payload_type: int, b: PlainPhone) -> None:
+    """Wait until what `a` says reaches `b` as it is: they are connected some time after the answer."""
+    probe = os.urandom(160)
+    hearing = asyncio.ensure_future(heard(b, payload_type, 1, [probe]))
+    for number in range(200):
+        if hearing.done():
+            break
+        a.send("audio", to, rtp(60_000 + number, payload_type, probe))
+        await asyncio.sleep(0.02)
+    await hearing
+
+
 def payload_type(description: Message) -> int:
     return int(description.line("audio").split()[3])
 
@@ -83,6 +112,8 @@ async def test_what_both_speak_is_passed_on_as_it_is(stage: Stage, codec: str, m
         said = [os.urandom(160) for _ in range(40)]
         step = 960 if codec == "OPUS" else 160
         back = payload_type(answered)
+        await joined(a, answered.port("audio"), back, b)
+        await joined(b, asked.port("audio"), back, a)
         await asyncio.gather(
             speak(a, answered.port("audio"), back, said, step=step),
             speak(b, asked.port("audio"), CODECS[codec][0], said[::-1], step=step),
@@ -112,7 +143,7 @@ async def test_a_caller_who_changes_codec_in_the_call_is_followed(stage: Stage) 
         a.request("INVITE", a.describe(a.audio(codecs=("PCMA",))))
         moved = await a.final()
         assert payload_type(moved) == 8
-        await asyncio.sleep(0.2)
+        await joined(a, moved.port("audio"), 8, b)
         said = [os.urandom(160) for _ in range(20)]
         await speak(a, moved.port("audio"), 8, said)
         await heard(b, 8, 15, said)
@@ -153,6 +184,7 @@ async def test_hold_reaches_the_telephone_at_the_other_end_and_so_does_resume(
 async def test_music_of_who_holds_is_heard_by_who_is_held(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         answered, _ = await connected(stage, a, b)
+        await joined(a, answered.port("audio"), 0, b)
         a.request("INVITE", a.describe(a.audio("a=sendonly")))
         await a.final()
         told = await b.asked()
@@ -171,6 +203,7 @@ async def test_keys_reach_the_other_end_as_events(stage: Stage, way: str) -> Non
     async with PlainPhone() as a, PlainPhone() as b:
         with_events = ("PCMU", "EVENTS")
         answered, _ = await connected(stage, a, b, (with_events, with_events))
+        await joined(a, answered.port("audio"), 0, b)
         for key in (5, 11, 5):
             await press(a, answered.port("audio"), key, way)
         assert await keys_heard(b, 3) == [5, 11, 5]
@@ -193,6 +226,54 @@ async def test_a_document_at_the_hosted_number_gathers_keys(stage: Stage, way: s
             await press(a, answered.port("audio"), key, way)
         assert (await stage.documents.request("/gathered")).form["Digits"] == "123"
         await a.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_sip_address_of_the_server_is_a_number_of_it(stage: Stage) -> None:
+    """Nothing goes through the network, so nothing is said of where it came from."""
+    second = stage.number("<Say>Here.</Say>")
+    first = stage.number(f"<Dial><Sip>sip:{second}@{stage.server.sip}</Sip></Dial>")
+    async with PlainPhone() as a:
+        a.invite(f"sip:{first}@{stage.server.sip}", a.describe(a.audio()))
+        asked = await stage.documents.request(answer_path(second))
+        assert (asked.form["To"], asked.form["ForwardedFrom"]) == (second, first)
+        assert "SipSourceIp" not in asked.form
+        await a.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_call_that_has_come_round_is_refused(ring: tuple[Stage, str]) -> None:
+    stage, at = ring
+    there = "Diversion: <sip:+4420@c>;reason=no-answer"
+    histories = {
+        there + ", <sip:{number}@c>;reason=unconditional\r\n": 482,
+        "Diversion: <sip:{number}@c>;reason=unconditional\r\n": 200,
+        "Callrouter-Chain: 0123456789abcdef\r\n": 200,
+        f"Callrouter-Chain: {', '.join(['0123456789abcdef'] * 8)}\r\n": 482,
+    }
+    number = stage.number("<Pause/>")
+    for history, status in histories.items():
+        async with PlainPhone() as a:
+            more = history.format(number=number)
+            a.invite(f"sip:{number}@{at}", a.describe(a.audio()), more)
+            assert (await a.final()).status == status, history
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_call_that_a_carrier_brings_back_ends_there(ring: tuple[Stage, str]) -> None:
+    stage, at = ring
+    first = stage.number("")
+    second = stage.number(f"<Dial>+44770090{first.removeprefix('+1555')}</Dial>")
+    there = f"+44770090{second.removeprefix('+1555')}"
+    stage.documents.on(answer_path(first), f'<Dial action="/over">{there}</Dial>')
+    stage.documents.on("/over", "<Hangup/>")
+    async with PlainPhone() as a:
+        a.invite(f"sip:{first}@{at}", a.describe(a.audio()))
+        over = await stage.documents.request("/over")
+        await a.asked("BYE")
+        paths = [asked.path for asked in stage.documents.asked]
+    assert over.form["DialCallStatus"] == "completed", "the second number was reached"
+    assert paths.count(answer_path(first)) == paths.count(answer_path(second)) == 1
 
 
 _presses = 0

@@ -16,6 +16,7 @@ from callrouter.calls.referral import Referral
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, NoSuchFamily, Unroutable
 from callrouter.ports import (
+    MOST_HOPS,
     Answered,
     CallStatus,
     DialTarget,
@@ -84,6 +85,7 @@ class Placing(Step):
             if (mapping := await hosted(services, call, uri)) is not None:
                 sip = self._arrive_here(controller, mapping)
             else:
+                services.loops.check_departure(uri, call)
                 route = await services.signalling.route(uri)
                 leg = self._open(controller, route.family)
                 order = OutgoingCall(
@@ -97,6 +99,8 @@ class Placing(Step):
                     lines=self._offered(controller, leg),
                     responsible=call.facts.key_number,
                     diverted_from=call.diverted_from,
+                    hops=call.hops_left - 1 if call.chain else MOST_HOPS,
+                    marks=services.loops.marks(call),
                     codec="" if (audio := self._callers_audio) is None else audio.codec,
                     mentioned_by=target.mentioned_by,
                 )
@@ -128,7 +132,7 @@ class Placing(Step):
         except NoSuchFamily:
             leg = self._open(controller, 6)
         caller = target.caller_id or call.from_
-        headers = dict(target.headers)
+        headers = dict(target.headers + invited_transfer.fields(services, call, target.uri))
         invite = Invite(
             call, mapping.address, caller, self.caller_name, leg.near, headers, self._callers_audio
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from callrouter.ports import (
+    MOST_HOPS,
     Answered,
     Failed,
     MediaAddress,
@@ -66,6 +67,8 @@ class Invitation:
     """Offered first; "" = in the order there is."""
     callee: Origin = PEER
     """Whose telephone or server is called."""
+    hops: int = MOST_HOPS
+    """Servers that it may pass."""
 
 
 class _Cancelling(enum.Enum):
@@ -142,7 +145,7 @@ class OutgoingSession(Session):
         body = self.stream.first_offer(invitation.local, is_secret=hop.is_secret)
         proof = () if self._proof is None else self._proof.fields("INVITE", invitation.uri, body)
         fields = [
-            ("Max-Forwards", "70"),
+            ("Max-Forwards", str(invitation.hops)),
             ("From", f"{invitation.caller};tag={self.local_tag}"),
             ("To", f"<{invitation.uri}>"),
             ("Call-ID", self.call_id),

@@ -13,6 +13,7 @@ import pytest
 from callrouter.calls.control import Orders
 from callrouter.calls.exchange import Exchange
 from callrouter.calls.incoming import Incoming
+from callrouter.calls.loops import Loops
 from callrouter.calls.services import Services
 from callrouter.calls.settings import Settings
 from callrouter.identity.accounts import Account
@@ -178,6 +179,7 @@ class House:
             compile=compile_body,
             settings=Settings(),
             recordings=folder,
+            loops=Loops("of this house", 8),
             public_url="http://callrouter.test",
         )
         self.incoming = Incoming(self.services)

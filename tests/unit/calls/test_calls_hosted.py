@@ -21,7 +21,9 @@ DIAL = {"http://app.test/voice": f"<Response><Dial>{SECOND}</Dial><Say>Back</Say
 TALK = {"http://other.test/": "<Response><Say>Hello</Say><Pause length='5'/></Response>"}
 
 
-def hosting(house: Any, pages: dict[str, Any], target: str = "http://other.test/") -> Any:
+def hosting(
+    house: Any, pages: dict[str, Any], target: str = "http://other.test/", *, key: str = SECOND
+) -> Any:
     """A house with a second number, of another account."""
     built = house(pages)
     built.services.dispatcher = Dispatcher(
@@ -32,7 +34,7 @@ def hosting(house: Any, pages: dict[str, Any], target: str = "http://other.test/
             ],
             addresses=[
                 Address(NUMBER, ACCOUNT, NUMBER, "http://app.test/voice"),
-                Address(SECOND, OTHER, SECOND, target),
+                Address(key, OTHER, SECOND, target),
             ],
         ),
         Plenty(),
@@ -68,6 +70,36 @@ async def test_the_number_answers_in_a_session_of_its_own_that_is_linked(house: 
     caller.bye()
     await built.idle()
     assert [row.split(":")[0] for row in built.meter.tracks[second.sid].names()] == ["other.self"] * 2
+
+
+@pytest.mark.parametrize(
+    ("noun", "key"),
+    [
+        (f"<Sip>sip:{SECOND}@sip.test;transport=tcp?X-Why=because</Sip>", SECOND),
+        ("<Sip>sip:support@sip.test</Sip>", "sip:support@sip.test"),
+        ("<Client>support</Client>", "client:support"),
+    ],
+)
+async def test_an_address_of_the_server_is_reached_as_a_number_is(house: Any, noun: str, key: str) -> None:
+    pages = TALK | {"http://app.test/voice": f"<Response><Dial>{noun}</Dial></Response>"}
+    built = hosting(house, pages, key=key)
+    caller = await built.call()
+    await asyncio.sleep(0.5)
+    assert not built.signalling.placed
+    asked = dict(built.fetcher.requests[1].parameters)
+    assert (asked["To"], asked["ForwardedFrom"], asked["CalledVia"]) == (key, NUMBER, NUMBER)
+    assert asked.get("SipHeader_X-Why") == ("because" if "?" in noun else None)
+    caller.bye()
+    await built.idle()
+
+
+async def test_a_telephone_goes_before_a_number_of_the_same_name(house: Any) -> None:
+    pages = {"http://app.test/voice": "<Response><Dial><Client>support</Client></Dial></Response>"}
+    built = hosting(house, pages, key="client:support")
+    built.signalling.callees["client:support"] = Callee(hangs_up_after=1)
+    await built.call()
+    await built.idle()
+    assert [order.target for order, _ in built.signalling.placed] == ["client:support"]
 
 
 async def test_when_it_hangs_up_the_dialling_document_goes_on(house: Any) -> None:

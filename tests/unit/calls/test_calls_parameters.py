@@ -6,7 +6,7 @@ import pytest
 
 from callrouter.calls import parameters
 from callrouter.calls.call import Call, callback_event
-from callrouter.calls.incoming import party_of, user_of
+from callrouter.calls.party import party_of, user_of
 from callrouter.calls.question import resolve
 from callrouter.calls.steps.placing import status_of
 from callrouter.errors import DocumentError
