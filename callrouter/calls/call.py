@@ -57,6 +57,8 @@ class Call:
     answered_ns: int | None = None
     end_ms: int | None = None
     sip_status: int = 0
+    q850: int = 0
+    """Cause of ITU-T Q.850 that the far end gave for the end; 0 = none."""
     sip_call_id: str = ""
     sip_source: str = ""
     sip_headers: Mapping[str, str] = field(default_factory=dict)

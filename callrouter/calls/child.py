@@ -86,12 +86,12 @@ class Child:
 
     def dismiss(self) -> None:
         """Order the end without waiting for it."""
-        self._part("ended by the caller's document")
+        self.leave("ended by the caller's document")
 
-    def _part(self, why: str) -> None:
+    def leave(self, why: str, q850: int = 0) -> None:
         status = CallStatus.COMPLETED if self.controller.call.is_answered else CallStatus.CANCELED
         if not self._goes_its_own_way:
-            self.controller.interrupt(Hangup(Side.US, why, status))
+            self.controller.interrupt(Hangup(Side.US, why, status, q850))
 
     @property
     def _goes_its_own_way(self) -> bool:
@@ -133,8 +133,8 @@ class Callee:
         driven = replace(control, holder=replace(control.holder, driven_by=driver))
         await self.controller.take(driven, cause, at_ns=at_ns)
 
-    def dismiss(self) -> None:
-        self.child._part("the other end hung up")
+    def dismiss(self, q850: int = 0) -> None:
+        self.child.leave("the other end hung up", q850)
 
 
 @dataclass(frozen=True, slots=True)

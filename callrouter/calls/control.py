@@ -13,6 +13,7 @@ from callrouter.calls.services import Services
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, DocumentError
 from callrouter.ports import CallStatus, DialTarget, GoTo, Hangup, Interrupt, NewCall, Side
+from callrouter.ports.causes import TIMER_EXPIRED
 from callrouter.storage.journal import JournalUnwritable
 from dispatcher.grant import InlineGrant, NoOutlet, Refusal, ResumeGrant
 from metering.interval import CallFacts, Cause
@@ -145,7 +146,7 @@ class Originating(Step):
         def answered(controller: Controller) -> Step | None:
             if order.record:
                 recording.of_call(controller)
-            controller.limit(order.time_limit_seconds, "time limit of the order reached")
+            controller.limit(order.time_limit_seconds, "time limit of the order reached", TIMER_EXPIRED)
             if isinstance(grant, InlineGrant):
                 return steps.Inline(order.twiml, grant)
             return steps.carry_out(controller, grant, asked)

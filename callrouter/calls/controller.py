@@ -40,6 +40,7 @@ from callrouter.ports import (
     SipLeg,
     Transfer,
     TransferRequested,
+    causes,
 )
 from dispatcher.grant import Control
 from metering.interval import Cause, Holder, Mode
@@ -184,7 +185,8 @@ class Controller:
             case Hangup():
                 self.part_company(self.services.clock.monotonic_ns(), cause)
             case Shutdown():
-                self.part_company(self.services.clock.monotonic_ns(), Hangup(Side.US, cause.detail))
+                end = Hangup(Side.US, cause.detail, q850=causes.TEMPORARY_FAILURE)
+                self.part_company(self.services.clock.monotonic_ns(), end)
             case Replace() | Transfer():
                 pass
         self._pending.append(cause)
@@ -209,7 +211,7 @@ class Controller:
             )
         if call.leg is not None:
             if call.leg.sip is not None:
-                call.leg.sip.hangup(cause.detail)
+                call.leg.sip.hangup(cause.detail, cause.cause)
             call.leg.depart()
         self._over_ns = at_ns
         self.over.set()
@@ -221,13 +223,15 @@ class Controller:
 
     def on_audio_lost(self, silent_ms: int) -> None:
         """Nothing was received for too long: nobody is there any more (reliability.md §2, 30)."""
-        self.interrupt(Hangup(Side.CALLER, f"no audio received for {silent_ms // 1000} s"))
+        detail = f"no audio received for {silent_ms // 1000} s"
+        self.interrupt(Hangup(Side.CALLER, detail, q850=causes.TIMER_EXPIRED))
 
     def on_unsecured(self, reason: str) -> None:
         """The browser at the other end is not who its description said, or cannot be talked to."""
         self._log.warning("media_not_secured", reason=reason)
         why = "its certificate is not the announced one" if reason == "wrong-certificate" else "DTLS failed"
-        self.interrupt(Hangup(Side.US, f"no audio with the browser: {why}"))
+        detail = f"no audio with the browser: {why}"
+        self.interrupt(Hangup(Side.US, detail, q850=causes.TEMPORARY_FAILURE))
 
     # ------------------------------------------------------------------ signalling
 
@@ -309,6 +313,7 @@ class Controller:
             cause = Hangup(Side.CALLER, event.detail or event.cause.value, CallStatus.FAILED)
         if event.cause is EndCause.CANCEL:
             self.call.sip_status = 487
+        self.call.q850 = event.q850
         self.part_company(event.at_ns, cause)
         self._pending.append(cause)
         if self._signal is not None and not self._signal.done():
@@ -347,10 +352,7 @@ class Controller:
         call.sip_status = 200
         self.enter(CallStatus.IN_PROGRESS)
         services.metrics.observe("call_setup_seconds", (at_ns - call.created_ns) / 1e9)
-        limit = asyncio.get_running_loop().call_later(
-            services.settings.max_call_seconds, self.interrupt, Hangup(Side.US, "maximum call length reached")
-        )
-        self._timers.append(limit)
+        self.limit(services.settings.max_call_seconds, "maximum call length reached", causes.TIMER_EXPIRED)
         if self._metered and self.control is not None and not self.over.is_set():
             holder = self._holder(self.control)
             await services.meter.transfer(call.sid, holder, at_ns=at_ns, cause=Cause.ANSWER)
@@ -360,9 +362,10 @@ class Controller:
         sip = self.call.leg.sip if self.call.leg is not None else None
         await self.services.meter.save_dialog(self.call.sid, sip.dialog_state() if sip is not None else "")
 
-    def limit(self, seconds: int, detail: str) -> None:
+    def limit(self, seconds: int, detail: str, q850: int = causes.NORMAL) -> None:
         """Hang up when `seconds` have passed."""
-        timer = asyncio.get_running_loop().call_later(seconds, self.interrupt, Hangup(Side.US, detail))
+        end = Hangup(Side.US, detail, q850=q850)
+        timer = asyncio.get_running_loop().call_later(seconds, self.interrupt, end)
         self._timers.append(timer)
 
     def may_fetch(self) -> bool:
@@ -450,7 +453,11 @@ class Controller:
         services.log.changed(call)
         services.metrics.count("calls", direction=call.direction, outcome=call.status.value)
         self._log.info(
-            "call_ended", status=call.status.value, detail=call.end_detail, seconds=call.duration_seconds
+            "call_ended",
+            status=call.status.value,
+            detail=call.end_detail,
+            seconds=call.duration_seconds,
+            q850=call.q850,
         )
 
     async def _end_track(self) -> None:

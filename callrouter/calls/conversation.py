@@ -58,8 +58,8 @@ class Party(Protocol):
     async def take(self, cause: Cause, at_ns: int) -> None:
         """Its own time passes to the bridge."""
 
-    def dismiss(self) -> None:
-        """Nobody talks to it any more."""
+    def dismiss(self, q850: int = 0) -> None:
+        """Nobody talks to it any more, because of what the far end has said."""
 
 
 class Conversation:
@@ -185,6 +185,6 @@ class Linked:
         self.pause()
         self.dismiss()
 
-    def dismiss(self) -> None:
+    def dismiss(self, q850: int = 0) -> None:
         if self._peer is not None:
             self._peer._deserted.set()

@@ -34,6 +34,7 @@ from callrouter.ports import (
     SignalEvent,
     SignalSink,
 )
+from callrouter.ports.causes import NORMAL
 from dispatcher.grant import NumberMapping
 from dispatcher.numbers import normalised
 
@@ -159,17 +160,17 @@ class InnerLeg(AudioAlone):
 
     # ------------------------------------------------------------------ what either does
 
-    def hangup(self, reason: str = "") -> None:
+    def hangup(self, reason: str = "", q850: int = NORMAL) -> None:
         now_ns = self._clock.monotonic_ns()
         if self._over:
             return
         if self._answered:
-            self._end(Ended(now_ns, EndCause.BYE, reason))
+            self._end(Ended(now_ns, EndCause.BYE, reason, q850))
         elif self._is_caller:
-            self._end(Ended(now_ns, EndCause.CANCEL, reason))
+            self._end(Ended(now_ns, EndCause.CANCEL, reason, q850))
             self._tell(Failed(now_ns, 487, "cancelled", {}))
         else:
-            self._end(Failed(now_ns, 480, reason, {}))
+            self._end(Failed(now_ns, 480, reason, {}, q850))
 
     def hold(self, on: bool) -> None:
         """The other end's own far end is to be told."""

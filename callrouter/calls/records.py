@@ -133,6 +133,7 @@ class CallLog:
             "end_ms": call.end_ms,
             "updated_ms": self._clock.utc_ms(),
             "sip_status": call.sip_status,
+            "q850": call.q850,
             "sip_call_id": call.sip_call_id[:256],
             "forwarded_from": call.forwarded_from[:256],
             "caller_name": call.caller_name[:256],

@@ -40,6 +40,7 @@ calls = Table(
     Column("end_ms", BigInteger),
     Column("updated_ms", BigInteger, nullable=False),
     Column("sip_status", Integer, nullable=False, default=0),
+    Column("q850", Integer, nullable=False, default=0),
     Column("sip_call_id", String(256), nullable=False, default=""),
     Column("forwarded_from", String(256), nullable=False, default=""),
     Column("caller_name", String(256), nullable=False, default=""),

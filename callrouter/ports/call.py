@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from callrouter.ports import causes
 from callrouter.ports.fetching import Parameters
 from callrouter.ports.media_commands import PlayItem
 from callrouter.ports.media_events import PlayEnd, RecordingEnd
@@ -31,6 +32,11 @@ class CallStatus(enum.Enum):
         return self not in _UNFINISHED
 
 
+_CAUSES = {
+    CallStatus.BUSY: causes.BUSY,
+    CallStatus.FAILED: causes.TEMPORARY_FAILURE,
+    CallStatus.NO_ANSWER: causes.NO_ANSWER,
+}
 _UNFINISHED = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING, CallStatus.IN_PROGRESS})
 
 
@@ -48,6 +54,12 @@ class Hangup:
     side: Side
     detail: str = ""
     status: CallStatus = CallStatus.COMPLETED
+    q850: int = 0
+    """Cause of ITU-T Q.850: what the far end is told, or what it told us.  0 = what fits `status`."""
+
+    @property
+    def cause(self) -> int:
+        return self.q850 or _CAUSES.get(self.status, causes.NORMAL)
 
 
 @dataclass(frozen=True, slots=True)

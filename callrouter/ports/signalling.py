@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from callrouter.ports.audio import MediaAddress, NegotiatedAudio
+from callrouter.ports.causes import NORMAL
 from callrouter.ports.history import MOST_HOPS, History
 from callrouter.ports.passing import (
     AUDIO_ALONE,
@@ -58,6 +59,8 @@ class Failed:
     status: int
     reason: str
     headers: Mapping[str, str]
+    q850: int = 0
+    """As in `Ended`."""
 
 
 class EndCause(enum.Enum):
@@ -245,8 +248,9 @@ class SipLeg(Protocol):
 
     def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None: ...
 
-    def hangup(self, reason: str = "") -> None:
-        """BYE, CANCEL or a final refusal, whichever the state asks for."""
+    def hangup(self, reason: str = "", q850: int = NORMAL) -> None:
+        """BYE, CANCEL or a final refusal, whichever the state asks for, with words for people and a cause
+        of Q.850 in its Reason."""
 
     def hold(self, on: bool) -> None:
         """re-INVITE with `sendonly` or back to `sendrecv`."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from callrouter.ports import Answered, Clock, Failed, Ringing, SignalEvent
+from callrouter.ports.causes import is_final
 from callrouter.sip.plan import Destination
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.outgoing import OutgoingSession
@@ -87,7 +88,7 @@ class Branch:
             self._stop_waiting()
         if not isinstance(event, Failed):
             self._owner.branch_event(self, event)
-        elif self._servers and is_worth_another(event.status):
+        elif self._servers and is_worth_another(event.status) and not is_final(event.q850):
             self._next()
         else:
             self.is_over = True

@@ -15,10 +15,12 @@ from callrouter.ports import (
     SignalEvent,
     SignalSink,
 )
+from callrouter.ports.causes import NORMAL, cause_of
 from callrouter.sip.arrivals import Arrival
 from callrouter.sip.protocol.agent import family_of
 from callrouter.sip.protocol.grammar import displayable, quote
 from callrouter.sip.protocol.headers.address import Address
+from callrouter.sip.protocol.headers.reason import Q850
 from callrouter.sip.protocol.headers.replaces import Replaces
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.session import Session, SessionState
@@ -62,9 +64,9 @@ class Leg:
         for event in waiting:
             sink(event)
 
-    def hangup(self, reason: str = "") -> None:
+    def hangup(self, reason: str = "", q850: int = NORMAL) -> None:
         """BYE, CANCEL or a final refusal, whichever the state asks for."""
-        self._session.hangup(reason_header(reason), self._clock.monotonic_ns())
+        self._session.hangup(reason_header(reason, q850), self._clock.monotonic_ns())
         self._pump()
 
     def hold(self, on: bool) -> None:
@@ -245,6 +247,8 @@ class IncomingLeg(Leg):
 
     def reject(self, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
         fields = tuple((name, displayable(value)) for name, value in headers)
+        if not any(name.lower() == "reason" for name, _ in headers):
+            fields += (("Reason", reason_header("", cause_of(status))),)  # RFC 6432
         self._incoming.reject(status, reason, fields, self._clock.monotonic_ns())
         self._pump()
 
@@ -253,8 +257,9 @@ def family_named(host: str) -> Literal[4, 6]:
     return 6 if ":" in host else 4
 
 
-def reason_header(text: str) -> str:
+def reason_header(text: str, q850: int = NORMAL) -> str:
     """A `Reason` value (RFC 3326): given as one, or as words for people."""
-    if not text or ";cause=" in text:
+    if ";cause=" in text:
         return displayable(text)
-    return f"Q.850;cause=16;text={quote(displayable(text))}"
+    words = displayable(text) or Q850.get(q850, "")
+    return f"Q.850;cause={q850};text={quote(words)}" if words else f"Q.850;cause={q850}"

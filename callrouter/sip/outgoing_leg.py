@@ -16,6 +16,7 @@ from callrouter.ports import (
     Ringing,
     SignalEvent,
 )
+from callrouter.ports.causes import NORMAL
 from callrouter.sip.branch import ELSEWHERE, Branch
 from callrouter.sip.leg import Leg, family_named, reason_header
 from callrouter.sip.plan import Destination, Plan
@@ -93,7 +94,7 @@ class OutgoingLeg(Leg):
         if any(not b.is_over for b in self._branches) or self._is_over:
             return
         failure = self._failure
-        if self._rest and self._plan.goes_on_after(failure.status):
+        if self._rest and self._plan.goes_on_after(failure.status, failure.q850):
             self._failed_over(branch.destination, failure.status)
             self._failure = None
             self._branches = self._next_group()
@@ -110,16 +111,16 @@ class OutgoingLeg(Leg):
 
     # -- what the owner asks for
 
-    def hangup(self, reason: str = "") -> None:
+    def hangup(self, reason: str = "", q850: int = NORMAL) -> None:
         """BYE, or CANCEL of everything that rings."""
         if self._winner is not None:
-            super().hangup(reason)
+            super().hangup(reason, q850)
             return
         if self._is_over:
             return
         self._is_over = True
         for branch in self._branches:
-            branch.abandon(reason_header(reason))
+            branch.abandon(reason_header(reason, q850))
         self._pump()
         self.deliver(Failed(self._clock.monotonic_ns(), 487, "cancelled", {}))
 

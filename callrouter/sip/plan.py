@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from callrouter.ports.causes import is_final
 from callrouter.sip.protocol.admission import PEER, Origin, OriginKind
 from callrouter.sip.protocol.auth import Credentials
 from callrouter.sip.protocol.hop import Hop
@@ -50,7 +51,9 @@ class Plan:
             return Origin(OriginKind.TRUNK, self.trunk.name)
         return Origin(OriginKind.USER, self.user) if self.user else PEER
 
-    def goes_on_after(self, status: int) -> bool:
-        """Whether the next group is tried after a failure with `status`.  The servers of a carrier
-        speak for the same callee; the contacts of a user are places where that user may be."""
-        return is_worth_another(status) if self.trunk is not None else status < 600
+    def goes_on_after(self, status: int, q850: int = 0) -> bool:
+        """Whether the next group is tried after a failure with `status`, and a cause of Q.850.  The servers
+        of a carrier speak for the same callee; the contacts of a user are places where that user may be."""
+        if self.trunk is None:
+            return status < 600
+        return is_worth_another(status) and not is_final(q850)

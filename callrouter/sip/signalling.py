@@ -20,6 +20,7 @@ from callrouter.ports import (
     TracedMessage,
     TransferRequested,
 )
+from callrouter.ports.causes import TEMPORARY_FAILURE
 from callrouter.sip.access import install_access
 from callrouter.sip.arrivals import Arrivals, NotOwned
 from callrouter.sip.branch import Branch
@@ -220,7 +221,7 @@ class Signalling:
         """Send the BYE of a dialog that a dead process left behind.  Raises `ValueError` for a
         state that `dialog_state()` did not write."""
         dialog = Dialog.from_json(dialog_state)
-        self._agent.end_orphan(dialog, reason_header(reason), self._clock.monotonic_ns())
+        self._agent.end_orphan(dialog, reason_header(reason, TEMPORARY_FAILURE), self._clock.monotonic_ns())
         self._endpoint.pump()
 
 

@@ -59,6 +59,7 @@ from callrouter.ports import (
     StopRecording,
     Token,
 )
+from callrouter.ports.causes import NORMAL
 
 AUDIO = NegotiatedAudio(MediaAddress("192.0.2.1", 4000), None, "PCMU", 0, 101)
 
@@ -236,6 +237,8 @@ class ScriptedLeg:
         self.headers: Mapping[str, str] = {}
         self.audio: NegotiatedAudio | None = AUDIO
         self.actions: list[str] = []
+        self.causes: list[int] = []
+        """Of Q.850, given with each hang-up."""
         self.passed_to_us = AUDIO_ALONE
         self.is_passage_open = False
         self._sink: SignalSink | None = None
@@ -272,8 +275,9 @@ class ScriptedLeg:
         self._did(f"reject {status}")
         self.is_over = True
 
-    def hangup(self, reason: str = "") -> None:
+    def hangup(self, reason: str = "", q850: int = NORMAL) -> None:
         self._did("hangup")
+        self.causes.append(q850)
         self.is_over = True
 
     def hold(self, on: bool) -> None:
@@ -331,6 +335,8 @@ class Callee:
     answers_after: float | None = 1.0
     status: int = 0
     """A final refusal sent instead of an answer."""
+    q850: int = 0
+    """The cause in its Reason."""
     hangs_up_after: float | None = None
     """Counted from the answer."""
 
@@ -375,7 +381,7 @@ class ScriptedSignalling:
 
     def _finally(self, leg: ScriptedLeg, callee: Callee) -> None:
         if callee.status:
-            self._unless_over(leg, lambda: Failed(_now(), callee.status, "", {}))
+            self._unless_over(leg, lambda: Failed(_now(), callee.status, "", {}, callee.q850))
             return
         self._unless_over(leg, lambda: Answered(_now(), AUDIO, {}))
         if callee.hangs_up_after is not None:

@@ -67,6 +67,16 @@ async def test_what_the_callee_answered_is_final(status: int) -> None:
             assert second.legs == []
 
 
+async def test_a_busy_callee_behind_a_vague_status_is_final() -> None:
+    async with peer() as first, peer() as second:
+        first.on_call = lambda leg: leg.reject(503, "", (("Reason", "Q.850;cause=17"),))
+        async with peer(trunks=(trunk(first.port(), second.port()),)) as ours:
+            ours.signalling.place(CALL, ours.sink)
+            await ours.wait(lambda: bool(ours.told(Failed)))
+            assert [(event.status, event.q850) for event in ours.told(Failed)] == [(503, 17)]
+            assert second.legs == []
+
+
 async def test_a_silent_gateway_is_given_up_in_time_and_answers_too_late() -> None:
     with silent() as port:
         async with peer() as good, peer(trunks=(trunk(port, good.port(), try_seconds=0.3),)) as ours:

@@ -264,6 +264,8 @@ _CALL: Final[Schema] = {
     "from": _or_null(_said("Who called")),
     "to": _or_null(_said("Who was called")),
     "status": _or_null(_said("As in the compatible API")),
+    "sip_status": _or_null({"type": "integer"}, "The final answer of SIP to its INVITE"),
+    "q850": _or_null({"type": "integer"}, "Cause of ITU-T Q.850 that its far end gave for the end"),
     "complete": {"type": "boolean", "description": "Its track partitions the call: no gap, no overlap"},
     "costs": _list("Cost"),
     "intervals": _list("Interval"),

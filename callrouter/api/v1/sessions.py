@@ -35,6 +35,8 @@ _UNKNOWN: Final[Mapping[str, Any]] = {
     "from_": "",
     "to": "",
     "status": "",
+    "sip_status": 0,
+    "q850": 0,
 }
 
 
@@ -88,6 +90,8 @@ class Sessions:
             "from": facts["from_"] or None,
             "to": facts["to"] or None,
             "status": facts["status"] or None,
+            "sip_status": facts["sip_status"] or None,
+            "q850": facts["q850"] or None,
             "complete": timeline.whole,
             "costs": amounts(totals(timeline.entries)),
             "intervals": [_interval(entry) for entry in timeline.entries],

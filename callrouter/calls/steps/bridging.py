@@ -84,7 +84,7 @@ class Bridging(Step):
         try:
             ended = await self._converse(controller)
         finally:
-            self.party.dismiss()
+            self.party.dismiss(controller.call.q850)
         if controller.has_handed_on:
             return steps.Departing(self.after(ended), self.resume.context)
         target = self._mapped(controller)
@@ -224,7 +224,7 @@ class Bridging(Step):
             left.cancel()
 
     async def owed(self, controller: Controller, cause: Interrupt) -> Step | None:
-        self.party.dismiss()
+        self.party.dismiss(controller.call.q850)
         outcome = self.after(self.ended or Bridged(0, "caller"))
         if isinstance(cause, Transfer) and cause.target == RESUME:
             return Resuming(self.resume, outcome)

@@ -27,6 +27,7 @@ from callrouter.ports import (
     PassedLine,
     Side,
     SipLeg,
+    causes,
 )
 from dispatcher.grant import Control, NumberMapping
 from metering.interval import Cause
@@ -161,13 +162,16 @@ class Placing(Step):
         done, _ = await asyncio.wait((controller.answer,), timeout=limit)
         if not done:
             detail = f"no answer within {limit} s"
-            controller.interrupt(Hangup(Side.US, detail, CallStatus.NO_ANSWER))
+            rang = controller.call.status is CallStatus.RINGING
+            cause = causes.NO_ANSWER if rang else causes.NOT_RESPONDING
+            controller.interrupt(Hangup(Side.US, detail, CallStatus.NO_ANSWER, cause))
             return None
         outcome = controller.answer.result()
         if isinstance(outcome, Failed):
             controller.call.sip_status = outcome.status
             controller.call.end_detail = f"{outcome.status} {outcome.reason}"
-            controller.fail(status_of(outcome.status), outcome.at_ns)
+            controller.call.q850 = outcome.q850
+            controller.fail(status_of(causes.refined(outcome.status, outcome.q850)), outcome.at_ns)
         return outcome
 
 

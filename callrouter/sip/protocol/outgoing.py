@@ -24,6 +24,7 @@ from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.early import MOST, EarlyDialog, is_reliable
 from callrouter.sip.protocol.grammar import displayable
+from callrouter.sip.protocol.headers.reason import told
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.offer import Agreement
@@ -89,6 +90,7 @@ class Nobody(ClientUser):
 
 
 NOBODY = Nobody()
+_TOO_LONG = 'Q.850;cause=102;text="no final answer"'
 
 
 class OutgoingSession(Session):
@@ -316,7 +318,8 @@ class OutgoingSession(Session):
     def _fail(self, status: int, reason: str, response: Response | None, now_ns: int) -> None:
         headers = {} if response is None else response.mapping()
         shown = {name: displayable(value) for name, value in headers.items()}
-        self.tell(Failed(now_ns, status, reason or reason_of(status), shown))
+        _, q850 = ("", 0) if response is None else told(response)
+        self.tell(Failed(now_ns, status, reason or reason_of(status), shown, q850))
         self.is_over = True
 
     def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
@@ -362,7 +365,7 @@ class OutgoingSession(Session):
     def _rang_too_long(self, now_ns: int) -> None:
         self._timer_c = None
         if self.is_early and not self.is_over:
-            self._give_up(408, "no final answer", "", now_ns)
+            self._give_up(408, "no final answer", _TOO_LONG, now_ns)
 
     def close(self) -> None:
         self._stop_timer_c()

@@ -58,6 +58,7 @@ class SessionState(enum.Enum):
     ENDED = "ended"
 
 
+_NO_ACK = 'Q.850;cause=102;text="no ACK"'
 _OVER = (SessionState.ENDING, SessionState.ENDED)
 
 
@@ -303,7 +304,7 @@ class Session(ClientUser):
     def _no_ack(self, now_ns: int) -> None:
         self._awaited = None
         self._tell_end(EndCause.NO_ACK, "no ACK within 64*T1", now_ns)
-        self._bye(self._bye_after_ack or "", now_ns)
+        self._bye(self._bye_after_ack or _NO_ACK, now_ns)
 
     # -- lines that are passed on unread
 
