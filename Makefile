@@ -86,7 +86,7 @@ trials: $(VENV)/.engine
 
 # Without the sanitizer the stable toolchain does; the engine's own code has none to look for but in
 # libopus, which a nightly one watches: FUZZ_OPTIONS="-s address".
-FUZZ_MEDIA := rtp rtcp telephone_event stun srtp coded
+FUZZ_MEDIA := rtp rtcp telephone_event stun ice dtls srtp coded
 fuzz-media:
 	@.ci/toolchain fuzz
 	cd $(ENGINE) && for target in $(FUZZ_MEDIA); do \

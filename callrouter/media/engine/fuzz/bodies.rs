@@ -1,6 +1,9 @@
 //! What is done with a fuzzer's bytes, and what must hold whatever they are.  The targets of
 //! `make fuzz-media` and the test `tests/corpus.rs` are made of these.
 
+#[path = "browser.rs"]
+pub mod browser;
+
 use std::net::SocketAddr;
 
 use _engine::coded::{Codec, Edge};
@@ -19,7 +22,7 @@ use _engine::{rtcp as reports, rtp as packets};
 const TICK: i64 = 20_000_000;
 
 /// Datagrams, each behind two octets of its length and one that says when and whence it comes.
-fn datagrams(mut data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+pub fn datagrams(mut data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let (&[high, low, how], rest) = data.split_first_chunk::<3>()?;
         let length = usize::from(u16::from_be_bytes([high, low])).min(rest.len());

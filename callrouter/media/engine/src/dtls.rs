@@ -9,7 +9,10 @@ mod worker;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dimpl::{Config, Dtls, DtlsCertificate, KeyingMaterial, Output, SrtpProfile};
+use dimpl::{
+    CertificateError, Config, Dtls, DtlsCertificate, Error, KeyingMaterial, Output, SecurityError,
+    SrtpProfile,
+};
 
 pub use fingerprint::Fingerprint;
 pub use worker::{Done, Job, Worker};
@@ -70,8 +73,27 @@ pub struct Terms {
 pub enum Failure {
     /// The far end's certificate is not the one that was signalled.
     WrongCertificate,
-    /// No common version, suite or SRTP profile, a forged message, no answer.
+    /// It has none, or none of elliptic curves.
+    NoCertificate,
+    /// It broke off.
+    Refused,
+    /// It fell silent.
+    Unanswered,
+    /// No common version, suite or SRTP profile, a forged message.
     Handshake,
+}
+
+impl Failure {
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::Timeout(_) => Self::Unanswered,
+            Error::SecurityError(SecurityError::FatalAlert { .. }) => Self::Refused,
+            Error::CertificateError(
+                CertificateError::NoClientCertificateReceived | CertificateError::NoServerCertificateReceived,
+            ) => Self::NoCertificate,
+            _ => Self::Handshake,
+        }
+    }
 }
 
 /// What came of a step.
@@ -103,8 +125,10 @@ impl Session {
     /// Take what has come and do what is due.
     pub fn step(&mut self, datagrams: &[Vec<u8>], now: Instant) -> Progress {
         let mut progress = Progress::default();
-        if self.failure.is_none() && self.dtls.handle_timeout(now).is_err() {
-            self.failure = Some(Failure::Handshake);
+        if self.failure.is_none()
+            && let Err(error) = self.dtls.handle_timeout(now)
+        {
+            self.failure = Some(Failure::of(&error));
         }
         self.drain(&mut progress);
         for datagram in datagrams {
@@ -114,8 +138,8 @@ impl Session {
             let taken = self.dtls.handle_packet(datagram);
             // Also after an error: it may have an alert to send.
             self.drain(&mut progress);
-            if taken.is_err() {
-                self.failure = self.failure.or(Some(Failure::Handshake));
+            if let Err(error) = taken {
+                self.failure = self.failure.or(Some(Failure::of(&error)));
             }
         }
         progress.failure = self.failure;

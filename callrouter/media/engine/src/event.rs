@@ -29,6 +29,14 @@ pub enum PlayEnd {
     Closed,
 }
 
+/// Why a browser's audio does not flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsecured {
+    ByHandshake(Failure),
+    /// It has not asked to be sent to for too long (RFC 7675).
+    ByConsent,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordingEnd {
     Stopped,
@@ -68,9 +76,9 @@ pub enum Told {
     Secured {
         suite: Suite,
     },
-    /// There will be no audio with a browser.
+    /// There will be no audio with a browser, or no more.
     NotSecured {
-        failure: Failure,
+        why: Unsecured,
     },
     VoiceStarted {
         silent_ms: u64,

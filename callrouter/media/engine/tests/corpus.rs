@@ -44,10 +44,14 @@ fn change(bytes: &mut Vec<u8>, chance: &mut Chance) {
 }
 
 fn run(target: &str, body: fn(&[u8])) {
+    run_some(target, body, CHANGES);
+}
+
+fn run_some(target: &str, body: fn(&[u8]), changes: usize) {
     let mut chance = Chance::new(target.len() as u64 + 11);
     for seed in seeds(target) {
         body(&seed);
-        for _ in 0..CHANGES {
+        for _ in 0..changes {
             let mut bytes = seed.clone();
             change(&mut bytes, &mut chance);
             body(&bytes);
@@ -73,6 +77,17 @@ fn telephone_event() {
 #[test]
 fn stun() {
     run("stun", bodies::stun);
+}
+
+#[test]
+fn ice() {
+    run("ice", bodies::browser::ice);
+}
+
+#[test]
+fn dtls() {
+    // Handshakes are dear: fewer changes reach as far.
+    run_some("dtls", bodies::browser::dtls, 40);
 }
 
 #[test]

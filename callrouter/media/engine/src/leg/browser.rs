@@ -8,15 +8,21 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
+use crate::clock::SECOND;
 use crate::command;
-use crate::dtls::{Done, Failure, Job, Progress, Session, Terms};
-use crate::event::{EventSender, Told};
+use crate::dtls::{Done, Job, Progress, Session, Terms};
+use crate::event::{EventSender, Told, Unsecured};
 use crate::ice::{Lite, MAX_ANSWER};
 use crate::leg::{Handshakes, Leg};
 use crate::source::Source;
 
 /// Datagrams of a handshake that wait for their turn; a flight has no more than half of it.
 const MAX_WAITING: usize = 16;
+/// Datagrams of strangers in 20 ms that are a flood: it would push the browser's own out of the
+/// socket's buffer …
+const FLOOD: u32 = 16;
+/// … so for this long nobody else is heard, not even the browser from a new address.
+const SECLUSION: i64 = 2 * SECOND;
 
 pub struct Browser {
     ice: Lite,
@@ -25,6 +31,13 @@ pub struct Browser {
     waiting: Vec<Vec<u8>>,
     back: (Sender<Done>, Receiver<Done>),
     is_keyed: bool,
+    /// The far end has taken its leave.
+    has_left: bool,
+    /// What does not flow has been told of.
+    is_told: bool,
+    /// Datagrams from elsewhere than the chosen address since the last tick.
+    strange: u32,
+    secluded_until_ns: i64,
 }
 
 enum Handshake {
@@ -36,7 +49,7 @@ enum Handshake {
     },
     /// With the worker.
     Away,
-    /// It failed, or the far end has taken its leave.
+    /// It failed, or there is nobody to go on with.
     Over,
 }
 
@@ -69,13 +82,22 @@ impl Browser {
             waiting: vec![],
             back: channel(),
             is_keyed: false,
+            has_left: false,
+            is_told: false,
+            strange: 0,
+            secluded_until_ns: i64::MIN,
         }
     }
 
-    /// Where audio may go now.
+    /// Where audio may go now.  Keys that are there stay good whatever comes in the handshake's
+    /// name later: anybody can write that, but for the far end's leave.
     fn target(&self, now_ns: i64) -> Option<SocketAddr> {
-        let is_open = self.is_keyed && !matches!(self.handshake, Handshake::Over);
-        self.ice.target(now_ns).filter(|_| is_open)
+        self.ice.target(now_ns).filter(|_| self.is_keyed && !self.has_left)
+    }
+
+    /// Whether the far end, with which all is agreed, has let its consent run out.
+    fn is_abandoned(&self, now_ns: i64) -> bool {
+        self.is_keyed && self.ice.target(now_ns).is_none()
     }
 
     /// Begin or go on with the handshake where there is something to do.
@@ -105,6 +127,7 @@ impl Browser {
     /// What the worker has done.
     fn returned(&mut self) -> Option<Progress> {
         let (session, progress) = self.back.1.try_recv().ok()?;
+        self.has_left |= progress.is_closed;
         let is_over = progress.failure.is_some() || progress.is_closed;
         self.handshake =
             if is_over { Handshake::Over } else { Handshake::Here { session, wake: progress.wake } };
@@ -129,6 +152,8 @@ impl Leg {
         if let Some(remote) = &mut self.remote {
             remote.source = Source::unknown();
         }
+        // It may come from anywhere now.
+        self.ports.widen();
         self.aim(now_ns);
     }
 
@@ -148,6 +173,7 @@ impl Leg {
     ) -> Option<usize> {
         let browser = self.browser.as_mut()?;
         let is_chosen = browser.ice.nominated() == Some(from);
+        browser.strange += u32::from(!is_chosen);
         match content_of(datagram) {
             Content::Check => self.answer_check(datagram, from, now_ns),
             Content::Handshake if is_chosen => {
@@ -207,8 +233,13 @@ impl Leg {
         }
     }
 
-    /// What goes by the clock: the handshake's steps, and consent that runs out.
+    /// What goes by the clock: the handshake's steps, floods, and consent that runs out.
     pub(super) fn tend_browser(&mut self, now_ns: i64, events: &EventSender) {
+        self.seclude(now_ns);
+        let Some(browser) = &mut self.browser else { return };
+        if browser.is_abandoned(now_ns) {
+            self.tell_unsecured(Unsecured::ByConsent, now_ns, events);
+        }
         let Some(browser) = &mut self.browser else { return };
         if let Some(progress) = browser.returned() {
             self.take_progress(progress, now_ns, events);
@@ -235,29 +266,32 @@ impl Leg {
             self.heard_ns = now_ns;
             events.send(self.id, now_ns, Told::Secured { suite });
         } else if let Some(failure) = progress.failure.filter(|_| !browser.is_keyed) {
-            self.fail_browser(failure, now_ns, events);
+            self.protection = None;
+            self.tell_unsecured(Unsecured::ByHandshake(failure), now_ns, events);
         }
     }
 
-    fn fail_browser(&mut self, failure: Failure, now_ns: i64, events: &EventSender) {
-        self.protection = None;
-        events.send(self.id, now_ns, Told::NotSecured { failure });
+    fn tell_unsecured(&mut self, why: Unsecured, now_ns: i64, events: &EventSender) {
+        let Some(browser) = &mut self.browser else { return };
+        if !std::mem::replace(&mut browser.is_told, true) {
+            events.send(self.id, now_ns, Told::NotSecured { why });
+        }
+    }
+
+    /// In a flood hear the browser alone, for a while.
+    fn seclude(&mut self, now_ns: i64) {
+        let Some(browser) = &mut self.browser else { return };
+        let is_flood = std::mem::take(&mut browser.strange) >= FLOOD;
+        match browser.target(now_ns) {
+            Some(target) if is_flood => {
+                browser.secluded_until_ns = now_ns + SECLUSION;
+                self.ports.narrow(target);
+            }
+            Some(_) if now_ns < browser.secluded_until_ns => {}
+            _ => self.ports.widen(),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_octets_say_what_a_datagram_is() {
-        assert_eq!(content_of(&[0, 1]), Content::Check);
-        assert_eq!(content_of(&[22, 254]), Content::Handshake);
-        assert_eq!(content_of(&[0x80, 200]), Content::Report);
-        assert_eq!(content_of(&[0x80, 96]), Content::Audio);
-        assert_eq!(content_of(&[0x80, 0x80 | 96]), Content::Audio);
-        assert_eq!(content_of(&[]), Content::Unknown);
-        assert_eq!(content_of(&[64, 0]), Content::Unknown);
-        assert_eq!(content_of(&[200, 0]), Content::Unknown);
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use pyo3::types::{PyBytes, PyTuple};
 use crate::answering::Answer;
 use crate::clock::now_ns;
 use crate::dtls::Failure;
-use crate::event::{Event, PlayEnd, RecordingEnd, Told};
+use crate::event::{Event, PlayEnd, RecordingEnd, Told, Unsecured};
 use crate::tap;
 
 fn play_end(reason: PlayEnd) -> &'static str {
@@ -47,10 +47,14 @@ fn answer_name(answer: Answer) -> &'static str {
     }
 }
 
-fn failure_name(failure: Failure) -> &'static str {
-    match failure {
-        Failure::WrongCertificate => "wrong-certificate",
-        Failure::Handshake => "handshake",
+fn loss_name(loss: Unsecured) -> &'static str {
+    match loss {
+        Unsecured::ByHandshake(Failure::WrongCertificate) => "wrong-certificate",
+        Unsecured::ByHandshake(Failure::NoCertificate) => "no-certificate",
+        Unsecured::ByHandshake(Failure::Refused) => "refused",
+        Unsecured::ByHandshake(Failure::Unanswered) => "unanswered",
+        Unsecured::ByHandshake(Failure::Handshake) => "handshake",
+        Unsecured::ByConsent => "consent",
     }
 }
 
@@ -86,7 +90,7 @@ pub fn add_tuples<'py>(py: Python<'py>, event: Event, tuples: &mut Tuples<'py>) 
         }
         Told::AudioStarted => ("audio-started", leg, at).into_pyobject(py),
         Told::Secured { suite } => ("secured", leg, at, suite.name()).into_pyobject(py),
-        Told::NotSecured { failure } => ("not-secured", leg, at, failure_name(failure)).into_pyobject(py),
+        Told::NotSecured { why } => ("not-secured", leg, at, loss_name(why)).into_pyobject(py),
         Told::VoiceStarted { silent_ms } => ("voice-started", leg, at, silent_ms).into_pyobject(py),
         Told::VoiceStopped { spoke_ms } => ("voice-stopped", leg, at, spoke_ms).into_pyobject(py),
         Told::SpeakerChanged { room } => ("speaker-changed", leg, at, room).into_pyobject(py),
