@@ -39,6 +39,7 @@ COUNTERS: dict[str, str] = {
     "concealed": "frames made up because their packet was lost or late",
     "recovered": "frames that the next packet carried once more",
     "too_late": "packets that came after their turn to be decoded",
+    "late_prompts": "frames of silence because a long prompt had not been read from its file in time",
     "late_sends": "packets sent more than 5 ms after they were due",
     "skipped_sends": "packets not sent because their time had long passed",
     "send_errors": "packets that the system refused to send",

@@ -21,7 +21,7 @@ from callrouter.media.certificate import make_certificate
 from callrouter.media.counters import DISCARDS, GAUGES, Totals, by_name
 from callrouter.media.news import event_of
 from callrouter.media.orders import batch_of
-from callrouter.media.prompts import Prompts
+from callrouter.media.prompts import Prompts, Shelf
 from callrouter.media.quality import observe_quality
 from callrouter.media.settings import Settings
 from callrouter.ports import (
@@ -93,6 +93,7 @@ class RtpMedia:
         await running.prompts.stop()
         left = await loop.run_in_executor(running.executor, running.engine.stop)
         running.executor.shutdown()
+        running.later.shutdown()
         self._deliver(left)
 
     def open(self, family: Literal[4, 6], sink: MediaSink) -> OpenedLeg:
@@ -128,8 +129,9 @@ class RtpMedia:
         return Token(next(self._tokens))
 
     async def prompt(self, audio: AudioFile) -> PromptId:
-        """Decode once and share.  The audio stays in memory while the returned object lives or
-        plays.  Raises `AudioUnplayable` naming what is wrong with the file."""
+        """Decode once and share.  The audio is kept while the returned object lives or plays; a long one
+        can be played when its beginning has been decoded.  Raises `AudioUnplayable` naming what is wrong
+        with the file."""
         if self._running is None:
             raise MediaUnavailable("the media engine is not running")
         return await self._running.prompts.get(audio)
@@ -198,7 +200,14 @@ class _Running:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.executor = ThreadPoolExecutor(settings.decoder_threads, thread_name_prefix="media-decode")
-        self.prompts = Prompts(engine, self.executor, settings.prompt_cache_mb * 1_000_000)
+        self.later = ThreadPoolExecutor(settings.decoder_threads, thread_name_prefix="media-decode-long")
+        shelf = Shelf(
+            memory=settings.prompt_cache_mb * 1_000_000,
+            disk=settings.long_prompt_cache_mb * 1_000_000,
+            longest_ms=settings.long_prompt_seconds * 1000,
+            folder=settings.prompt_dir,
+        )
+        self.prompts = Prompts(engine, self.executor, self.later, shelf)
 
 
 def mix_down(recording: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -51,7 +52,23 @@ class Settings(BaseModel):
         256,
         ge=1,
         le=65536,
-        description="Memory for decoded prompts no call holds; a minute takes 1 MB.",
+        description="Memory for decoded prompts no call holds, long ones apart; a minute takes 1 MB.",
+    )
+    long_prompt_seconds: int = Field(
+        120,
+        ge=2,
+        le=14_400,
+        description="A prompt longer than this is kept in a file, and read from it as it is played.",
+    )
+    prompt_dir: Path = Field(
+        Path("var/prompts"),
+        description="Folder for the files of long prompts; they have no name in it and go with the process.",
+    )
+    long_prompt_cache_mb: int = Field(
+        1024,
+        ge=1,
+        le=1_048_576,
+        description="Disk space for long prompts no call holds; an hour takes 58 MB.",
     )
     max_transcoding: int = Field(
         200,

@@ -15,7 +15,7 @@ import pytest
 
 from callrouter.errors import AudioUnplayable
 from callrouter.media._engine import Engine
-from callrouter.media.prompts import Prompts
+from callrouter.media.prompts import Prompts, Shelf
 from callrouter.ports import AudioFile
 from tests.unit.media.sound import riff, sine, write_wav
 
@@ -74,12 +74,12 @@ def test_every_format_is_one_second_in_both_laws(name: str, engine: Engine, tmp_
     content_type, make = FORMATS[name]
     path = tmp_path / "audio"
     path.write_bytes(make())
-    _, size = engine.load_prompt(path, content_type)
-    assert size == 2 * 8000
+    _, size, rest = engine.load_prompt(path, content_type, 2000, tmp_path)
+    assert (size, rest) == (2 * 8000, None)
 
 
 def test_mp3_is_decoded(engine: Engine) -> None:
-    _, size = engine.load_prompt(MP3, "audio/mpeg")
+    _, size, _ = engine.load_prompt(MP3, "audio/mpeg", 2000, MP3.parent)
     assert 4000 <= size / 2 <= 4800, "half a second and the padding of its encoder"
 
 
@@ -101,7 +101,7 @@ async def test_what_cannot_be_played_is_named_with_the_reason(
     path = tmp_path / "greeting.bin"
     path.write_bytes(content)
     with ThreadPoolExecutor(1) as executor:
-        prompts = Prompts(engine, executor, 1_000_000)
+        prompts = Prompts(engine, executor, executor, shelf(tmp_path))
         with pytest.raises(AudioUnplayable, match=r"cannot play greeting\.bin \(audio/.*\): \w") as caught:
             await prompts.get(AudioFile(path, content_type, name))
         assert caught.value.code == 13420
@@ -109,7 +109,7 @@ async def test_what_cannot_be_played_is_named_with_the_reason(
 
 async def test_a_file_that_is_gone_is_not_playable(engine: Engine, tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as executor:
-        prompts = Prompts(engine, executor, 1_000_000)
+        prompts = Prompts(engine, executor, executor, shelf(tmp_path))
         with pytest.raises(AudioUnplayable, match="cannot be read"):
             await prompts.get(AudioFile(tmp_path / "gone.wav", "audio/wav", "k"))
 
@@ -126,25 +126,84 @@ def test_damaged_files_never_escape_as_anything_but_an_error(engine: Engine, tmp
             content[chance.randrange(min(len(content), 200 if turn % 2 else 10**6))] = chance.randrange(256)
         path.write_bytes(content[: chance.randrange(20, len(content))])
         with suppress(ValueError):
-            engine.load_prompt(path, "audio/mpeg")
+            engine.load_prompt(path, "audio/mpeg", 2000, tmp_path)
+
+
+def shelf(folder: Path, memory: int = 1_000_000, disk: int = 1_000_000) -> Shelf:
+    return Shelf(memory, disk, 2000, folder)
+
+
+def no_files(folder: Path) -> bool:
+    return not [path for path in folder.iterdir() if path.name.startswith(".prompt")]
+
+
+async def test_a_long_one_is_kept_in_a_file_without_a_name(engine: Engine, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "long.wav", sine(440, 5.5))
+    number, size, rest = engine.load_prompt(path, "audio/wav", 2000, tmp_path)
+    assert size == 2 * 16_000, "its first two seconds"
+    assert rest is not None
+    assert rest.finish() == 2 * 44_000
+    assert engine.has_prompt(number)
+    assert no_files(tmp_path)
+
+
+async def test_what_is_left_of_a_long_one_is_not_decoded_when_it_is_stopped(
+    engine: Engine, tmp_path: Path
+) -> None:
+    path = write_wav(tmp_path / "long.wav", sine(440, 60.0))
+    _, _, rest = engine.load_prompt(path, "audio/wav", 2000, tmp_path)
+    assert rest is not None
+    rest.stop()
+    assert rest.finish() < 2 * 4 * 8000
+
+
+async def test_a_folder_that_cannot_be_written_is_named(engine: Engine, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "long.wav", sine(440, 5.5))
+    occupied = tmp_path / "occupied"
+    occupied.write_text("a file")
+    with ThreadPoolExecutor(1) as executor:
+        prompts = Prompts(engine, executor, executor, shelf(occupied))
+        with pytest.raises(AudioUnplayable, match=r"long\.wav .*: it cannot be kept in /.*occupied: "):
+            await prompts.get(AudioFile(path, "audio/wav", "k"))
+
+
+@dataclass
+class CountingRest:
+    """The rest of a long prompt, which takes as much on disk as it is told to, or no more fits on it."""
+
+    size: int
+    stopped: bool = False
+
+    def finish(self) -> int:
+        if self.size < 0:
+            raise OSError("No space left on device")
+        return self.size
+
+    def stop(self) -> None:
+        self.stopped = True
 
 
 @dataclass
 class CountingEngine:
-    """Stands in for the engine: each file is as large as its name says."""
+    """Stands in for the engine: each file is as large as its name says; one with a `-` is a long prompt,
+    and the second number what it takes on disk (`x`: more than there is)."""
 
     loaded: list[str] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
 
-    def load_prompt(self, path: Path, content_type: str) -> tuple[int, int]:
+    def load_prompt(
+        self, path: Path, content_type: str, longest_ms: int, folder: Path
+    ) -> tuple[int, int, CountingRest | None]:
         self.loaded.append(path.name)
-        return len(self.loaded), int(path.name)
+        memory, _, disk = path.name.partition("-")
+        rest = CountingRest(-1 if disk == "x" else int(disk)) if disk else None
+        return len(self.loaded), int(memory), rest
 
     def drop_prompt(self, prompt: int) -> None:
         self.dropped.append(prompt)
 
 
-def audio(key: str, size: int) -> AudioFile:
+def audio(key: str, size: int | str) -> AudioFile:
     return AudioFile(Path(str(size)), "audio/wav", key)
 
 
@@ -156,7 +215,9 @@ def counting() -> CountingEngine:
 @pytest.fixture
 async def cache(counting: CountingEngine) -> AsyncIterator[Prompts]:
     with ThreadPoolExecutor(2) as executor:
-        yield Prompts(counting, executor, 250)  # type: ignore[arg-type]  # a double of the engine
+        prompts = Prompts(counting, executor, executor, shelf(Path("x"), 250, 500))  # type: ignore[arg-type]  # a double of the engine
+        yield prompts
+        await prompts.stop()
 
 
 async def test_equal_content_is_decoded_once_however_many_ask_at_once(
@@ -200,7 +261,30 @@ async def test_one_who_stops_waiting_does_not_take_the_prompt_from_another(
 
 
 def test_a_prompt_is_known_until_it_is_dropped(engine: Engine, tmp_path: Path) -> None:
-    number, _ = engine.load_prompt(write_wav(tmp_path / "a.wav", sine(440, 0.1)), "audio/wav")
+    sound = write_wav(tmp_path / "a.wav", sine(440, 0.1))
+    number, _, _ = engine.load_prompt(sound, "audio/wav", 2000, tmp_path)
     assert engine.has_prompt(number)
     engine.drop_prompt(number)
     assert not engine.has_prompt(number)
+
+
+async def test_long_ones_have_a_limit_of_their_own(cache: Prompts, counting: CountingEngine) -> None:
+    await cache.get(audio("short", 200))
+    for key in ("a", "b", "c"):
+        await cache.get(audio(key, "100-200"))
+        await cache.get(audio(key, "100-200"))
+        async with asyncio.timeout(5):
+            while cache._rests:
+                await asyncio.sleep(0.001)
+    await cache.get(audio("d", 10))
+    assert counting.dropped == [2], "the oldest long one, and none for memory"
+
+
+async def test_one_that_does_not_fit_on_the_disk_is_decoded_again_next_time(
+    cache: Prompts, counting: CountingEngine
+) -> None:
+    await cache.get(audio("k", "100-x"))
+    async with asyncio.timeout(5):
+        while not counting.dropped:
+            await asyncio.sleep(0.001)
+    assert await cache.get(audio("k", "100-200")) == 2

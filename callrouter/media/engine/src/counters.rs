@@ -56,6 +56,7 @@ counters! {
     concealed: "Frames made up because their packet was lost or late.",
     recovered: "Frames that the next packet carried once more.",
     too_late: "Packets that came after their turn to be decoded.",
+    late_prompts: "Frames of silence because a long prompt had not been read from its file in time.",
     late_sends: "Packets sent more than 5 ms after they were due.",
     skipped_sends: "Packets not sent because their time had long passed.",
     send_errors: "Packets that the system refused to send.",

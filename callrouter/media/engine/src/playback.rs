@@ -1,8 +1,12 @@
 //! A queue of things to play, taken apart into frames of 20 ms that join without a seam.
 
+#[cfg(test)]
+mod laws;
+
 use std::sync::Arc;
 
 use crate::g711::Codec;
+use crate::long_prompt::{LongPrompt, Reading};
 use crate::prompt::Prompt;
 use crate::rtp::FRAME;
 use crate::telephone_event::{KeyFrame, KeySender, KeySet};
@@ -10,6 +14,7 @@ use crate::telephone_event::{KeyFrame, KeySender, KeySet};
 #[derive(Clone, Debug)]
 pub enum Item {
     Prompt(Arc<Prompt>),
+    Long(Arc<LongPrompt>),
     /// A tone that repeats until the playback is ended from outside.
     Endless(Arc<Prompt>),
     /// In samples.
@@ -28,6 +33,7 @@ pub struct Playback {
     /// Samples of the current item that have been played.
     offset: u64,
     keys: Option<KeySender>,
+    reading: Option<Box<Reading>>,
     /// Samples played in all, and when the current pass began.
     played: u64,
     pass_began: u64,
@@ -38,6 +44,9 @@ pub struct Playback {
 pub enum Slot {
     /// The frame has been filled.
     Audio,
+    /// It has been filled with silence from where a file had not been read in time; what was to be
+    /// played there comes next.
+    Late,
     Key {
         payload: [u8; 4],
         frame: u16,
@@ -57,6 +66,7 @@ impl Playback {
             index: 0,
             offset: 0,
             keys: None,
+            reading: None,
             played: 0,
             pass_began: 0,
         }
@@ -78,6 +88,16 @@ impl Playback {
             let room = &mut frame[filled..];
             let took = match item {
                 Item::Prompt(prompt) => copy(prompt.words(codec), self.offset, room),
+                Item::Long(prompt) => {
+                    let reading = self.reading.get_or_insert_with(|| Box::new(Reading::new(codec)));
+                    match reading.copy(prompt, self.offset, codec, room) {
+                        Some(took) => took,
+                        None => {
+                            room.fill(codec.silence());
+                            return Slot::Late;
+                        }
+                    }
+                }
                 Item::Endless(prompt) => copy_around(prompt.words(codec), self.offset, room),
                 Item::Silence(samples) => {
                     let took = room.len().min((samples - self.offset) as usize);
@@ -104,7 +124,7 @@ impl Playback {
             if self.item_is_over(took) {
                 self.index += 1;
                 self.offset = 0;
-                self.keys = None;
+                (self.keys, self.reading) = (None, None);
             }
         }
         if filled == 0 {
@@ -117,6 +137,7 @@ impl Playback {
     fn item_is_over(&self, took: usize) -> bool {
         match &self.items[self.index] {
             Item::Prompt(prompt) => self.offset >= prompt.samples() as u64,
+            Item::Long(prompt) => self.offset >= prompt.samples(),
             Item::Endless(prompt) => prompt.samples() == 0,
             Item::Silence(samples) => self.offset >= *samples,
             Item::Digits(_) => took == 0,

@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 
 mod batch;
 mod events;
+mod loading;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -17,11 +18,14 @@ use crate::counters::Counters;
 use crate::dtls::Identity;
 use crate::engine::{Config, Engine};
 use crate::event::LegId;
+use crate::long_prompt::Reader;
 use crate::playback::Item;
-use crate::prompt::{Prompt, Prompts};
-use crate::{clock, decode, mixdown};
+use crate::prompt::{Prompts, load};
+use crate::resample::RATE;
+use crate::{clock, mixdown};
 use batch::{Batch, Draft, DraftAction, DraftItem, DraftPlay, Hearers};
 use events::{add_frames, add_tuples};
+use loading::Rest;
 
 fn invalid(message: impl Into<String>) -> PyErr {
     PyValueError::new_err(message.into())
@@ -36,6 +40,7 @@ fn address(host: &str, port: u16) -> PyResult<SocketAddr> {
 struct PyEngine {
     engine: Engine,
     prompts: Prompts,
+    reader: Reader,
 }
 
 #[pymethods]
@@ -71,7 +76,7 @@ impl PyEngine {
             report_interval_ns: i64::from(report_interval_ms) * clock::MILLISECOND,
             identity,
         };
-        Ok(Self { engine: Engine::start(&config)?, prompts: Prompts::default() })
+        Ok(Self { engine: Engine::start(&config)?, prompts: Prompts::default(), reader: Reader::start()? })
     }
 
     /// Becomes readable when there are events, or frames of taps.
@@ -110,12 +115,20 @@ impl PyEngine {
         Ok(tuples)
     }
 
-    /// Decode, resample and encode a file; the prompt's id and its size in bytes.
-    fn load_prompt(&self, py: Python<'_>, path: PathBuf, content_type: &str) -> PyResult<(u64, usize)> {
-        let prompt = py.detach(|| decode::decode(&path, content_type).map(|samples| Prompt::new(&samples)));
-        let prompt = prompt.map_err(invalid)?;
-        let bytes = prompt.bytes();
-        Ok((self.prompts.add(prompt), bytes))
+    /// Decode, resample and encode a file: the prompt's id, its size in memory, and, of one of more than
+    /// `longest_ms`, which is kept in a file in `folder`, the rest that is still to be decoded.
+    fn load_prompt(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        content_type: &str,
+        longest_ms: usize,
+        folder: PathBuf,
+    ) -> PyResult<(u64, usize, Option<Rest>)> {
+        let longest = longest_ms.saturating_mul(RATE as usize / 1000);
+        let loaded = py.detach(|| load(&path, content_type, longest, &folder, &self.reader));
+        let loaded = loaded.map_err(invalid)?;
+        Ok((self.prompts.add(loaded.item), loaded.bytes, loaded.rest.map(Rest::new)))
     }
 
     /// Forget a prompt; legs that play it go on.
@@ -169,7 +182,7 @@ impl PyEngine {
 
     fn item(&self, item: DraftItem) -> Option<Item> {
         match item {
-            DraftItem::Prompt(id) => self.prompts.get(id).map(Item::Prompt),
+            DraftItem::Prompt(id) => self.prompts.get(id),
             DraftItem::Ready(item) => Some(item),
         }
     }
@@ -185,7 +198,7 @@ fn mix_down(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyResult<()> {
 #[pymodule(gil_used = true)]
 mod _engine {
     #[pymodule_export]
-    use super::{Batch, PyEngine, mix_down};
+    use super::{Batch, PyEngine, Rest, mix_down};
     use super::{Bound, Counters, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_init]

@@ -4,6 +4,8 @@
 use std::f32::consts::PI;
 use std::sync::LazyLock;
 
+use crate::dot_product::dot_product;
+
 /// Samples of the lower rate that a sample is made of, whichever way; half of them are its delay.
 const REACH: usize = 24;
 /// Where the filter has fallen by half, as a share of half the lower rate: 3.7 of 4 kHz.
@@ -94,19 +96,19 @@ impl Lowering {
 
     /// The samples that follow those of the last call, as many as are a multiple of the ratio.
     pub fn lower(&mut self, samples: &[i32]) -> Vec<i32> {
-        let taps = taps_of(self.ratio);
         let line: Vec<f32> =
             self.before.iter().copied().chain(samples.iter().map(|&sample| sample as f32)).collect();
-        let windows = line.windows(taps.len()).step_by(self.ratio);
-        let out = windows.map(|window| {
-            // The filter is its own mirror image.
-            window.iter().zip(taps).map(|(sample, tap)| sample * tap).sum::<f32>().round() as i32
-        });
-        let out = out.collect();
         let kept = line.len() - self.before.len();
         self.before.copy_from_slice(&line[kept..]);
-        out
+        lowered(&line, self.ratio).collect()
     }
+}
+
+/// A stretch of sound at the lower rate: `Lowering::history` samples of it are what was before.
+pub fn lowered(line: &[f32], ratio: usize) -> impl Iterator<Item = i32> {
+    let taps = taps_of(ratio);
+    // The filter is its own mirror image.
+    line.windows(taps.len()).step_by(ratio).map(|window| dot_product(window, taps).round() as i32)
 }
 
 #[cfg(test)]

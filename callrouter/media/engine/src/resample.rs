@@ -3,6 +3,8 @@
 
 use std::f64::consts::PI;
 
+use crate::dot_product::dot_product;
+
 pub const RATE: u32 = 8000;
 /// Zero crossings of the sinc on each side: with the window below, a stop band under -80 dB that
 /// begins a tenth above the pass band's edge.
@@ -41,6 +43,10 @@ impl Filter {
         Self { taps, width, phases }
     }
 
+    fn identity() -> Self {
+        Self { taps: vec![1.0], width: 1, phases: 1 }
+    }
+
     fn row(&self, phase: u64) -> &[f32] {
         let start = phase as usize * self.width;
         &self.taps[start..start + self.width]
@@ -75,27 +81,72 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// `samples` at `rate` (above zero) as samples at 8 kHz.
-pub fn to_8k(samples: &[f32], rate: u32) -> Vec<f32> {
-    if rate == RATE {
-        return samples.to_vec();
+/// Sound at any rate to 8 kHz, piece by piece.
+pub struct Resampler {
+    filter: Filter,
+    /// Input samples that `per` output samples take.
+    step: u64,
+    per: u64,
+    /// Input samples that are still needed, and the position of the first of them.
+    held: Vec<f32>,
+    from: u64,
+    /// Output samples so far.
+    made: u64,
+}
+
+impl Resampler {
+    /// From `rate`, above zero.
+    pub fn new(rate: u32) -> Self {
+        let divisor = gcd(u64::from(rate), u64::from(RATE));
+        let (step, per) = (u64::from(rate) / divisor, u64::from(RATE) / divisor);
+        // At 8 kHz there is nothing to do, and nothing is done.
+        let filter = if step == per { Filter::identity() } else { Filter::new(rate, per.min(MAX_PHASES)) };
+        Self { filter, step, per, held: vec![], from: 0, made: 0 }
     }
-    let divisor = gcd(u64::from(rate), u64::from(RATE));
-    let (step, per) = (u64::from(rate) / divisor, u64::from(RATE) / divisor);
-    let filter = Filter::new(rate, per.min(MAX_PHASES));
-    let length = (samples.len() as u64 * per).div_ceil(step);
-    (0..length)
-        .map(|index| {
-            let position = index * step;
-            let mut whole = (position / per) as i64;
-            let mut phase = (position % per * filter.phases + per / 2) / per;
-            if phase == filter.phases {
-                phase = 0;
-                whole += 1;
-            }
-            convolve(samples, whole - (filter.width / 2 - 1) as i64, filter.row(phase))
-        })
-        .collect()
+
+    /// Add the samples that can be made of all so far to `out`.
+    pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
+        self.held.extend_from_slice(samples);
+        let end = self.from + self.held.len() as u64;
+        while self.last_needed() < end {
+            out.push(self.next());
+        }
+        let first = self.place().0.max(0) as u64;
+        let gone = first.saturating_sub(self.from).min(self.held.len() as u64);
+        self.held.drain(..gone as usize);
+        self.from += gone;
+    }
+
+    /// Add what is left, which silence follows.
+    pub fn finish(mut self, out: &mut Vec<f32>) {
+        let end = self.from + self.held.len() as u64;
+        let length = (end * self.per).div_ceil(self.step);
+        while self.made < length {
+            out.push(self.next());
+        }
+    }
+
+    /// Where the next output's first input lies, and its phase.
+    fn place(&self) -> (i64, u64) {
+        let position = self.made * self.step;
+        let mut whole = (position / self.per) as i64;
+        let mut phase = (position % self.per * self.filter.phases + self.per / 2) / self.per;
+        if phase == self.filter.phases {
+            phase = 0;
+            whole += 1;
+        }
+        (whole - (self.filter.width as i64 / 2 - 1).max(0), phase)
+    }
+
+    fn last_needed(&self) -> u64 {
+        (self.place().0 + self.filter.width as i64 - 1).max(0) as u64
+    }
+
+    fn next(&mut self) -> f32 {
+        let (start, phase) = self.place();
+        self.made += 1;
+        convolve(&self.held, start - self.from as i64, self.filter.row(phase))
+    }
 }
 
 fn convolve(samples: &[f32], start: i64, taps: &[f32]) -> f32 {
@@ -104,12 +155,38 @@ fn convolve(samples: &[f32], start: i64, taps: &[f32]) -> f32 {
     if skip >= taps.len() || from >= samples.len() {
         return 0.0;
     }
-    samples[from..].iter().zip(&taps[skip..]).map(|(sample, tap)| sample * tap).sum()
+    dot_product(&samples[from..], &taps[skip..])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chance::Chance;
+
+    fn to_8k(samples: &[f32], rate: u32) -> Vec<f32> {
+        let (mut resampler, mut out) = (Resampler::new(rate), vec![]);
+        resampler.push(samples, &mut out);
+        resampler.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn pieces_of_any_length_join_without_a_seam() {
+        let mut chance = Chance::new(11);
+        for rate in [4000, 8000, 11127, 16000, 44100, 48000] {
+            let whole = sine(440.0, rate, 0.3);
+            let (mut resampler, mut out) = (Resampler::new(rate), vec![]);
+            let mut rest = &whole[..];
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(rest.len().min(chance.next() as usize % 700));
+                resampler.push(piece, &mut out);
+                assert!(resampler.held.len() < 5000, "what is not needed is let go");
+                rest = after;
+            }
+            resampler.finish(&mut out);
+            assert_eq!(out, to_8k(&whole, rate), "{rate} Hz");
+        }
+    }
 
     fn sine(hertz: f64, rate: u32, seconds: f64) -> Vec<f32> {
         let length = (f64::from(rate) * seconds) as usize;

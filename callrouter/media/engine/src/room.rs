@@ -269,7 +269,7 @@ impl Sound {
     fn next(&mut self) -> Option<[i16; FRAME]> {
         let mut words = [0; FRAME];
         match self.playback.fill(Codec::Pcmu, &mut words) {
-            Slot::Audio => {}
+            Slot::Audio | Slot::Late => {}
             Slot::Key { payload, frame } => tone::key(payload[0], frame, &mut words, Codec::Pcmu),
             Slot::Finished => return None,
         }

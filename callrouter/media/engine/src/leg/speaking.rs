@@ -131,6 +131,7 @@ impl Leg {
             }
             Path::Play(playback) => match playback.fill(codec, self.out.frame()) {
                 Slot::Audio => self.send_audio(due_ns, now_ns),
+                Slot::Late => self.send_late(due_ns, now_ns),
                 Slot::Key { payload, frame } => self.send_event(due_ns, now_ns, payload, frame),
                 Slot::Finished => {
                     self.end_play(PlayEnd::Finished, None, now_ns, events);
@@ -155,6 +156,7 @@ impl Leg {
         if let Some(hold) = &mut self.hold {
             match hold.playback.as_mut().map(|playback| playback.fill(codec, self.out.frame())) {
                 Some(Slot::Audio) => return self.send_audio(due_ns, now_ns),
+                Some(Slot::Late) => return self.send_late(due_ns, now_ns),
                 Some(Slot::Key { payload, frame }) => {
                     return self.send_event(due_ns, now_ns, payload, frame);
                 }
@@ -198,6 +200,11 @@ impl Leg {
 
     pub(super) fn send_audio(&mut self, due_ns: i64, now_ns: i64) {
         self.send_frame(None, due_ns, now_ns);
+    }
+
+    fn send_late(&mut self, due_ns: i64, now_ns: i64) {
+        self.counters.late_prompts += 1;
+        self.send_audio(due_ns, now_ns);
     }
 
     fn send_frame(&mut self, wide: Option<&[i16]>, due_ns: i64, now_ns: i64) {

@@ -399,7 +399,7 @@ fn keys(suite: &str, send: &[u8], receive: &[u8]) -> PyResult<Keys> {
 fn draft_item(kind: &str, value: &Bound<'_, PyAny>) -> PyResult<DraftItem> {
     let item = match kind {
         "prompt" => return Ok(DraftItem::Prompt(value.extract()?)),
-        "silence" => Item::Silence(value.extract::<u64>()? * 8),
+        "silence" => Item::Silence(value.extract::<u64>()?.saturating_mul(8)),
         "digits" => Item::Digits(value.extract()?),
         "tone" => named_tone(&value.extract::<String>()?)?,
         _ => return Err(invalid(format!("{kind:?} is not a kind of play item"))),
