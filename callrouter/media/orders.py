@@ -164,11 +164,11 @@ def _add_listening(batch: Batch, command: ListeningCommand) -> None:
 def _add_stream(batch: Batch, command: StreamCommand) -> None:
     match command:
         case StartTap(leg, token, side):
-            batch.start_tap(leg, token, side != "sent", side != "received")
+            batch.start_tap(leg, token, side)
         case StopTap(leg, token):
             batch.stop_tap(leg, token)
-        case OpenFeed(leg, token):
-            batch.open_feed(leg, token)
+        case OpenFeed(leg, token, to):
+            batch.open_feed(leg, token, to == "room")
         case FeedAudio(leg, token, audio):
             batch.feed_audio(leg, token, audio)
         case FeedMark(leg, token, mark):

@@ -268,11 +268,12 @@ class StopDetecting:
 
 @dataclass(frozen=True, slots=True)
 class StartTap:
-    """Hand over 20 ms frames of what a leg receives, sends, or both, in µ-law, as `TapFrames`."""
+    """Hand over 20 ms frames, in µ-law, as `TapFrames`: of what a leg receives, sends, or both, or of
+    all that is said and played in the room it is in, whichever that is at the time."""
 
     leg: LegId
     token: Token
-    side: Literal["received", "sent", "both"] = "received"
+    side: Literal["received", "sent", "both", "room"] = "received"
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,11 +284,16 @@ class StopTap:
 
 @dataclass(frozen=True, slots=True)
 class OpenFeed:
-    """Play what `FeedAudio` hands over, as it comes, and silence between.  Replaces what the leg
-    plays and ends its relay; `StopPlay` and the like end it, told as `PlayEnded`."""
+    """Play what `FeedAudio` hands over, as it comes, and silence between.  Told as `PlayEnded` when
+    it ends.
+
+    To the far end, it replaces what the leg plays and ends its relay; `StopPlay` and the like end it.
+    To the room, everybody in the leg's room hears it, the leg included; `StopAnnouncement` ends it,
+    and so does leaving the room."""
 
     leg: LegId
     token: Token
+    to: Literal["far-end", "room"] = "far-end"
 
 
 @dataclass(frozen=True, slots=True)

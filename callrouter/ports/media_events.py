@@ -160,7 +160,7 @@ class AnswerDetected:
 @dataclass(frozen=True, slots=True)
 class TapFrame:
     sent: bool
-    """What the leg sends rather than what it receives."""
+    """What the leg sends rather than what it receives or its room says."""
     number: int
     """Counts the 20 ms from the tap's start; frames that were dropped are missing."""
     audio: bytes

@@ -199,6 +199,11 @@ impl Edge {
         Some(narrow(heard, &self.wide))
     }
 
+    /// What is sent was encoded for others as well: the next that is not begins with an encoder of its own.
+    pub fn was_shared(&mut self) {
+        self.encoder = None;
+    }
+
     /// Encode a frame of µ-law; empty when the encoder fails.
     pub fn encode<'b>(&mut self, frame: &[u8; FRAME], out: &'b mut [u8; MAX_CODED]) -> &'b [u8] {
         let samples = frame.map(|word| Law::Pcmu.decode(word));

@@ -124,6 +124,8 @@ pub enum Action {
     },
     OpenFeed {
         token: u64,
+        /// To everybody in the leg's room rather than to its far end.
+        to_room: bool,
     },
     /// µ-law words for the open feed.
     FeedAudio {

@@ -37,6 +37,11 @@ impl Feed {
         self.played / 8
     }
 
+    /// Nothing waits, not even a mark.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
     /// Add audio to the end; false when too much waits already, and it is not taken.
     pub fn add(&mut self, words: Vec<u8>) -> bool {
         let takes = self.waiting + words.len() <= MOST && self.pieces.len() < MOST_PIECES;

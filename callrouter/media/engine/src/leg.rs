@@ -31,7 +31,7 @@ use crate::rtp::FRAME;
 use crate::seat::Seat;
 use crate::source::Source;
 use crate::srtp::{Keys, Protection};
-use crate::tap::Tap;
+use crate::tap::{Heard, Tap};
 use crate::telephone_event::{KeyReceiver, KeySender};
 use crate::timeline::Timeline;
 use crate::unread::Line;
@@ -275,13 +275,28 @@ impl Leg {
     }
 
     /// Hand the frames that are due to those who tap the leg; whether there were any.
-    pub fn advance_taps(&mut self, now_ns: i64) -> bool {
-        let (received, sent) = (self.received.as_ref(), self.sent.as_ref());
+    pub fn advance_taps(&mut self, now_ns: i64, rooms: &Rooms) -> bool {
+        let mut taps = std::mem::take(&mut self.taps);
         let mut any = false;
-        for tap in &mut self.taps {
-            any |= tap.advance(now_ns, received, sent);
+        for tap in &mut taps {
+            any |= tap.advance(now_ns, self.heard(rooms));
         }
+        self.taps = taps;
         any
+    }
+
+    /// What there is to be tapped.
+    pub fn heard<'a>(&'a self, rooms: &'a Rooms) -> Heard<'a> {
+        let room = self.seat.as_ref().and_then(|seat| rooms.get(seat.room));
+        Heard { received: self.received.as_ref(), sent: self.sent.as_ref(), room }
+    }
+
+    /// Hand over what is left to all who tap the leg.
+    pub fn end_taps(&mut self, now_ns: i64, rooms: &Rooms, events: &EventSender) {
+        for mut tap in std::mem::take(&mut self.taps) {
+            tap.finish(now_ns, self.heard(rooms));
+            events.send(self.id, now_ns, Told::TapEnded { tap: tap.shared() });
+        }
     }
 
     /// The end: tell what was under way and say goodbye.
@@ -292,10 +307,6 @@ impl Leg {
         self.stop_listening(now_ns, events);
         self.end_play(PlayEnd::Closed, None, now_ns, events);
         self.resume(PlayEnd::Closed, now_ns, events);
-        for mut tap in self.taps.drain(..) {
-            tap.finish(now_ns, self.received.as_ref(), self.sent.as_ref());
-            events.send(self.id, now_ns, Told::TapEnded { tap: tap.shared() });
-        }
         if let Some(sending) = self.sending.take() {
             events.send(self.id, now_ns, Told::DigitsSent { token: sending.token });
         }

@@ -7,24 +7,31 @@
 //! takes the frame of now out of it, less its own part.  The silent add nothing, and those who
 //! hear the same share it, encoded once.
 
+mod shared;
+mod sounds;
+#[cfg(test)]
+mod tests;
 mod wide;
 
-use crate::event::{EventSender, LegId, PlayEnd, Told};
+use crate::coded;
+use crate::event::{EventSender, LegId, Told};
 use crate::g711::Codec;
-use crate::limiter::Limiter;
 use crate::mix_ring::MixRing;
-use crate::playback::{Playback, Slot};
-use crate::rates::{Lowering, Raising};
+use crate::rates::{Lowering, lowered};
 use crate::roster::SLOTS;
 use crate::rtp::FRAME;
 use crate::seat::{RoomId, Seat};
-use crate::tone;
+use shared::{Output, Shared};
+use sounds::Sound;
 
 /// Somebody else is the speaker when they are louder by this much (decibels), or the last one has
 /// been silent for so long, and no sooner than so long after the last change (samples).
 const LOUDER: f32 = 6.0;
 const SILENT: i64 = 4800;
 const SETTLED: i64 = 8000;
+
+/// The highest rate, in multiples of 8 kHz.
+pub const WIDEST: usize = 6;
 
 pub struct Room {
     pub id: RoomId,
@@ -42,21 +49,6 @@ pub struct Room {
     sounded: i64,
     shared: [Option<Box<Shared>>; SLOTS],
     speaker: Option<Speaker>,
-}
-
-/// Something played to everybody, told to the leg that asked for it.
-struct Sound {
-    playback: Playback,
-    owner: Option<LegId>,
-    raising: Option<Raising>,
-}
-
-/// What those hear who have no part in the sum, for one slot.
-struct Shared {
-    from: i64,
-    limiter: Limiter,
-    frame: [i16; FRAME],
-    encoded: [Option<[u8; FRAME]>; 2],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -96,32 +88,13 @@ impl Room {
         }
     }
 
-    /// Play to everybody, beside the voices.
-    pub fn play(&mut self, playback: Playback, owner: Option<LegId>) {
-        self.sounds.push(Sound { playback, owner, raising: None });
-    }
-
-    /// End a sound of a leg.
-    pub fn stop(&mut self, owner: LegId, token: u64, at_ns: i64, events: &EventSender) {
-        self.sounds.retain(|sound| {
-            let goes = sound.owner == Some(owner) && token == sound.playback.token;
-            if goes {
-                sound.tell(PlayEnd::Stopped, at_ns, events);
-            }
-            !goes
-        });
-    }
-
-    /// A leg is gone: its sounds play on, and nobody is told of them.
+    /// A leg is gone.
     pub fn leave(&mut self, leg: LegId, at_ns: i64, events: &EventSender) {
         self.members.retain(|member| *member != leg);
         self.set_width(leg, 1);
         self.whispers.retain(|(coached, _)| *coached != leg);
         self.speaker = self.speaker.filter(|speaker| speaker.leg != leg);
-        for sound in self.sounds.iter_mut().filter(|sound| sound.owner == Some(leg)) {
-            sound.tell(PlayEnd::Closed, at_ns, events);
-            sound.owner = None;
-        }
+        self.leave_sounds(leg, at_ns, events);
     }
 
     /// Put in what a member says, for the frame after the one it will hear.
@@ -139,7 +112,11 @@ impl Room {
     fn say(&mut self, turn: &mut Turn<'_>, ahead: i64, frame: &[i16], at_ns: i64, events: &EventSender) {
         let at = ahead * self.scale as i64;
         if let Some(coached) = turn.seat.part.coaching {
-            return self.whisper(coached, at, frame);
+            // Nobody coaches themselves: they would hear their own voice.
+            if coached != turn.leg {
+                self.whisper(coached, at, frame);
+            }
+            return;
         }
         self.sum.add(at, frame);
         turn.seat.spoke(at, frame);
@@ -159,29 +136,6 @@ impl Room {
                 ring.add(from, frame);
                 self.whispers.push((coached, ring));
             }
-        }
-    }
-
-    /// Mix in what is played to everybody, up to the end of the frame at `from`.
-    fn sound(&mut self, from: i64, at_ns: i64, events: &EventSender) {
-        if self.sounds.is_empty() {
-            return;
-        }
-        if self.sounded < from - FRAME as i64 {
-            self.sounded = from;
-        }
-        while self.sounded < from + FRAME as i64 {
-            let (sum, sounded, scale) = (&mut self.sum, self.sounded, self.scale);
-            self.sounds.retain_mut(|sound| {
-                let frame = sound.next();
-                match &frame {
-                    Some(frame) if scale == 1 => sum.add(sounded, frame),
-                    Some(frame) => sum.add(sounded * scale as i64, &sound.raised(frame, scale)),
-                    None => sound.tell(PlayEnd::Finished, at_ns, events),
-                }
-                frame.is_some()
-            });
-            self.sounded += FRAME as i64;
         }
     }
 
@@ -209,77 +163,96 @@ impl Room {
         }
     }
 
-    /// Fill `out` with what a member hears.
+    /// Fill `out` with what a member hears, at 8 kHz.
     pub fn hear(&mut self, turn: &mut Turn<'_>, codec: Codec, out: &mut [u8; FRAME]) {
-        let from = turn.from;
-        let whisper = self.whispers.iter().find(|(leg, ring)| *leg == turn.leg && ring.end() > from);
-        if whisper.is_none() && self.sum.end() <= from {
+        if self.is_silent(turn) {
             return out.fill(codec.silence());
         }
-        if whisper.is_none() && !turn.seat.has_own(from) {
-            return out.copy_from_slice(self.shared(turn.phase, from, codec));
+        if self.hears_its_own(turn) {
+            let mut frame = [0; FRAME];
+            self.hear_apart(turn, &mut frame);
+            return out.iter_mut().zip(frame).for_each(|(word, sample)| *word = codec.encode(sample));
         }
-        let mut mix = [0; FRAME];
-        self.sum.mix_into(from, &mut mix, 1);
-        turn.seat.take_out(from, &mut mix);
-        if let Some((_, ring)) = whisper {
-            ring.mix_into(from, &mut mix, 1);
-        }
-        let mut frame = [0; FRAME];
-        turn.seat.limiter.limit(&mix, &mut frame);
-        out.iter_mut().zip(frame).for_each(|(word, sample)| *word = codec.encode(sample));
+        let output = self.output(turn, 1);
+        turn.seat.limiter = output.limiter;
+        out.copy_from_slice(output.law(codec));
     }
 
-    fn shared(&mut self, phase: usize, from: i64, codec: Codec) -> &[u8; FRAME] {
-        let shared = self.shared[phase].get_or_insert_with(|| {
-            let frame = [0; FRAME];
-            Box::new(Shared { from: i64::MIN, limiter: Limiter::default(), frame, encoded: [None; 2] })
-        });
-        if shared.from != from {
-            let mut mix = [0; FRAME];
-            self.sum.mix_into(from, &mut mix, 1);
-            shared.limiter.limit(&mix, &mut shared.frame);
-            shared.from = from;
-            shared.encoded = [None; 2];
+    /// The packet of another codec, of `scale` times 8 kHz, for a member who hears the same as others, and
+    /// whether it had to be encoded first; None for one who hears something else.
+    pub fn hear_coded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        codec: coded::Codec,
+        scale: usize,
+    ) -> Option<(&[u8], bool)> {
+        let hears_its_own = self.hears_its_own(turn);
+        if turn.seat.is_apart(turn.from, hears_its_own) {
+            return None;
         }
-        let frame = &shared.frame;
-        shared.encoded[codec as usize].get_or_insert_with(|| frame.map(|sample| codec.encode(sample)))
+        let output = self.output(turn, scale);
+        turn.seat.limiter = output.limiter;
+        output.coded(codec)
     }
 
-    /// Add everything that is said in the room to `mix`, at 8 kHz, for recordings.
+    /// Fill `out` with what only this member hears, at its own rate: as many samples as 20 ms of that are.
+    pub fn hear_apart(&mut self, turn: &mut Turn<'_>, out: &mut [i16]) {
+        let from = turn.from * self.scale as i64;
+        let mut mix = [0; FRAME * WIDEST];
+        let mix = &mut mix[..out.len()];
+        let own = turn.seat.own(from).map(|own| (own, -1));
+        let whisper = self.whisper_to(turn).map(|ring| (ring, 1));
+        let parts: Vec<_> = [Some((&self.sum, 1)), own, whisper].into_iter().flatten().collect();
+        mixed(&parts, turn.from, self.scale, mix);
+        turn.seat.limiter.limit(mix, out);
+    }
+
+    fn output(&mut self, turn: &Turn<'_>, scale: usize) -> &mut Output {
+        let shared = self.shared[turn.phase].get_or_insert_default();
+        shared.output(turn.from, &self.sum, self.scale, scale)
+    }
+
+    fn is_silent(&self, turn: &Turn<'_>) -> bool {
+        self.sum.end() <= turn.from * self.scale as i64 && self.whisper_to(turn).is_none()
+    }
+
+    /// Whether it hears something else than those who say nothing: less what it says, or a whisper.
+    fn hears_its_own(&self, turn: &Turn<'_>) -> bool {
+        turn.seat.own(turn.from * self.scale as i64).is_some() || self.whisper_to(turn).is_some()
+    }
+
+    fn whisper_to(&self, turn: &Turn<'_>) -> Option<&MixRing> {
+        let from = turn.from * self.scale as i64;
+        let mut whispers = self.whispers.iter().filter(|(_, ring)| ring.end() > from);
+        whispers.find(|(leg, _)| *leg == turn.leg).map(|(_, ring)| ring)
+    }
+
+    /// Add everything that is said in the room to `mix`, at 8 kHz, for recordings and taps.
     pub fn mix_into(&self, from: i64, mix: &mut [i32]) {
-        if self.scale == 1 {
-            return self.sum.mix_into(from, mix, 1);
-        }
-        // By positions, not by what was asked for last: any number of recordings may read.
-        let frames = Lowering::history(self.scale).div_ceil(self.scale);
-        let mut wide = vec![0; (frames + mix.len()) * self.scale];
-        self.sum.mix_into((from - frames as i64) * self.scale as i64, &mut wide, 1);
-        let lower = Lowering::new(self.scale).lower(&wide);
-        mix.iter_mut().zip(&lower[frames..]).for_each(|(to, value)| *to += value);
+        let mut all = [0; FRAME];
+        let all = &mut all[..mix.len().min(FRAME)];
+        mixed(&[(&self.sum, 1)], from, self.scale, all);
+        mix.iter_mut().zip(all).for_each(|(to, value)| *to += *value);
     }
 }
 
-impl Sound {
-    fn raised(&mut self, frame: &[i16; FRAME], scale: usize) -> Vec<i16> {
-        let raising = self.raising.take().filter(|raising| raising.ratio() == scale);
-        self.raising.insert(raising.unwrap_or_else(|| Raising::new(scale))).raise(frame)
+/// Fill `mix`, 20 ms or less of any rate up to the room's, with parts of a sum at `room` times 8 kHz,
+/// each so many times.  By positions, not by what was asked for last: whoever reads takes what comes
+/// before from the rings, and goes over from one mix to another without a seam.
+fn mixed(parts: &[(&MixRing, i32)], from: i64, room: usize, mix: &mut [i32]) {
+    // Less than a frame is asked for at 8 kHz only, by recordings.
+    let scale = mix.len().div_ceil(FRAME);
+    let ratio = room / scale;
+    if ratio <= 1 {
+        parts.iter().for_each(|(ring, sign)| ring.mix_into(from * room as i64, mix, *sign));
+        return;
     }
-
-    fn next(&mut self) -> Option<[i16; FRAME]> {
-        let mut words = [0; FRAME];
-        match self.playback.fill(Codec::Pcmu, &mut words) {
-            Slot::Audio | Slot::Late => {}
-            Slot::Key { payload, frame } => tone::key(payload[0], frame, &mut words, Codec::Pcmu),
-            Slot::Finished => return None,
-        }
-        Some(words.map(|word| Codec::Pcmu.decode(word)))
-    }
-
-    fn tell(&self, reason: PlayEnd, at_ns: i64, events: &EventSender) {
-        if let Some(owner) = self.owner {
-            let (token, played_ms) = (self.playback.token, self.playback.played_ms());
-            events.send(owner, at_ns, Told::PlayEnded { token, reason, key: None, played_ms });
-        }
-    }
+    let history = Lowering::history(ratio);
+    let mut wide = [0; FRAME * WIDEST + Lowering::history(WIDEST)];
+    let wide = &mut wide[..mix.len() * ratio + history];
+    let begin = from * room as i64 - history as i64;
+    parts.iter().for_each(|(ring, sign)| ring.mix_into(begin, wide, *sign));
+    let mut line = [0.0; FRAME * WIDEST + Lowering::history(WIDEST)];
+    line.iter_mut().zip(&*wide).for_each(|(to, &value)| *to = value as f32);
+    mix.iter_mut().zip(lowered(&line[..wide.len()], ratio)).for_each(|(to, value)| *to = value);
 }

@@ -5,7 +5,7 @@ use crate::limiter::Limiter;
 use crate::mix_ring::MixRing;
 use crate::playback::Item;
 use crate::playout::Playout;
-use crate::rates::{Lowering, Raising};
+use crate::rates::Raising;
 use crate::rtp::FRAME;
 
 /// A room's name, chosen by the engine's user.
@@ -22,6 +22,9 @@ pub struct Part {
     pub coaching: Option<LegId>,
 }
 
+/// Samples after its last own sound for which a member is not given the packets of the others.
+const APART: i64 = 24_000;
+
 /// Frames that a member is mixed in for after its last voiced packet: words end softly.
 const TAIL: u32 = 15;
 
@@ -35,7 +38,6 @@ pub struct Seat {
     /// What an edge above 8 kHz has decoded for this slot.
     wide: Option<Vec<i16>>,
     raising: Option<Raising>,
-    pub lowering: Option<Lowering>,
     /// The rate of `own`, and that of the member's codec as the room knows it, in multiples of 8 kHz.
     scale: usize,
     pub width: usize,
@@ -48,6 +50,8 @@ pub struct Seat {
     pub limiter: Limiter,
     /// Position of the next frame this member will put in.
     head: i64,
+    /// Up to there what it hears is encoded for it alone.
+    apart_until: i64,
 }
 
 impl Seat {
@@ -59,7 +63,6 @@ impl Seat {
             playout: None,
             wide: None,
             raising: None,
-            lowering: None,
             scale: 1,
             width: 1,
             own: None,
@@ -67,6 +70,7 @@ impl Seat {
             loudness: -100.0,
             limiter: Limiter::default(),
             head: 0,
+            apart_until: i64::MIN,
         }
     }
 
@@ -147,8 +151,7 @@ impl Seat {
     pub fn rescale(&mut self, scale: usize) {
         if self.scale != scale {
             self.scale = scale;
-            (self.own, self.wide) = (None, None);
-            (self.raising, self.lowering) = (None, None);
+            (self.own, self.wide, self.raising) = (None, None, None);
         }
     }
 
@@ -158,15 +161,18 @@ impl Seat {
         self.own.get_or_insert_with(|| MixRing::new(scale)).add(from, frame);
     }
 
-    /// Whether anything of the sum from `from` on is this member's own.
-    pub fn has_own(&self, from: i64) -> bool {
-        self.own.as_ref().is_some_and(|own| own.end() > from)
+    /// What of the sum is its own, where there is something from `from` on, at the room's rate.
+    pub fn own(&self, from: i64) -> Option<&MixRing> {
+        self.own.as_ref().filter(|own| own.end() > from)
     }
 
-    pub fn take_out(&self, from: i64, mix: &mut [i32]) {
-        if let Some(own) = &self.own {
-            own.mix_into(from, mix, -1);
+    /// Whether what it hears at a sample time has to be encoded for it alone.  Who has just spoken is
+    /// likely to again: changing between two encoders can be heard, if barely.
+    pub fn is_apart(&mut self, from: i64, hears_its_own: bool) -> bool {
+        if hears_its_own {
+            self.apart_until = from + APART;
         }
+        from < self.apart_until
     }
 }
 

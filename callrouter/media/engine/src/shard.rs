@@ -251,7 +251,7 @@ impl Shard {
         while let Some(leg) = self.legs.at(phase, position) {
             let now = now_ns();
             leg.tick(now, &mut Around { events: &self.events, rooms: &mut self.rooms });
-            self.has_tapped |= !leg.taps.is_empty() && leg.advance_taps(now);
+            self.has_tapped |= !leg.taps.is_empty() && leg.advance_taps(now, &self.rooms);
             let (id, has_decoded, records) = (leg.id, leg.has_decoded(), !leg.recordings.is_empty());
             if has_decoded {
                 self.pass_on(id, now);
@@ -340,6 +340,7 @@ impl Shard {
         self.read(id, now);
         self.part(id);
         let Some(leg) = self.legs.get_mut(id) else { return };
+        leg.end_taps(now, &self.rooms, &self.events);
         presence::leave(&mut self.rooms, leg, now, &self.events);
         leg.close(now, &self.events);
         self.record(id, now);

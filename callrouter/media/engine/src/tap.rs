@@ -9,6 +9,7 @@ use crossbeam_queue::ArrayQueue;
 use crate::clock::samples_at;
 use crate::event::LegId;
 use crate::g711::Codec;
+use crate::room::Room;
 use crate::rtp::FRAME;
 use crate::timeline::{LAG, Timeline};
 
@@ -19,11 +20,28 @@ const WAITING: usize = 100;
 pub struct Sides {
     pub received: bool,
     pub sent: bool,
+    /// Everything said in the room the leg is in.
+    pub room: bool,
+}
+
+impl Sides {
+    pub const RECEIVED: Self = Self { received: true, sent: false, room: false };
+    pub const SENT: Self = Self { received: false, sent: true, room: false };
+    pub const BOTH: Self = Self { received: true, sent: true, room: false };
+    pub const ROOM: Self = Self { received: false, sent: false, room: true };
+}
+
+/// Where a tap takes its frames from; what is not there is silence.
+#[derive(Clone, Copy, Default)]
+pub struct Heard<'a> {
+    pub received: Option<&'a Timeline>,
+    pub sent: Option<&'a Timeline>,
+    pub room: Option<&'a Room>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What the leg sends rather than what it receives.
+    /// What the leg sends rather than what it receives, or its room says.
     pub sent: bool,
     /// Counts from 0 for each side; those dropped are missing.
     pub number: u64,
@@ -86,29 +104,36 @@ impl Tap {
     }
 
     /// Take what is due by now; whether there was anything.
-    pub fn advance(&mut self, now_ns: i64, received: Option<&Timeline>, sent: Option<&Timeline>) -> bool {
-        self.take_until(samples_at(now_ns) - LAG, received, sent)
+    pub fn advance(&mut self, now_ns: i64, heard: Heard<'_>) -> bool {
+        self.take_until(samples_at(now_ns) - LAG, heard)
     }
 
     /// Take what there is, without waiting for what may be late.
-    pub fn finish(&mut self, now_ns: i64, received: Option<&Timeline>, sent: Option<&Timeline>) {
+    pub fn finish(&mut self, now_ns: i64, heard: Heard<'_>) {
         // What has been read of a packet that came just now reaches ahead.
-        self.take_until(samples_at(now_ns) + FRAME as i64, received, sent);
+        self.take_until(samples_at(now_ns) + FRAME as i64, heard);
     }
 
-    fn take_until(&mut self, until: i64, received: Option<&Timeline>, sent: Option<&Timeline>) -> bool {
+    fn take_until(&mut self, until: i64, heard: Heard<'_>) -> bool {
         let mut position = self.position.unwrap_or(until);
         // After a stall of more than the timelines hold there is nothing to take.
         position = position.max(until - 8 * FRAME as i64);
         let begun = position;
         while position + FRAME as i64 <= until {
-            for (wanted, sent, timeline) in
-                [(self.sides.received, false, received), (self.sides.sent, true, sent)]
-            {
+            let take = |wanted: bool, sent: bool, mix: &dyn Fn(&mut [i32])| {
                 if wanted {
-                    self.push(Frame { sent, number: self.number, words: words(timeline, position) });
+                    let mut sum = [0; FRAME];
+                    mix(&mut sum);
+                    self.push(Frame { sent, number: self.number, words: words(&sum) });
                 }
-            }
+            };
+            take(self.sides.received, false, &|sum| mix(heard.received, position, sum));
+            take(self.sides.sent, true, &|sum| mix(heard.sent, position, sum));
+            take(self.sides.room, false, &|sum| {
+                if let Some(room) = heard.room {
+                    room.mix_into(position, sum);
+                }
+            });
             self.number += 1;
             position += FRAME as i64;
         }
@@ -129,12 +154,15 @@ impl Drop for Tap {
     }
 }
 
-fn words(timeline: Option<&Timeline>, from: i64) -> [u8; FRAME] {
-    let mut mix = [0; FRAME];
+fn mix(timeline: Option<&Timeline>, from: i64, sum: &mut [i32]) {
     if let Some(timeline) = timeline {
-        timeline.mix_into(from, &mut mix);
+        timeline.mix_into(from, sum);
     }
-    mix.map(|sample| Codec::Pcmu.encode(sample as i16))
+}
+
+/// A crowd can be louder than there are words for.
+fn words(sum: &[i32; FRAME]) -> [u8; FRAME] {
+    sum.map(|sample| Codec::Pcmu.encode(sample.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16))
 }
 
 /// All taps, for whoever takes their frames.
@@ -146,7 +174,7 @@ pub struct Taps {
 impl Taps {
     /// A tap for a leg, to be handed to its media thread.
     pub fn open(&self, leg: LegId, token: u64, sides: Sides) -> Tap {
-        let width = usize::from(sides.received) + usize::from(sides.sent);
+        let width = [sides.received, sides.sent, sides.room].into_iter().filter(|wanted| *wanted).count();
         let shared = Arc::new(Shared {
             leg,
             token,
@@ -175,7 +203,9 @@ mod tests {
     use super::*;
     use crate::clock::MILLISECOND;
 
-    const BOTH: Sides = Sides { received: true, sent: true };
+    fn received(timeline: &Timeline) -> Heard<'_> {
+        Heard { received: Some(timeline), ..Heard::default() }
+    }
 
     fn heard(value: u8) -> Timeline {
         let mut timeline = Timeline::default();
@@ -186,10 +216,10 @@ mod tests {
     #[test]
     fn both_sides_come_in_step_and_a_missing_one_is_silence() {
         let taps = Taps::default();
-        let mut tap = taps.open(LegId(1), 9, BOTH);
-        let received = heard(0x20);
+        let mut tap = taps.open(LegId(1), 9, Sides::BOTH);
+        let timeline = heard(0x20);
         for ms in [30, 50, 70, 90, 110, 130, 150] {
-            tap.advance(ms * MILLISECOND, Some(&received), None);
+            tap.advance(ms * MILLISECOND, received(&timeline));
         }
         let frames = taps.ready()[0].take();
         let told: Vec<(bool, u64, u8)> = frames.iter().map(|f| (f.sent, f.number, f.words[159])).collect();
@@ -202,9 +232,9 @@ mod tests {
     #[test]
     fn the_oldest_make_room_and_are_counted() {
         let taps = Taps::default();
-        let mut tap = taps.open(LegId(1), 9, Sides { received: true, sent: false });
+        let mut tap = taps.open(LegId(1), 9, Sides::RECEIVED);
         for tick in 0..=130 {
-            tap.advance(tick * 20 * MILLISECOND, None, None);
+            tap.advance(tick * 20 * MILLISECOND, Heard::default());
         }
         let shared = &taps.ready()[0];
         assert_eq!(shared.dropped(), 30);
@@ -215,10 +245,10 @@ mod tests {
     #[test]
     fn at_its_end_a_tap_hands_over_what_there_is() {
         let taps = Taps::default();
-        let mut tap = taps.open(LegId(1), 9, Sides { received: true, sent: false });
-        let received = heard(0x20);
-        tap.advance(80 * MILLISECOND, Some(&received), None);
-        tap.finish(100 * MILLISECOND, Some(&received), None);
+        let mut tap = taps.open(LegId(1), 9, Sides::RECEIVED);
+        let timeline = heard(0x20);
+        tap.advance(80 * MILLISECOND, received(&timeline));
+        tap.finish(100 * MILLISECOND, received(&timeline));
         let frames = taps.ready()[0].take();
         assert_eq!(frames.len(), 6);
         assert!(frames.iter().all(|frame| frame.words == [0x20; FRAME]));
@@ -227,16 +257,16 @@ mod tests {
     #[test]
     fn a_long_stall_is_not_made_up_for() {
         let taps = Taps::default();
-        let mut tap = taps.open(LegId(1), 9, Sides { received: true, sent: false });
-        tap.advance(0, None, None);
-        tap.advance(10_000 * MILLISECOND, None, None);
+        let mut tap = taps.open(LegId(1), 9, Sides::RECEIVED);
+        tap.advance(0, Heard::default());
+        tap.advance(10_000 * MILLISECOND, Heard::default());
         assert_eq!(taps.ready()[0].take().len(), 8);
     }
 
     #[test]
     fn a_tap_that_its_thread_dropped_is_forgotten() {
         let taps = Taps::default();
-        let tap = taps.open(LegId(1), 9, BOTH);
+        let tap = taps.open(LegId(1), 9, Sides::BOTH);
         assert_eq!(taps.lock().len(), 1);
         drop(tap);
         assert!(taps.ready().is_empty() && taps.lock().is_empty());

@@ -23,6 +23,16 @@ const GIVE_UP: i64 = 200 * MILLISECOND;
 /// A relayed far end that has been silent for so long is made up for with silence.
 pub(super) const RELAY_GAP: i64 = 60 * MILLISECOND;
 
+/// What is sent in a slot.
+pub(super) enum Sound<'a> {
+    /// What is in the outgoing frame.
+    Frame,
+    /// At the rate of the leg's edge, above 8 kHz.
+    Wide(&'a [i16]),
+    /// Encoded for several legs.
+    Coded(&'a [u8]),
+}
+
 impl Leg {
     /// End a playback or a feed, if there is one, and say why.
     pub fn end_play(&mut self, reason: PlayEnd, key: Option<char>, now_ns: i64, events: &EventSender) {
@@ -166,15 +176,8 @@ impl Leg {
                 }
                 None => {}
             }
-        } else if self.hear_room_wide(due_ns, now_ns, around) {
+        } else if self.hear_room(due_ns, now_ns, around) {
             return;
-        } else if let Some(seat) = &mut self.seat
-            && let Some(room) = around.rooms.get_mut(seat.room)
-        {
-            let from = samples_at(due_ns);
-            let mut turn = Turn { leg: self.id, seat, phase: self.phase, from, is_held: false };
-            room.hear(&mut turn, codec, self.out.frame());
-            return self.send_audio(due_ns, now_ns);
         }
         self.out.frame().fill(codec.silence());
         self.send_audio(due_ns, now_ns);
@@ -195,11 +198,11 @@ impl Leg {
         {
             self.out.frame().copy_from_slice(&frame);
         }
-        self.send_frame(Some(wide), due_ns, now_ns);
+        self.send_frame(Sound::Wide(wide), due_ns, now_ns);
     }
 
     pub(super) fn send_audio(&mut self, due_ns: i64, now_ns: i64) {
-        self.send_frame(None, due_ns, now_ns);
+        self.send_frame(Sound::Frame, due_ns, now_ns);
     }
 
     fn send_late(&mut self, due_ns: i64, now_ns: i64) {
@@ -207,7 +210,7 @@ impl Leg {
         self.send_audio(due_ns, now_ns);
     }
 
-    fn send_frame(&mut self, wide: Option<&[i16]>, due_ns: i64, now_ns: i64) {
+    pub(super) fn send_frame(&mut self, sound: Sound<'_>, due_ns: i64, now_ns: i64) {
         let Some(remote) = &self.remote else { return };
         let timestamp = self.out.begin_frame(due_ns);
         let Some(target) = remote.source.target().filter(|_| remote.may_send) else { return };
@@ -218,11 +221,12 @@ impl Leg {
             None => self.out.audio_packet(remote.payload_type, timestamp),
             Some(edge) => {
                 let mut space = [0; MAX_CODED];
-                let payload = match wide {
-                    Some(wide) => edge.encode_samples(wide, &mut space),
-                    None => edge.encode(self.out.frame(), &mut space),
+                let payload = match sound {
+                    Sound::Coded(packet) => packet,
+                    Sound::Wide(samples) => edge.encode_samples(samples, &mut space),
+                    Sound::Frame => edge.encode(self.out.frame(), &mut space),
                 };
-                self.counters.encoded += 1;
+                self.counters.encoded += u64::from(!matches!(sound, Sound::Coded(_)));
                 self.out.coded_packet(remote.payload_type, timestamp, payload)
             }
         };

@@ -1,7 +1,8 @@
-//! A leg in a room of more than 8 kHz.
+//! A leg in a room, whatever the rates of both.
 
 use crate::clock::samples_at;
-use crate::coded::WIDEST;
+use crate::coded::{MAX_CODED, WIDEST};
+use crate::leg::speaking::Sound;
 use crate::leg::{Around, Leg};
 use crate::room::Turn;
 use crate::rooms::Rooms;
@@ -27,23 +28,34 @@ impl Leg {
         }
     }
 
-    /// Send what the room says; false in one of 8 kHz.
-    pub(super) fn hear_room_wide(&mut self, due_ns: i64, now_ns: i64, around: &mut Around<'_>) -> bool {
+    /// Send what the room says; false without one.
+    pub(super) fn hear_room(&mut self, due_ns: i64, now_ns: i64, around: &mut Around<'_>) -> bool {
         let (Some(seat), Some(remote)) = (&mut self.seat, &self.remote) else { return false };
-        let Some(room) = around.rooms.get_mut(seat.room).filter(|room| room.scale() > 1) else {
-            return false;
-        };
-        let mut space = [0; WIDEST];
-        let own = self.edge.as_ref().map_or(1, |edge| edge.scale());
-        let wide = &mut space[..FRAME * own];
+        let Some(room) = around.rooms.get_mut(seat.room) else { return false };
         let mut turn =
             Turn { leg: self.id, seat, phase: self.phase, from: samples_at(due_ns), is_held: false };
-        room.hear_wide(&mut turn, wide);
-        if own > 1 {
+        let Some(edge) = &mut self.edge else {
+            room.hear(&mut turn, remote.codec, self.out.frame());
+            self.send_audio(due_ns, now_ns);
+            return true;
+        };
+        let (scale, mut space) = (edge.scale(), [0; MAX_CODED]);
+        if let Some((packet, is_fresh)) = room.hear_coded(&mut turn, edge.codec, scale) {
+            let length = packet.len();
+            space[..length].copy_from_slice(packet);
+            edge.was_shared();
+            self.counters.encoded += u64::from(is_fresh);
+            if self.sent.is_some() {
+                room.hear(&mut turn, remote.codec, self.out.frame());
+            }
+            self.send_frame(Sound::Coded(&space[..length]), due_ns, now_ns);
+        } else if scale > 1 {
+            let mut wide = [0; WIDEST];
+            let wide = &mut wide[..FRAME * scale];
+            room.hear_apart(&mut turn, wide);
             self.send_wide(wide, due_ns, now_ns);
         } else {
-            let codec = remote.codec;
-            self.out.frame().iter_mut().zip(wide).for_each(|(word, sample)| *word = codec.encode(*sample));
+            room.hear(&mut turn, remote.codec, self.out.frame());
             self.send_audio(due_ns, now_ns);
         }
         true

@@ -311,11 +311,16 @@ impl Batch {
         self.ready(leg, Action::StopDetecting);
     }
 
-    fn start_tap(&self, leg: u64, token: u64, received: bool, sent: bool) -> PyResult<()> {
-        if !(received || sent) {
-            return Err(invalid("a tap needs a side to listen at"));
-        }
-        self.push(leg, DraftAction::Tap { token, sides: Sides { received, sent } });
+    /// `side` is `received`, `sent`, `both` of them, or the `room` the leg is in.
+    fn start_tap(&self, leg: u64, token: u64, side: &str) -> PyResult<()> {
+        let sides = match side {
+            "received" => Sides::RECEIVED,
+            "sent" => Sides::SENT,
+            "both" => Sides::BOTH,
+            "room" => Sides::ROOM,
+            _ => return Err(invalid(format!("{side:?} is not a side to listen at"))),
+        };
+        self.push(leg, DraftAction::Tap { token, sides });
         Ok(())
     }
 
@@ -323,8 +328,8 @@ impl Batch {
         self.ready(leg, Action::StopTap { token });
     }
 
-    fn open_feed(&self, leg: u64, token: u64) {
-        self.ready(leg, Action::OpenFeed { token });
+    fn open_feed(&self, leg: u64, token: u64, to_room: bool) {
+        self.ready(leg, Action::OpenFeed { token, to_room });
     }
 
     /// `audio` is µ-law at 8 kHz, of any length.

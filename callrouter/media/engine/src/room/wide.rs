@@ -2,9 +2,7 @@
 
 use crate::event::LegId;
 use crate::mix_ring::MixRing;
-use crate::rates::Lowering;
-use crate::room::{Room, Turn};
-use crate::rtp::FRAME;
+use crate::room::Room;
 
 impl Room {
     /// The rate it mixes at, in multiples of 8 kHz.
@@ -39,27 +37,5 @@ impl Room {
             self.whispers.clear();
             self.shared = Default::default();
         }
-    }
-
-    /// Fill `out` with what a member hears, at its own rate: as many samples as 20 ms of that are.
-    pub fn hear_wide(&mut self, turn: &mut Turn<'_>, out: &mut [i16]) {
-        let from = turn.from * self.scale as i64;
-        let whisper = self.whispers.iter().find(|(leg, ring)| *leg == turn.leg && ring.end() > from);
-        if whisper.is_none() && self.sum.end() <= from {
-            turn.seat.lowering = None;
-            return out.fill(0);
-        }
-        let mut mix = vec![0; FRAME * self.scale];
-        self.sum.mix_into(from, &mut mix, 1);
-        turn.seat.take_out(from, &mut mix);
-        if let Some((_, ring)) = whisper {
-            ring.mix_into(from, &mut mix, 1);
-        }
-        let ratio = mix.len() / out.len();
-        if ratio > 1 {
-            let lowering = turn.seat.lowering.take().filter(|lowering| lowering.ratio() == ratio);
-            mix = turn.seat.lowering.insert(lowering.unwrap_or_else(|| Lowering::new(ratio))).lower(&mix);
-        }
-        turn.seat.limiter.limit(&mix, out);
     }
 }

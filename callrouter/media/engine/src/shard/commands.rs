@@ -1,10 +1,9 @@
 //! A thread carries out what it is told to do with its legs.
 
 use crate::command::{Action, Command};
-use crate::counters::Counters;
 use crate::event::{LegId, PlayEnd, RecordingEnd, Told};
 use crate::feed::Feed;
-use crate::leg::{Leg, Path, Wishes};
+use crate::leg::{Path, Wishes};
 use crate::playback::Playback;
 use crate::shard::{Shard, lines};
 use crate::telephone_event::{KeySet, Press};
@@ -52,6 +51,22 @@ impl Shard {
             }
             Action::StartTap(tap) => self.start_tap(id, tap),
             Action::StopTap { token } => self.stop_tap(id, token, now),
+            Action::OpenFeed { token, to_room: true } => self.feed_room(id, Feed::new(token), now),
+            Action::FeedAudio { token, words } => {
+                let takes = self.with_feed(id, token, |feed| feed.add(words)) == Some(true);
+                if let Some(leg) = self.legs.get_mut(id).filter(|_| !takes) {
+                    leg.counters.feed_dropped += 1;
+                }
+            }
+            Action::FeedMark { token, mark } => {
+                if self.with_feed(id, token, |feed| feed.mark(mark)) != Some(true) {
+                    self.tell_cleared(id, token, vec![mark], now);
+                }
+            }
+            Action::ClearFeed { token } => {
+                let marks = self.with_feed(id, token, Feed::clear).unwrap_or_default();
+                self.tell_cleared(id, token, marks, now);
+            }
             Action::Play { .. } | Action::OpenFeed { .. } => {
                 self.part(id);
                 self.tell_leg(id, action, now);
@@ -79,38 +94,30 @@ impl Shard {
             Action::Listen { voice, keys } => leg.wish(Wishes { voice, keys }),
             Action::DetectAnswer(plan) => leg.detect_answer(plan, now, events),
             Action::StopDetecting => leg.stop_detecting(now, events),
-            Action::OpenFeed { token } => {
+            Action::OpenFeed { token, .. } => {
                 leg.end_play(PlayEnd::Replaced, None, now, events);
                 leg.path = Path::Feed(Feed::new(token));
-            }
-            Action::FeedAudio { token, words } => {
-                let (feed, counters) = feed_of(leg, token);
-                if feed.is_none_or(|feed| !feed.add(words)) {
-                    counters.feed_dropped += 1;
-                }
-            }
-            Action::FeedMark { token, mark } => {
-                let takes = feed_of(leg, token).0.is_some_and(|feed| feed.mark(mark));
-                if !takes {
-                    events.send(id, now, Told::MarkReached { token, mark, cleared: true });
-                }
-            }
-            Action::ClearFeed { token } => {
-                let marks = feed_of(leg, token).0.map(Feed::clear).unwrap_or_default();
-                for mark in marks {
-                    events.send(id, now, Told::MarkReached { token, mark, cleared: true });
-                }
             }
             // Carried out before a single leg is looked at.
             _ => {}
         }
     }
-}
 
-fn feed_of(leg: &mut Leg, token: u64) -> (Option<&mut Feed>, &mut Counters) {
-    let feed = match &mut leg.path {
-        Path::Feed(feed) if feed.token == token => Some(feed),
-        _ => None,
-    };
-    (feed, &mut leg.counters)
+    /// Do something with what a leg hands over, to its far end or to its room.
+    fn with_feed<T>(&mut self, id: LegId, token: u64, act: impl FnOnce(&mut Feed) -> T) -> Option<T> {
+        let leg = self.legs.get_mut(id)?;
+        match &mut leg.path {
+            Path::Feed(feed) if feed.token == token => Some(act(feed)),
+            _ => {
+                let room = leg.seat.as_ref()?.room;
+                self.rooms.get_mut(room)?.feed_mut(id, token).map(act)
+            }
+        }
+    }
+
+    fn tell_cleared(&self, id: LegId, token: u64, marks: Vec<u64>, now: i64) {
+        for mark in marks {
+            self.events.send(id, now, Told::MarkReached { token, mark, cleared: true });
+        }
+    }
 }

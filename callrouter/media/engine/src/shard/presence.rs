@@ -2,8 +2,10 @@
 
 use crate::command::Entrance;
 use crate::event::{EventSender, LegId, PlayEnd, Told};
+use crate::feed::Feed;
 use crate::leg::{Leg, Path};
 use crate::playback::{Item, Playback};
+use crate::room::Room;
 use crate::rooms::Rooms;
 use crate::seat::{Part, Seat};
 use crate::shard::Shard;
@@ -84,15 +86,30 @@ impl Shard {
 
     /// Play to everybody in a leg's room.  Alone, there is nobody to play to.
     pub(super) fn announce(&mut self, id: LegId, playback: Playback, now: i64) {
-        let room = self.legs.get(id).and_then(|leg| leg.seat.as_ref()).map(|seat| seat.room);
-        match room.and_then(|room| self.rooms.get_mut(room)) {
+        let token = playback.token;
+        match self.room_of(id) {
             Some(room) => room.play(playback, Some(id)),
-            None => {
-                let token = playback.token;
-                let told = Told::PlayEnded { token, reason: PlayEnd::Stopped, key: None, played_ms: 0 };
-                self.events.send(id, now, told);
-            }
+            None => self.tell_unheard(id, token, now),
         }
+    }
+
+    /// Play to everybody in a leg's room what will be handed over.
+    pub(super) fn feed_room(&mut self, id: LegId, feed: Feed, now: i64) {
+        let token = feed.token;
+        match self.room_of(id) {
+            Some(room) => room.open_feed(feed, id),
+            None => self.tell_unheard(id, token, now),
+        }
+    }
+
+    fn room_of(&mut self, id: LegId) -> Option<&mut Room> {
+        let room = self.legs.get(id)?.seat.as_ref()?.room;
+        self.rooms.get_mut(room)
+    }
+
+    fn tell_unheard(&self, id: LegId, token: u64, now: i64) {
+        let told = Told::PlayEnded { token, reason: PlayEnd::Stopped, key: None, played_ms: 0 };
+        self.events.send(id, now, told);
     }
 
     pub(super) fn stop_announcement(&mut self, id: LegId, token: u64, now: i64) {

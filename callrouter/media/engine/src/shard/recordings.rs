@@ -85,7 +85,7 @@ impl Shard {
         let Some(leg) = self.legs.get_mut(id) else { return };
         let Some(at) = leg.taps.iter().position(|tap| tap.token() == token) else { return };
         let mut tap = leg.taps.swap_remove(at);
-        tap.finish(now, leg.received.as_ref(), leg.sent.as_ref());
+        tap.finish(now, leg.heard(&self.rooms));
         self.events.send(id, now, Told::TapEnded { tap: tap.shared() });
         self.drop_timelines(&tap_tracks(id, &tap));
     }
