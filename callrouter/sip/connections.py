@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 _SHUTDOWN_SECONDS = 1.0
 """For the last octets of connections that are being closed."""
 _SECURE = frozenset({"tls", "wss"})
+_WARN_NS = 60 * 10**9
 
 
 class Shell(Protocol):
@@ -72,8 +73,13 @@ class Connections:
         self._acceptors: list[Acceptor] = []
         self._open: dict[int, Connection] = {}
         self._by_way: dict[_Way, Connection] = {}
+        self._ways: dict[Connection, set[_Way]] = {}
+        """What leads to each, so that thousands that close at once are not each looked for among all."""
         self._connecting: dict[_Way, list[Packet]] = {}
         self._seats: Counter[str] = Counter()
+        self._seated = 0
+        self._ours = 0
+        self._warned_ns: dict[str, int] = {}
         self._numbers = 0
         self._by_transport: Counter[str] = Counter()
         self._all_closed = asyncio.Event()
@@ -109,6 +115,7 @@ class Connections:
         reason = self._full(host)
         if reason:
             self._refuse(reason, listen.transport, host)
+            self._warn(reason, listen.transport, host)
             accepted.close()
             return
         hop = Hop(listen.transport, host, 0, index)
@@ -119,11 +126,12 @@ class Connections:
         )
         connection.seat = host
         self._seats[host] += 1
+        self._seated += 1
         self._shell.spawn(self._serve(connection, accepted, listen))
 
     def _full(self, host: str) -> str:
         """Why an address gets no further connection; "" when it does."""
-        if self._seats.total() + sum(c.is_ours for c in self._open.values()) >= self.limits.total:
+        if self._seated + self._ours >= self.limits.total:
             return "too_many"
         return "too_many_from_address" if self._seats[host] >= self.limits.per_address else ""
 
@@ -152,6 +160,7 @@ class Connections:
 
     def _leave(self, connection: Connection) -> None:
         if connection.seat:
+            self._seated -= 1
             self._seats[connection.seat] -= 1
             if not self._seats[connection.seat]:
                 del self._seats[connection.seat]
@@ -161,16 +170,33 @@ class Connections:
         self._metrics.count("sip_connections_refused", transport=transport, reason=reason)
         log.debug("sip_connection_refused", reason=reason, transport=transport, source=host, detail=detail)
 
+    def _warn(self, reason: str, transport: str, host: str) -> None:
+        """The limits are the operator's: say so, but not for every one of a flood."""
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._warned_ns.get(reason, -_WARN_NS) < _WARN_NS:
+            return
+        self._warned_ns[reason] = now_ns
+        setting, limit = {
+            "too_many": ("sip.max_connections", self.limits.total),
+            "too_many_from_address": ("sip.max_connections_per_address", self.limits.per_address),
+        }[reason]
+        log.warning("sip_connections_full", source=host, transport=transport, setting=setting, limit=limit)
+
     # -- what connections tell (ConnectionOwner)
 
     def opened(self, connection: Connection) -> int:
         self._numbers += 1
         self._open[self._numbers] = connection
+        self._ours += connection.is_ours
         hop = connection.hop
         if connection.is_ours or hop.transport == "tcp":
-            self._by_way[_Way(hop.transport, hop.host, hop.port, hop.name)] = connection
+            self._lead(_Way(hop.transport, hop.host, hop.port, hop.name), connection)
         self._tally(hop.transport, 1)
         return self._numbers
+
+    def _lead(self, way: _Way, connection: Connection) -> None:
+        self._by_way[way] = connection
+        self._ways.setdefault(connection, set()).add(way)
 
     def _tally(self, transport: str, change: int) -> None:
         self._by_transport[transport] += change
@@ -195,7 +221,7 @@ class Connections:
             way = _Way(hop.transport, hop.host, via.port or default_port(hop.transport), name)
             known = self._by_way.get(way)
             if known is None or not known.is_open:
-                self._by_way[way] = connection
+                self._lead(way, connection)
 
     def malformed(self, error: Unframeable, connection: Connection) -> None:
         self._shell.malformed(error, connection.hop)
@@ -211,8 +237,10 @@ class Connections:
         hop = connection.hop
         if self._open.pop(hop.connection, None) is None:
             return
-        for way in [way for way, known in self._by_way.items() if known is connection]:
-            del self._by_way[way]
+        self._ours -= connection.is_ours
+        for way in self._ways.pop(connection, ()):
+            if self._by_way.get(way) is connection:
+                del self._by_way[way]
         self._tally(hop.transport, -1)
         self._all_closed.set()
         self._shell.lost(hop)

@@ -127,6 +127,11 @@ class Settings(BaseModel):
     user_agent: str = Field(
         default="callrouter", pattern=r"^[ -~]+$", description="What User-Agent headers say."
     )
+    answers_without_rport: Literal["source", "via"] = Field(
+        default="source",
+        description="Port of answers by UDP to whoever does not ask for `rport`: the one the request came "
+        "from, or the one that its Via names (RFC 3261 §18.2.2), unless that shows a NAT.",
+    )
     trunks: tuple[Trunk, ...] = Field(default=(), description="Carriers, for calls to and from numbers.")
     default_trunk: str = Field(
         default="", description="Trunk for calls that name none; empty = the first one."

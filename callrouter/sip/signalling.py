@@ -229,6 +229,7 @@ def _agent_settings(settings: Settings, fingerprint: str) -> AgentSettings:
     dialogs = settings.dialogs
     return AgentSettings(
         user_agent=settings.user_agent,
+        answers_where_via_says=settings.answers_without_rport == "via",
         codecs=settings.codecs,
         session_seconds=dialogs.session_seconds,
         min_session_seconds=dialogs.min_session_seconds,

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from callrouter.ports import Answered, Confirmed, Ended, Failed, OutgoingCall
 from callrouter.sip.settings import Listen
@@ -72,10 +73,14 @@ async def test_an_address_gets_so_many_connections_and_a_closed_one_makes_room()
         async with connection(ours) as (first, writer), connection(ours) as (second, _):
             writer.write(request("OPTIONS"))
             await message(first)
-            async with connection(ours) as (third, _):
-                assert await ended(third)
+            with capture_logs() as said:
+                for _ in range(2):
+                    async with connection(ours) as (third, _):
+                        assert await ended(third)
+            (warned,) = [entry for entry in said if entry["event"] == "sip_connections_full"]
+            assert (warned["setting"], warned["limit"]) == ("sip.max_connections_per_address", 2)
             refused = ("sip_connections_refused", "reason=too_many_from_address", "transport=tcp")
-            assert ours.metrics.counts[refused] == 1
+            assert ours.metrics.counts[refused] == 2
             assert ours.metrics.gauges["sip_connections", "transport=tcp"] == 2
             assert not second.at_eof()
         await asyncio.sleep(0.1)

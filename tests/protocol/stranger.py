@@ -48,8 +48,8 @@ def invite(*lines: str, body: str = OFFER, **more: str) -> str:
 
 
 class Stranger:
-    def __init__(self, transport: str = "udp") -> None:
-        self.agent = Agent(AgentSettings(user_agent="ours"), counting_tokens("a"))
+    def __init__(self, transport: str = "udp", **settings: bool) -> None:
+        self.agent = Agent(AgentSettings(user_agent="ours", **settings), counting_tokens("a"))
         self.agent.listeners.append(Listener(transport, "192.0.2.2", 5060))
         self.hop = Hop(transport, "192.0.2.9", 5060)
         self.now = 1_000 * SECOND

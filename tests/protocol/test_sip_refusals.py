@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.message import Response, parse
 from tests.protocol.stranger import OFFER, Stranger, invite, text
 from tests.protocol.wire import CALLEE_MEDIA, SECOND
@@ -103,6 +104,44 @@ def test_a_response_goes_back_to_where_the_request_came_from() -> None:
     packet = stranger.agent.layer.out[0]
     assert (packet.hop.host, packet.hop.port) == ("192.0.2.9", 31337)
     assert b";branch=z9hG4bK1;rport=31337;received=192.0.2.9\r\n" in packet.data
+
+
+@pytest.mark.parametrize(
+    ("sent_by", "port"),
+    [
+        ("192.0.2.9:5060", 5060),
+        ("192.0.2.9", 5060),
+        ("192.0.2.9:5070", 5070),
+        ("192.0.2.9:5070;received=192.0.2.66", 5070),
+        ("10.0.0.1:5060", 31337),
+        ("gateway.example:5060", 31337),
+        ("192.0.2.9:5060;rport", 31337),
+    ],
+)
+@pytest.mark.parametrize("request_", [text("OPTIONS"), text("NOTIFY", to_tag="gone")])
+def test_who_does_not_ask_for_rport_may_be_answered_where_via_says_unless_behind_a_nat(
+    request_: str, sent_by: str, port: int
+) -> None:
+    stranger = Stranger(answers_where_via_says=True)
+    message = request_.replace("UDP 192.0.2.9:5060;", f"UDP {sent_by};")
+    for _ in range(2):
+        stranger.agent.receive(parse(message.encode()), stranger.hop._replace(port=31337), stranger.now)
+    packets = stranger.agent.layer.out
+    assert packets
+    assert {(packet.hop.host, packet.hop.port) for packet in packets} == {("192.0.2.9", port)}
+
+
+def test_an_answer_that_is_repeated_goes_where_via_says_too() -> None:
+    stranger = Stranger(answers_where_via_says=True)
+    stranger.hop = stranger.hop._replace(port=31337)
+    stranger.agent.receive(parse(invite().encode()), stranger.hop, stranger.now)
+    stranger.agent.events.clear()
+    (session,) = stranger.agent.sessions.values()
+    assert isinstance(session, IncomingSession)
+    session.answer(CALLEE_MEDIA, stranger.now)
+    stranger.agent.timers.run(stranger.now + SECOND)
+    answers = [packet for packet in stranger.agent.layer.out if packet.data.startswith(b"SIP/2.0 200")]
+    assert [packet.hop.port for packet in answers] == [5060, 5060]
 
 
 def test_a_retransmitted_invite_never_starts_a_second_call() -> None:

@@ -53,6 +53,8 @@ _ORPHAN_LEAP = 100_000
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
     user_agent: str = "callrouter"
+    answers_where_via_says: bool = False
+    """By UDP, to whoever does not ask for `rport`."""
     codecs: tuple[str, ...] = DEFAULT_CODECS
     session_seconds: int = 1800
     """Session interval to ask for (RFC 4028); 0 leaves it to the peer."""
@@ -107,7 +109,7 @@ class Agent:
     def __init__(self, settings: AgentSettings, token: Callable[[int], str]) -> None:
         self.settings = settings
         self.token = token
-        self.layer = TransactionLayer(token)
+        self.layer = TransactionLayer(token, answers_where_via_says=settings.answers_where_via_says)
         self.listeners: list[Listener] = []
         self.sessions: dict[str, Session] = {}
         """By our tag, which is unique."""
@@ -351,7 +353,8 @@ class Agent:
             tag=responses.stateless_tag(request),
             fields=(*refusal.fields, *self._name),
         )
-        self.layer.out.append(Packet(data, hop))
+        port = self.layer.answer_port(request, hop)
+        self.layer.out.append(Packet(data, hop._replace(port=port) if port else hop))
 
     # -- requests of ours
 

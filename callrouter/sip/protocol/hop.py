@@ -30,6 +30,16 @@ def family_of(host: str) -> int:
     return 4
 
 
+def is_same_address(named: str, seen: str) -> bool:
+    """Whether `named` is another spelling of the IP literal `seen`; a name is not."""
+    if named == seen:
+        return True
+    try:
+        return ipaddress.ip_address(named.strip("[]")) == ipaddress.ip_address(seen)
+    except ValueError:
+        return False
+
+
 class Hop(NamedTuple):
     """The other end of one step of the way, and our end of it.  A named tuple, because one is made
     for every datagram."""

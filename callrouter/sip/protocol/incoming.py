@@ -112,7 +112,7 @@ class IncomingSession(Session):
         fields = (*self.own_fields(transaction.hop), *timing, *(SDP if body else ()))
         data = self.agent.respond(transaction, 200, now_ns, fields=fields, body=body, tag=self.local_tag)
         self.state = SessionState.ANSWERED
-        self.await_ack(data, invite, transaction.hop, wants_answer=not has_offer, now_ns=now_ns)
+        self.await_ack(data, invite, transaction.back, wants_answer=not has_offer, now_ns=now_ns)
 
     def _prefer(self, codec: str) -> None:
         """Unless early media has been in another one."""

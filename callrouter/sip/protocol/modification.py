@@ -141,7 +141,7 @@ class Modification:
         data = agent.respond(transaction, 200, now_ns, fields=fields, body=body)
         if is_invite:
             is_late = not request.description
-            session.await_ack(data, request, transaction.hop, wants_answer=is_late, now_ns=now_ns)
+            session.await_ack(data, request, transaction.back, wants_answer=is_late, now_ns=now_ns)
         if request.description:
             session.tell_media(now_ns, dialog)
 

@@ -7,12 +7,11 @@ that registered it: an authenticated user must not make us send calls to third p
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
-from callrouter.sip.protocol.hop import TRANSPORTS, Hop, default_port
+from callrouter.sip.protocol.hop import TRANSPORTS, Hop, default_port, is_same_address
 from callrouter.sip.protocol.timers import MS
 from callrouter.sip.protocol.uri import Uri
 
@@ -40,7 +39,7 @@ class Binding:
         connections by TLS and WebSocket, they only make them."""
         if self.routes or self.source.transport not in _TAKING_CONNECTIONS:
             return False
-        return _same_host(self.contact.host, self.source.host)
+        return is_same_address(self.contact.host, self.source.host)
 
     @property
     def hop(self) -> Hop:
@@ -94,6 +93,8 @@ class Bindings:
     max_contacts: int = 10
     _users: dict[str, dict[tuple[str, ...], Binding]] = field(default_factory=dict)
     """Contacts of each user, the one that registered longest ago first."""
+    _by_connection: dict[int, set[str]] = field(default_factory=dict)
+    """Users who have registered by it: thousands of connections may be lost at once."""
 
     def of(self, user: str, now_ns: int) -> list[Binding]:
         """Those that still hold, by preference, of equals the latest first."""
@@ -125,6 +126,8 @@ class Bindings:
             _check_sequence(kept.get(key), how)
             kept.pop(key, None)
             if entry.seconds:
+                if how.source.connection:
+                    self._by_connection.setdefault(how.source.connection, set()).add(user)
                 kept[key] = Binding(
                     entry.contact,
                     entry.q,
@@ -146,7 +149,8 @@ class Bindings:
         """What can only be reached by this connection can be reached no more (RFC 5626 §5.3)."""
         if not hop.connection:
             return
-        for user, kept in list(self._users.items()):
+        for user in self._by_connection.pop(hop.connection, ()):
+            kept = self._users.get(user, {})
             left = {
                 key: binding
                 for key, binding in kept.items()
@@ -182,10 +186,3 @@ def contact_key(uri: Uri) -> tuple[str, ...]:
 def _check_sequence(binding: Binding | None, how: Registering) -> None:
     if binding is not None and binding.call_id == how.call_id and how.sequence <= binding.sequence:
         raise OutOfSequence(f"CSeq {how.sequence} is not above {binding.sequence}")
-
-
-def _same_host(named: str, seen: str) -> bool:
-    try:
-        return ipaddress.ip_address(named) == ipaddress.ip_address(seen)
-    except ValueError:
-        return False

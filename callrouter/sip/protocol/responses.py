@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable
 
 from callrouter.sip.protocol.headers.via import stamp
-from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.hop import Hop, default_port, is_same_address
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.status import reason_of
 
@@ -40,6 +40,21 @@ def write(
     lines += [f"{name}: {value}" for name, value in fields]
     lines.append(f"Content-Length: {len(body)}\r\n\r\n")
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + body
+
+
+def answer_port(request: Request, hop: Hop) -> int:
+    """Port that an answer by UDP goes to, at the address its request came from; 0: the one it came from.
+    Who does not ask for that (`rport`, RFC 3581) listens where its Via says (RFC 3261 §18.2.2), unless a
+    NAT is in between, which shows in Via naming another address than was seen, or none."""
+    if hop.is_reliable:
+        return 0
+    try:
+        via = request.via
+    except ValueError:
+        return 0
+    if via.get("rport") is not None or not is_same_address(via.host, hop.host):
+        return 0
+    return via.port or default_port(hop.transport)
 
 
 def _stamped(request: Request, hop: Hop) -> str:

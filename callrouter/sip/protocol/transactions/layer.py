@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from callrouter.sip.protocol import responses
 from callrouter.sip.protocol.hop import Hop, Packet
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.timers import Timers
@@ -22,13 +23,14 @@ MAX_DATAGRAM = 1300
 class TransactionLayer:
     """All transactions, their timers, and the bytes they want sent."""
 
-    def __init__(self, token: Callable[[int], str]) -> None:
+    def __init__(self, token: Callable[[int], str], *, answers_where_via_says: bool = False) -> None:
         self.timers = Timers()
         self.out: list[Packet] = []
         self.servers: dict[Key, ServerTransaction] = {}
         self.clients: dict[tuple[str, str], ClientTransaction] = {}
         self._merged: dict[tuple[str, str, str], Key] = {}
         self._token = token
+        self._answers_where_via_says = answers_where_via_says
         self.max_datagram = MAX_DATAGRAM
         self.way_for_large: Callable[[Hop, int], Hop] = lambda hop, now_ns: hop
         """The stream that a request too large for UDP takes to a hop; that hop when there is none."""
@@ -36,6 +38,10 @@ class TransactionLayer:
         """Via of a request of ours: its way and its branch."""
 
     # -- requests that come in
+
+    def answer_port(self, request: Request, hop: Hop) -> int:
+        """Port that an answer goes to; 0: the one its request came from."""
+        return responses.answer_port(request, hop) if self._answers_where_via_says else 0
 
     def key_of(self, request: Request) -> Key:
         """What a request shares with its retransmissions, an INVITE also with its ACK and, but for

@@ -46,6 +46,7 @@ class ServerTransaction:
         "_gap",
         "_last",
         "_layer",
+        "_port",
         "_repeat",
         "_until",
         "hop",
@@ -63,6 +64,8 @@ class ServerTransaction:
         self.request: Request | None = request
         """None once answered: nothing but its retransmissions can come."""
         self.hop = hop
+        """Where it came from."""
+        self._port = layer.answer_port(request, hop)
         self.session: Session | None = None
         """Whose INVITE this is, as long as a CANCEL can mean anything to it."""
         self.state = _PROCEEDING
@@ -75,12 +78,20 @@ class ServerTransaction:
     def is_answered(self) -> bool:
         return self.state is not _PROCEEDING
 
+    @property
+    def back(self) -> Hop:
+        """Where its answers go."""
+        return self._back(self.hop)
+
+    def _back(self, hop: Hop) -> Hop:
+        return hop._replace(port=self._port) if self._port else hop
+
     def respond(self, status: int, data: bytes, now_ns: int) -> None:
         """Send a response; a second final one is dropped, the peer has had its answer."""
         if self.state is not _PROCEEDING:
             return
         self._last = data
-        self._layer.out.append(Packet(data, self.hop, self))
+        self._layer.out.append(Packet(data, self.back, self))
         if status >= 200:
             self._finish(status, now_ns)
 
@@ -97,7 +108,7 @@ class ServerTransaction:
         """The request again, or its ACK.  It is answered where it came from this time: a NAT on the
         way may have given its sender another port."""
         if self._last:
-            self._layer.out.append(Packet(self._last, hop, self))
+            self._layer.out.append(Packet(self._last, self._back(hop), self))
 
     def _expire(self, now_ns: int) -> None:
         self.terminate()
@@ -133,10 +144,10 @@ class InviteServerTransaction(ServerTransaction):
             if self.state is _COMPLETED:
                 self._confirm(now_ns)
         elif self.state in (_PROCEEDING, _COMPLETED) and self._last:
-            self._layer.out.append(Packet(self._last, hop, self))
+            self._layer.out.append(Packet(self._last, self._back(hop), self))
 
     def _timer_g(self, now_ns: int) -> None:
-        self._layer.out.append(Packet(self._last, self.hop, self))
+        self._layer.out.append(Packet(self._last, self.back, self))
         self._gap = min(self._gap * 2, T2)
         self._repeat = self._layer.timers.start(now_ns + self._gap, self._timer_g)
 
