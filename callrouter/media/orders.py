@@ -203,6 +203,8 @@ def _set_remote(batch: Batch, command: SetRemote) -> None:
         event_type=audio.dtmf_payload_type,
         may_send=audio.direction in _SENDING,
         may_receive=audio.direction in _RECEIVING,
+        own_type=audio.own_payload_type,
+        own_event_type=audio.own_dtmf_payload_type,
         event_rate=audio.dtmf_clock_rate,
         srtp=None if keys is None else (keys.suite, keys.send, keys.receive),
         browser=None if audio.browser is None else _browser(audio.browser),

@@ -68,5 +68,10 @@ class NegotiatedAudio:
     """None: RTP as it is."""
     dtmf_clock_rate: int = 8000
     """Of the telephone events; that of the codec, where the peer offers it."""
+    own_payload_type: int | None = None
+    """Number that we offered the codec with, where the answer has another one: the peer may send
+    with either (RFC 3264 §6.1)."""
+    own_dtmf_payload_type: int | None = None
+    """The same of the telephone events."""
     browser: BrowserPeer | None = None
     """What `remote` says then is of no account: its checks do."""

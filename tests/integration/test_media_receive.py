@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import struct
+from dataclasses import replace
 
 import pytest
 
@@ -18,9 +20,10 @@ from callrouter.ports import (
     MediaAddress,
     Play,
     PlaySilence,
+    SetRemote,
 )
 from tests.e2e.addresses import free_ports
-from tests.integration.rtp_peer import PCMU, SILENCE, Peer, Station, room
+from tests.integration.rtp_peer import EVENT, PCMU, SILENCE, Peer, Station, room
 
 
 def digits(station: Station) -> str:
@@ -61,6 +64,26 @@ async def test_keys_survive_doubled_and_reordered_packets() -> None:
             await asyncio.sleep(0.05)
         await station.told(DigitReceived, 3)
         assert digits(station) == "112"
+
+
+async def test_a_far_end_may_use_the_numbers_we_offered_or_those_it_answered_with() -> None:
+    async with room() as here:
+        station = here.station()
+        peer = station.peer
+        answered = station.remote(events=96).audio
+        audio = replace(answered, payload_type=97, own_payload_type=PCMU, own_dtmf_payload_type=EVENT)
+        here.media.submit(SetRemote(station.leg, audio))
+        for number in (EVENT, 96, 99):
+            for duration in (160, 320, 480):
+                peer.send(struct.pack("!BBH", 5, 138 if duration == 480 else 10, duration), number, step=0)
+            peer.timestamp += 1600
+        for number in (PCMU, 97):
+            peer.send(b"\xff" * 160, number)
+        await station.told(DigitReceived, 2)
+        await asyncio.sleep(0.1)
+        assert digits(station) == "55"
+        counted = await close(station)
+        assert counted["wrong_type"] == 3
 
 
 async def test_the_first_packet_is_told_once_with_its_time() -> None:

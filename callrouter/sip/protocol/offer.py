@@ -110,6 +110,7 @@ def agree(
             faults.append(str(fault))
             audio = None
         if audio is not None:
+            audio = _with_our_numbers(audio, is_answer=is_answer)
             bundle = browser.bundle_of(remote, line)
             return Agreement(audio, index, remote.media, bundle=bundle, profile=line.profile)
         if line.port == 0:
@@ -120,12 +121,25 @@ def agree(
         audio = _audio(line, terms)
         if audio is None:
             continue
+        audio = _with_our_numbers(audio, is_answer=is_answer)
         if crypto is None or terms.keys is None:
             return Agreement(audio, index, remote.media, profile=line.profile)
         keys = SrtpKeys(crypto.suite, terms.keys.of(crypto.suite), crypto.key)
         protected = replace(audio, keys=keys)
         return Agreement(protected, index, remote.media, crypto.tag, profile=line.profile)
     raise NothingFits(": ".join(["no usable audio stream", *faults[:1]]))
+
+
+def _with_our_numbers(audio: NegotiatedAudio, *, is_answer: bool) -> NegotiatedAudio:
+    """With the payload types of our offer that the answer replaced by its own."""
+    if not is_answer:
+        return audio
+    ours, events = _OURS[audio.codec].payload_type, _EVENT_PAYLOAD_TYPES[audio.dtmf_clock_rate]
+    return replace(
+        audio,
+        own_payload_type=None if audio.payload_type == ours else ours,
+        own_dtmf_payload_type=None if audio.dtmf_payload_type in (None, events) else events,
+    )
 
 
 def _browsers(

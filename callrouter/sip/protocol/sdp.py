@@ -48,11 +48,11 @@ class MediaLine:
         fmtps: dict[str, str] = {}
         for name, value in self.attributes:
             if name == "rtpmap":
-                key, _, rest = value.partition(" ")
-                maps[key] = rest.strip()
+                key, rest = _numbered(value)
+                maps[key] = rest
             elif name == "fmtp":
-                key, _, rest = value.partition(" ")
-                fmtps[key] = rest.strip()
+                key, rest = _numbered(value)
+                fmtps[key] = rest
         found = []
         for text in self.formats:
             codec = _codec(text, maps.get(text), fmtps.get(text, ""))
@@ -65,6 +65,12 @@ class MediaLine:
             if key == name:
                 return value
         return None
+
+
+def _numbered(value: str) -> tuple[str, str]:
+    """The format that an attribute is of, and what it says."""
+    words = value.split(maxsplit=1)
+    return words[0] if words else "", words[1].strip() if len(words) > 1 else ""
 
 
 def _codec(text: str, mapped: str | None, fmtp: str) -> Codec | None:
@@ -174,9 +180,10 @@ def _connection(value: str) -> str:
 
 def _origin(value: str) -> tuple[str, int]:
     words = value.split()
-    if len(words) != 6:
+    if len(words) < 6:
         raise ValueError(f"malformed o= line: {value[:40]!r}")
+    session_id, version = words[-5:-3]  # user names have no spaces, but those of some telephones do
     try:
-        return words[1], number(words[2], 2**33)
+        return session_id, number(version, 2**33)
     except ValueError:
-        return words[1], 0  # NTP stamps and beyond: the value is only ever compared
+        return session_id, 0  # NTP stamps and beyond: the value is only ever compared

@@ -127,6 +127,26 @@ def test_an_offer_of_ours_reads_back_as_what_was_meant() -> None:
     assert back.direction is Direction.RECVONLY
 
 
+def test_an_answer_with_numbers_of_its_own_leaves_ours_in_use() -> None:
+    """RFC 3264 §6.1: it is sent to with its numbers, and may send with those of the offer."""
+    text = HEAD + "m=audio 6000 RTP/AVP 8 96\r\na=rtpmap:96 telephone-event/8000\r\n"
+    description = sdp.parse(text.encode())
+    audio = agree(description, is_answer=True).audio
+    assert (audio.payload_type, audio.own_payload_type) == (8, None)
+    assert (audio.dtmf_payload_type, audio.own_dtmf_payload_type) == (96, 101)
+    assert agree(description).audio.own_dtmf_payload_type is None
+
+
+@pytest.mark.parametrize("line", ["a=rtpmap: 96  telephone-event/8000", "a=rtpmap:96\ttelephone-event/8000 "])
+def test_spaces_that_do_not_belong_there_hide_no_format(line: str) -> None:
+    assert agreed("m=audio 6000 RTP/AVP 8 96", line).audio.dtmf_payload_type == 96
+
+
+def test_a_user_name_with_spaces_does_not_cost_the_call() -> None:
+    description = sdp.parse(HEAD.replace("o=- 1 1", "o=Front Desk 17 4").encode())
+    assert (description.session_id, description.version) == ("17", 4)
+
+
 def test_ipv6_is_written_as_ip6() -> None:
     body = write_offer(Description(1, 1, MediaAddress("2001:db8::1", 4000)), Direction.SENDRECV)
     assert b"c=IN IP6 2001:db8::1\r\n" in body

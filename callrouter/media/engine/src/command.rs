@@ -29,6 +29,10 @@ pub struct Negotiated {
     pub coded: Option<coded::Codec>,
     pub payload_type: u8,
     pub event_type: Option<u8>,
+    /// Numbers of ours that the answer did not take over: it tells us its own to send with, and its
+    /// writer may go by the ones that we offered (RFC 3264 §6.1).
+    pub own_type: Option<u8>,
+    pub own_event_type: Option<u8>,
     /// Ticks of the telephone events' clock in a sample of 8 kHz.
     pub event_scale: u16,
     pub may_send: bool,

@@ -31,6 +31,8 @@ fn to(remote: SocketAddr) -> Action {
         codec: Codec::Pcmu,
         payload_type: 0,
         event_type: None,
+        own_type: None,
+        own_event_type: None,
         may_send: true,
         may_receive: true,
         keys: None,

@@ -37,11 +37,14 @@ impl Remote {
     /// What packets of a payload type are.  A far end that was offered both laws may change from
     /// one to the other at any time (RFC 3264 §5.1), and many do although they were not.
     fn kind_of(&self, payload_type: u8) -> Option<Kind> {
-        if payload_type == self.payload_type {
+        let is = |number: Option<u8>| number == Some(payload_type);
+        if payload_type == self.payload_type || is(self.own_type) {
             return Some(self.coded.map_or(Kind::Audio(self.codec), Kind::Coded));
         }
         match payload_type {
-            number if Some(number) == self.event_type => Some(Kind::Event { scale: self.event_scale }),
+            _ if is(self.event_type) || is(self.own_event_type) => {
+                Some(Kind::Event { scale: self.event_scale })
+            }
             NOISE_TYPE => Some(Kind::Noise),
             _ if self.coded.is_some() => None,
             MULAW_TYPE => Some(Kind::Audio(Codec::Pcmu)),

@@ -101,7 +101,7 @@ impl Batch {
         Self::default()
     }
 
-    #[pyo3(signature = (leg, *, remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, srtp=None, event_rate=8000, browser=None))]
+    #[pyo3(signature = (leg, *, remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, srtp=None, event_rate=8000, browser=None, own_type=None, own_event_type=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword-only, one per negotiated property")]
     fn set_remote(
         &self,
@@ -116,6 +116,8 @@ impl Batch {
         srtp: Option<(String, Vec<u8>, Vec<u8>)>,
         event_rate: u32,
         browser: Option<BrowserDraft>,
+        own_type: Option<u8>,
+        own_event_type: Option<u8>,
     ) -> PyResult<()> {
         let coded = coded::Codec::named(codec);
         let law = Codec::named(codec).or(coded.map(|_| Codec::Pcmu));
@@ -125,7 +127,8 @@ impl Batch {
             48_000 => 6,
             _ => return Err(invalid("telephone events have a clock of 8000 or 48000")),
         };
-        if payload_type > 127 || event_type.is_some_and(|number| number > 127) {
+        let numbers = [Some(payload_type), event_type, own_type, own_event_type];
+        if numbers.into_iter().flatten().any(|number| number > 127) {
             return Err(invalid("payload types are below 128"));
         }
         let remote_rtcp = remote_rtcp.map(|(host, port)| address(&host, port)).transpose()?;
@@ -139,6 +142,8 @@ impl Batch {
             coded,
             payload_type,
             event_type,
+            own_type,
+            own_event_type,
             event_scale,
             may_send,
             may_receive,

@@ -71,6 +71,8 @@ impl Call {
             coded: None,
             payload_type: 0,
             event_type: None,
+            own_type: None,
+            own_event_type: None,
             event_scale: 1,
             may_send: true,
             may_receive: true,
