@@ -78,6 +78,17 @@ def test_a_callee_that_takes_its_time_sends_100_first() -> None:
     assert wire.names("caller") == ["INVITE"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "returned"), [("54.5", "54.5 0.100"), ("54 0.2", "54 0.100"), ("noon", None)]
+)
+def test_100_gives_the_callers_clock_back_and_says_how_long_it_took(sent: str, returned: str | None) -> None:
+    wire = Wire()
+    wire.invite((("Timestamp", sent),))
+    wire.run(SECOND)
+    (trying,) = [seen.message for seen in wire.seen if seen.name == "100 INVITE"]
+    assert trying.get("Timestamp") == returned
+
+
 def test_a_refusal_is_told_with_its_status_and_acknowledged() -> None:
     wire = Wire()
     wire.callee.on_call = lambda s, now: s.reject(486, "", (("X-Why", "lunch"),), now)

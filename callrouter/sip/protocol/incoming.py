@@ -239,12 +239,20 @@ class IncomingSession(Session):
         if self.state is SessionState.EARLY and not self.is_over:
             self._provisionals.provide(status, body, now_ns)
 
+    def _timestamp(self, now_ns: int) -> tuple[tuple[str, str], ...]:
+        """The caller's clock as it stood, and how long we took (RFC 3261 §8.2.6.1)."""
+        words = (self.invite.get("Timestamp") or "").split()
+        if not words or not words[0].isascii() or not words[0].replace(".", "", 1).isdigit():
+            return ()
+        delay_ms = (now_ns - self.received_ns) // MS
+        return (("Timestamp", f"{words[0]} {delay_ms // 1000}.{delay_ms % 1000:03}"),)
+
     def _send_provisional(
         self, status: int, more: tuple[tuple[str, str], ...], body: bytes, now_ns: int
     ) -> None:
         transaction = self._transaction
         if status == 100:
-            self.agent.respond(transaction, 100, now_ns, tag="")
+            self.agent.respond(transaction, 100, now_ns, tag="", fields=self._timestamp(now_ns))
             return
         fields = (*self.own_fields(transaction.hop), *more, *(SDP if body else ()))
         self.agent.respond(transaction, status, now_ns, fields=fields, body=body, tag=self.local_tag)
