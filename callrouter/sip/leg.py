@@ -17,11 +17,11 @@ from callrouter.ports import (
 )
 from callrouter.ports.causes import NORMAL, cause_of
 from callrouter.sip.arrivals import Arrival
-from callrouter.sip.protocol.agent import family_of
 from callrouter.sip.protocol.grammar import displayable, quote
 from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.headers.reason import Q850
 from callrouter.sip.protocol.headers.replaces import Replaces
+from callrouter.sip.protocol.hop import family_of
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.session import Session, SessionState
 

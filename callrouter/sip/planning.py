@@ -7,9 +7,9 @@ from callrouter.errors import Unroutable
 from callrouter.ports import Clock
 from callrouter.sip.plan import Destination, Plan
 from callrouter.sip.protocol.addresses import may_send
-from callrouter.sip.protocol.agent import Agent, family_of
+from callrouter.sip.protocol.agent import Agent
 from callrouter.sip.protocol.domains import Domains
-from callrouter.sip.protocol.hop import WEB_SOCKETS
+from callrouter.sip.protocol.hop import WEB_SOCKETS, family_of
 from callrouter.sip.protocol.registration import Binding, Bindings
 from callrouter.sip.protocol.uri import Uri
 from callrouter.sip.resolver import Place

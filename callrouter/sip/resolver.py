@@ -17,8 +17,7 @@ import dns.exception
 import dns.nameserver
 
 from callrouter.ports import Clock
-from callrouter.sip.protocol.agent import family_of
-from callrouter.sip.protocol.hop import Hop, default_port
+from callrouter.sip.protocol.hop import Hop, default_port, family_of
 from callrouter.sip.protocol.selection import in_order
 
 _SECOND = 10**9

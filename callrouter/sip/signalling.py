@@ -33,10 +33,10 @@ from callrouter.sip.outgoing_leg import OutgoingLeg
 from callrouter.sip.passing_settings import passed_kinds
 from callrouter.sip.planning import Planner
 from callrouter.sip.protocol.addresses import is_listed
-from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall, Replaced, family_of
+from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall, Replaced
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.domains import Domains
-from callrouter.sip.protocol.hop import Hop, Listener
+from callrouter.sip.protocol.hop import Hop, Listener, family_of
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.session import Session
 from callrouter.sip.protocol.shield import Shield

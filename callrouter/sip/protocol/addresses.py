@@ -88,6 +88,15 @@ def is_unspecified(host: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=4096)
+def is_unicast(host: str) -> bool:
+    """An IP literal that one peer can be sent to: names in SDP are not looked up, groups not joined."""
+    try:
+        return not ipaddress.ip_address(host).is_multicast
+    except ValueError:
+        return False
+
+
 def is_listed(host: str, networks: tuple[Network, ...]) -> bool:
     """False for a name."""
     if not networks:

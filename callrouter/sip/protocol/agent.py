@@ -18,8 +18,7 @@ from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import write_host
 from callrouter.sip.protocol.headers.replaces import Replaces
-from callrouter.sip.protocol.hop import Hop, Listener, Packet
-from callrouter.sip.protocol.hop import family_of as family_of
+from callrouter.sip.protocol.hop import Hop, Listener, Packet, family_of
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.large import LargeRequests
 from callrouter.sip.protocol.message import Message, Request, Response

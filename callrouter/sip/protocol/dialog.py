@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from dataclasses import dataclass
 
-from callrouter.sip.protocol.addresses import Network, may_send
+from callrouter.sip.protocol.addresses import Network, may_send, reach_of
 from callrouter.sip.protocol.grammar import split
 from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.hop import TRANSPORTS, Hop, default_port
@@ -84,7 +83,7 @@ class Dialog:
         if not may_send(host, self.hop.host, mentionable):
             return self.hop
         # An address without a name has to prove the name that the dialog began with.
-        name = self.hop.name if _is_address(host) else host
+        name = host if reach_of(host) is None else self.hop.name
         return Hop(
             transport, host, uri.port or default_port(transport), self.hop.listener, 0, name, self.hop.host
         )
@@ -147,14 +146,6 @@ class Dialog:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a dialog state: {error}") from error
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def contact_of(message: Message) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 
 from callrouter.ports import BrowserPeer, Direction, MediaAddress, NegotiatedAudio, PassedLine, SrtpKeys
 from callrouter.sip.protocol import browser
-from callrouter.sip.protocol.addresses import is_unspecified
+from callrouter.sip.protocol.addresses import is_unicast, is_unspecified
 from callrouter.sip.protocol.browser import OwnEnd
 from callrouter.sip.protocol.crypto import Crypto, OwnKeys, SrtpPolicy, chosen
-from callrouter.sip.protocol.grammar import number
 from callrouter.sip.protocol.passed import declined, write_slots
 from callrouter.sip.protocol.sdp import Codec, MediaLine, SessionDescription
 
@@ -171,8 +169,8 @@ def _audio(line: MediaLine, terms: Terms, peer: BrowserPeer | None = None) -> Ne
     known = line.codecs()
     common = [c for c in known if c.name in terms.codecs and c.clock_rate == _OURS[c.name].clock_rate]
     # Where a browser is, its checks say, whatever it has written.
-    host = line.host if peer is None or is_address(line.host) else _NOWHERE
-    if not common or not is_address(host):
+    host = line.host if peer is None or is_unicast(line.host) else _NOWHERE
+    if not common or not is_unicast(host):
         return None
     chosen = next((c for c in common if c.name == terms.preferred), common[0])
     events = _events(known, chosen.clock_rate)
@@ -193,15 +191,6 @@ def _audio(line: MediaLine, terms: Terms, peer: BrowserPeer | None = None) -> Ne
     )
 
 
-def is_address(host: str) -> bool:
-    """An IP literal that one peer can be sent to: names in SDP are not looked up, groups not joined."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return not address.is_multicast
-
-
 def _events(known: tuple[Codec, ...], clock_rate: int) -> Codec | None:
     """Telephone events with the codec's clock (RFC 4733 §2.1), else with that of telephones: many
     offer nothing else."""
@@ -210,16 +199,10 @@ def _events(known: tuple[Codec, ...], clock_rate: int) -> Codec | None:
 
 
 def _rtcp(line: MediaLine) -> MediaAddress | None:
-    """`a=rtcp` (RFC 3605), else the next port."""
-    words = (line.attribute("rtcp") or "").split()
-    try:
-        port = number(words[0], 65535) if words else line.port + 1
-    except ValueError:
-        port = line.port + 1
-    if not 0 < port < 65536:
-        return None
-    named = words[3] if len(words) == 4 else ""
-    return MediaAddress(named if is_address(named) else line.host, port)
+    """Where its reports go: what `a=rtcp` says, else the next port."""
+    if line.reports is not None:
+        return line.reports
+    return MediaAddress(line.host, line.port + 1) if line.port < 65535 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,9 @@ are written again (RFC 3264 §6, RFC 7092 §3.2)."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 
 from callrouter.ports import Direction, MediaAddress, PassedLine, Passing
-from callrouter.sip.protocol.grammar import number
+from callrouter.sip.protocol.addresses import is_unicast
 from callrouter.sip.protocol.sdp import MediaLine
 
 VIDEO, FAX = "video", "image"
@@ -58,7 +57,7 @@ def passable(lines: Iterable[MediaLine], kinds: frozenset[str], *, is_secret: bo
 
 
 def _is_whole(line: MediaLine) -> bool:
-    if line.profile not in _PROFILES.get(line.kind, ()) or not _is_address(line.host):
+    if line.profile not in _PROFILES.get(line.kind, ()) or not is_unicast(line.host):
         return False
     return line.profile not in _PROTECTED or line.attribute("crypto") is not None
 
@@ -71,32 +70,12 @@ def _passed(slot: int, line: MediaLine, *, is_secret: bool) -> PassedLine:
         line.profile,
         line.formats,
         MediaAddress(line.host, line.port),
-        _control(line),
+        line.reports,
         line.direction,
         line.bandwidths,
         crossing,
         is_secret,
     )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        return not ip_address(host).is_multicast
-    except ValueError:
-        return False
-
-
-def _control(line: MediaLine) -> MediaAddress | None:
-    """Of `a=rtcp` (RFC 3605)."""
-    words = (line.attribute("rtcp") or "").split()
-    try:
-        port = number(words[0], 65535) if words else 0
-    except ValueError:
-        return None
-    if not port:
-        return None
-    named = words[3] if len(words) == 4 and _is_address(words[3]) else line.host
-    return MediaAddress(named, port)
 
 
 def fits(ours: PassedLine, theirs: MediaLine) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from callrouter.ports import Direction
+from callrouter.ports import Direction, MediaAddress
+from callrouter.sip.protocol.addresses import is_unicast
 from callrouter.sip.protocol.grammar import number
 
 MAX_OCTETS = 16384
@@ -61,10 +62,18 @@ class MediaLine:
         return tuple(found)
 
     def attribute(self, name: str) -> str | None:
-        for key, value in self.attributes:
-            if key == name:
-                return value
-        return None
+        return next((value for key, value in self.attributes if key == name), None)
+
+    @property
+    def reports(self) -> MediaAddress | None:
+        """Where RTCP is received, by `a=rtcp` (RFC 3605); None where that says nothing usable."""
+        words = (self.attribute("rtcp") or "").split()
+        try:
+            port = number(words[0], 65535) if words else 0
+        except ValueError:
+            return None
+        named = words[3] if len(words) == 4 and is_unicast(words[3]) else self.host
+        return MediaAddress(named, port) if port else None
 
 
 def _numbered(value: str) -> tuple[str, str]:
