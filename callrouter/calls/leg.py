@@ -89,6 +89,7 @@ class Leg:
         self._clock = clock
         opened = media.open(family, self._on_media)
         self._opened = opened
+        self.family = family
         self.id: LegId = opened.leg
         self.local: MediaAddress = opened.local
         self.near: MediaAddress = opened.near or opened.local

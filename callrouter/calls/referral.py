@@ -141,12 +141,12 @@ async def receive(transferor: Controller, sip: SipLeg, asked: TransferRequested)
 
 async def _refusal(transferor: Controller, asked: TransferRequested) -> int:
     """Why it may not; 0 if it may."""
-    if not asked.may or not await _is_of_account(transferor, asked.asker):
+    if not asked.may or not await may_spend(transferor, asked.asker):
         return FORBIDDEN
     return 0 if asked.target else NOT_FOUND
 
 
-async def _is_of_account(controller: Controller, addresses: tuple[str, ...]) -> bool:
+async def may_spend(controller: Controller, addresses: tuple[str, ...]) -> bool:
     """Whoever has these addresses is not of another account than the one that would pay.  Telephones
     that no account has are the operator's own."""
     dispatcher, account = controller.services.dispatcher, controller.call.facts.account_sid

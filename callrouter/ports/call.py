@@ -195,6 +195,8 @@ class DialTarget:
     status_callback: str = ""
     status_callback_method: Literal["GET", "POST"] = "POST"
     status_callback_events: frozenset[str] = frozenset({"completed"})
+    trunk: str = ""
+    """By which carrier, for a SIP address; "" = by none."""
     mentioned_by: str = ""
     """As in `OutgoingCall`."""
 

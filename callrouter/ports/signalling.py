@@ -51,6 +51,17 @@ class MediaChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Redirect:
+    """Somebody else who is to be called instead."""
+
+    target: str
+    trunk: str = ""
+    """By which carrier; "" = by what `target` is."""
+    mentioned_by: str = ""
+    """As in `OutgoingCall`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """An outgoing call got a final answer that is not 2xx (408 and 503 are also made up here
     for time-outs and transport failures; 487 after our own CANCEL)."""
@@ -61,6 +72,12 @@ class Failed:
     headers: Mapping[str, str]
     q850: int = 0
     """As in `Ended`."""
+    contacts: tuple[str, ...] = ()
+    """Addresses that a 3xx names, the best first."""
+    redirects: tuple[Redirect, ...] = ()
+    """Those of them that may be called, in the words of this server."""
+    redirected_by: tuple[str, ...] = ()
+    """Addresses of the user of ours who names them, as in `SipLeg.registered_as`."""
 
 
 class EndCause(enum.Enum):

@@ -54,7 +54,8 @@ class Planner:
         if scheme == "client":
             return self._to_user(rest, target)
         if scheme in ("sip", "sips"):
-            return self._to_address(target, mentioned_by)
+            plan = self._to_address(target, mentioned_by)
+            return self._trunks.by(trunk, plan) if trunk else plan
         number = rest.partition(";")[0] if scheme == "tel" else target
         return self._trunks.plan(number, trunk)
 

@@ -32,7 +32,7 @@ class Referrals:
         origin = session.origin
         source = session.dialog.hop.host if session.dialog is not None else ""
         if origin.kind is OriginKind.USER and origin.name in self._users:
-            target = self._of_user(asked.target)
+            target = self.of_user(asked.target)
             return replace(
                 asked,
                 target=target,
@@ -50,7 +50,7 @@ class Referrals:
         number = self._users[user].number
         return ((number,) if number else ()) + (f"client:{user}",)
 
-    def _of_user(self, target: str) -> str:
+    def of_user(self, target: str) -> str:
         """A user or number of ours, or a SIP address anywhere."""
         uri = _parsed(target)
         if uri is None:

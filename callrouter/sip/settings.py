@@ -15,6 +15,7 @@ from callrouter.sip.limits import Limits
 from callrouter.sip.passing_settings import PassedMedia
 from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.grammar import write_host
+from callrouter.sip.redirect_settings import Redirects
 from callrouter.sip.registrar_settings import RegistrarSettings
 from callrouter.sip.resolver import split_server
 from callrouter.sip.tls_settings import Tls
@@ -118,6 +119,12 @@ class Settings(BaseModel):
         description="Whether audio is protected by SRTP with keys in SIP (SDES): `off`; `optional`, where "
         "the far end offers it, and offered by us in calls placed by TLS, where nobody on the way can read "
         "the keys; `required`: calls without it are refused with 488.",
+    )
+    redirects: Redirects = Field(
+        default=Redirects.OWN,
+        description="Which redirections of a callee (3xx) are followed: `off`; `own`, a carrier to its own "
+        "servers, an address to its own host, a user to users and numbers here; or `anywhere`, but to no "
+        "address that may not be mentioned to us.",
     )
     passes: tuple[PassedMedia, ...] = Field(
         default=("video", "t38"),

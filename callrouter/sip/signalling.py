@@ -10,6 +10,7 @@ import structlog
 from callrouter.errors import Unroutable
 from callrouter.ports import (
     Clock,
+    Failed,
     Ids,
     Metrics,
     OutgoingCall,
@@ -40,6 +41,7 @@ from callrouter.sip.protocol.hop import Hop, Listener, family_of
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.session import Session
 from callrouter.sip.protocol.shield import Shield
+from callrouter.sip.redirections import Redirections
 from callrouter.sip.referrals import Referrals
 from callrouter.sip.resolver import Place, Unresolvable
 from callrouter.sip.settings import Settings
@@ -69,6 +71,7 @@ class Signalling:
         domains = Domains(settings.registrar.domains, self._agent.listeners)
         access = install_access(settings, self._agent, domains, ids.token)
         self._referrals = Referrals(settings, self._trunks, domains)
+        self._redirections = Redirections(settings, self._trunks, self._referrals)
         self._arrivals = Arrivals(settings, self._trunks, domains)
         self._planner = Planner(settings, self._agent, self._trunks, domains, access.bindings, clock)
         self._writer = InvitationWriter(self._agent, self._trunks)
@@ -137,6 +140,8 @@ class Signalling:
         elif isinstance(session.owner, Leg | Branch):
             if isinstance(event, TransferRequested):
                 event = self._referrals.read(session, event)
+            elif isinstance(event, Failed):
+                event = self._redirections.read(session, event)
             session.owner.deliver(event)
 
     def _new_call(self, session: IncomingSession) -> None:

@@ -12,6 +12,7 @@ from callrouter.sip.passing_settings import PassedMedia
 from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.identity import IdentityHeader
 from callrouter.sip.protocol.numbering import Bare, NumberFormat, Rewrite, Style
+from callrouter.sip.redirect_settings import Redirects
 
 GatewayTransport = Literal["", "udp", "tcp", "tls"]
 _TRANSPORT = (
@@ -175,6 +176,11 @@ class Trunk(BaseModel):
         default=False,
         description="Whether the parties of its calls may transfer whom they talk to (REFER), at the cost of "
         "the account whose call it is.",
+    )
+    redirects: Redirects | None = Field(
+        default=None,
+        description="Which of its redirections (3xx) are followed: `off`, `own` (to its own servers) or "
+        "`anywhere`; empty = `sip.redirects`.",
     )
     diversion: bool = Field(
         default=False,

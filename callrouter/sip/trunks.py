@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callrouter.errors import Unroutable
 from callrouter.sip.plan import Destination, Plan
@@ -72,6 +72,11 @@ class Trunks:
             trunk=trunk,
             patience_ns=int(trunk.try_seconds * 1000) * MS,
         )
+
+    def by(self, name: str, plan: Plan) -> Plan:
+        """The same, as a call through the trunk `name`: to an address that it has named itself."""
+        trunk = self._trunks[name]
+        return replace(plan, domain=trunk.domain, credentials=_credentials(trunk), trunk=trunk)
 
 
 def gateway_place(gateway: Gateway) -> Place:

@@ -48,6 +48,7 @@ from callrouter.ports import (
     PromptId,
     RecordingEnd,
     RecordingEnded,
+    Redirect,
     Ringing,
     Route,
     SendDigits,
@@ -337,8 +338,23 @@ class Callee:
     """A final refusal sent instead of an answer."""
     q850: int = 0
     """The cause in its Reason."""
+    redirects: tuple[Redirect, ...] = ()
+    """Whom to call instead, as a 3xx says."""
+    redirected_by: tuple[str, ...] = ()
     hangs_up_after: float | None = None
     """Counted from the answer."""
+
+
+def _failed(callee: Callee) -> Failed:
+    return Failed(
+        _now(),
+        callee.status,
+        "",
+        {},
+        callee.q850,
+        redirects=callee.redirects,
+        redirected_by=callee.redirected_by,
+    )
 
 
 def _shown(passing: Passing) -> str:
@@ -381,7 +397,7 @@ class ScriptedSignalling:
 
     def _finally(self, leg: ScriptedLeg, callee: Callee) -> None:
         if callee.status:
-            self._unless_over(leg, lambda: Failed(_now(), callee.status, "", {}, callee.q850))
+            self._unless_over(leg, lambda: _failed(callee))
             return
         self._unless_over(leg, lambda: Answered(_now(), AUDIO, {}))
         if callee.hangs_up_after is not None:

@@ -158,12 +158,12 @@ async def test_what_else_telephones_ask_for(tmp_path: Path, documents: Documents
         replaces = quote(dialog_of(consultation.messages()), safe="")
         carol, dave = (f"sip:{name}@{here.server.sip}" for name in ("carol", "dave"))
         await asyncio.gather(
-            here.sipp("refers", "attended", target=f"{carol}?Replaces={replaces}", before_ms=2000).run(),
-            here.sipp("refers", "stays", target=carol, before_ms=2500).run(),
-            here.sipp("refers_in_vain", "nobody", target=dave, before_ms=2000, status=480).run(),
-            here.sipp("refers_in_vain", "loop", target="tel:+15550100", before_ms=2000, status=482).run(),
+            here.sipp("refers", "attended", target=f"{carol}?Replaces={replaces}", before_ms=3000).run(),
+            here.sipp("refers", "stays", target=carol, before_ms=3500).run(),
+            here.sipp("refers_in_vain", "nobody", target=dave, before_ms=3000, status=480).run(),
+            here.sipp("refers_in_vain", "loop", target="tel:+15550100", before_ms=3000, status=482).run(),
             here.sipp(
-                "refers_refused", "stranger", number=SECOND, target=carol, before_ms=2000, status=403
+                "refers_refused", "stranger", number=SECOND, target=carol, before_ms=3000, status=403
             ).run(),
             consultation.finish(talking),
         )

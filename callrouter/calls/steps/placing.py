@@ -12,6 +12,7 @@ from callrouter.calls.conversation import Linked
 from callrouter.calls.hosted import InnerLeg, Invite, hosted
 from callrouter.calls.leg import Leg
 from callrouter.calls.passage import Passage
+from callrouter.calls.redirection import Trail
 from callrouter.calls.referral import Referral
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, NoSuchFamily, Unroutable
@@ -65,10 +66,8 @@ class Placing(Step):
 
     async def perform(self, controller: Controller) -> Step | None:
         await controller.take(self.control, Cause.ARRIVAL)
-        if not await self._invite(controller):
-            return None
-        outcome = await self._outcome(controller)
-        if not isinstance(outcome, Answered):
+        outcome = await self._reach(controller)
+        if outcome is None:
             return None
         leg = controller.leg()
         leg.connect(outcome.audio)
@@ -79,44 +78,67 @@ class Placing(Step):
             await leg.send_digits(self.target.send_digits)
         return self.then(controller)
 
-    async def _invite(self, controller: Controller) -> bool:
-        call, services, target = controller.call, controller.services, self.target
-        uri = invited_transfer.without(target.uri.removeprefix("tel:"))
-        try:
-            if (mapping := await hosted(services, call, uri)) is not None:
-                sip = self._arrive_here(controller, mapping)
+    async def _reach(self, controller: Controller) -> Answered | None:
+        """Call the target, and wherever it says that it is to be had."""
+        deadline = asyncio.get_running_loop().time() + self.target.timeout_seconds
+        trail = Trail(self.target)
+        target: DialTarget | None = self.target
+        failed: Failed | None = None
+        while target is not None:
+            try:
+                await self._invite(controller, target)
+            except CallError as error:
+                failed = self._unreachable(controller, error)
             else:
-                services.loops.check_departure(uri, call)
-                route = await services.signalling.route(uri)
-                leg = self._open(controller, route.family)
-                order = OutgoingCall(
-                    target=uri,
-                    caller=target.caller_id or call.from_,
-                    caller_name=self.caller_name,
-                    local=leg.local,
-                    headers=target.headers + invited_transfer.fields(services, call, target.uri),
-                    username=target.username,
-                    password=target.password,
-                    lines=self._offered(controller, leg),
-                    responsible=call.facts.key_number,
-                    diverted_from=call.diverted_from,
-                    hops=call.hops_left - 1 if call.chain else MOST_HOPS,
-                    marks=services.loops.marks(call),
-                    codec="" if (audio := self._callers_audio) is None else audio.codec,
-                    mentioned_by=target.mentioned_by,
-                )
-                sip = leg.sip = services.signalling.place(order, controller.on_signal)
-        except CallError as error:
-            controller.warn(error.code, str(error))
-            call.sip_status = error.sip_status
-            call.end_detail = str(error)[:250]
-            controller.fail(status_of(error.sip_status))
-            return False
+                outcome = await self._outcome(controller, deadline)
+                if not isinstance(outcome, Failed):
+                    return outcome
+                failed = outcome
+            target = await trail.following(controller, failed)
+        if failed is not None:
+            self._came_to_nothing(controller, failed)
+        return None
+
+    def _unreachable(self, controller: Controller, error: CallError) -> Failed:
+        controller.warn(error.code, str(error))
+        return Failed(controller.services.clock.monotonic_ns(), error.sip_status, str(error), {})
+
+    async def _invite(self, controller: Controller, target: DialTarget) -> None:
+        """Raises `CallError`."""
+        call, services = controller.call, controller.services
+        uri = invited_transfer.without(target.uri.removeprefix("tel:"))
+        if (mapping := await hosted(services, call, uri)) is not None:
+            sip = self._arrive_here(controller, target, mapping)
+        else:
+            services.loops.check_departure(uri, call)
+            route = await services.signalling.route(uri, target.trunk)
+            leg = self._open(controller, route.family)
+            order = OutgoingCall(
+                target=uri,
+                caller=target.caller_id or call.from_,
+                caller_name=self.caller_name,
+                local=leg.local,
+                headers=target.headers + invited_transfer.fields(services, call, target.uri),
+                username=target.username,
+                password=target.password,
+                lines=self._offered(controller, leg),
+                responsible=call.facts.key_number,
+                diverted_from=call.diverted_from,
+                hops=call.hops_left - 1 if call.chain else MOST_HOPS,
+                marks=services.loops.marks(call),
+                codec="" if (audio := self._callers_audio) is None else audio.codec,
+                trunk=target.trunk,
+                mentioned_by=target.mentioned_by,
+            )
+            sip = leg.sip = services.signalling.place(order, controller.on_signal)
         call.sip_call_id = sip.call_id
-        return True
 
     def _open(self, controller: Controller, family: Literal[4, 6]) -> Leg:
         call, services = controller.call, controller.services
+        if call.leg is not None:
+            if call.leg.family == family:
+                return call.leg
+            call.leg.close()
         call.leg = Leg(services.media, services.clock, family)
         call.leg.on_lost = controller.on_audio_lost
         call.leg.on_unsecured = controller.on_unsecured
@@ -125,9 +147,9 @@ class Placing(Step):
         controller.enter(CallStatus.INITIATED)
         return call.leg
 
-    def _arrive_here(self, controller: Controller, mapping: NumberMapping) -> SipLeg:
+    def _arrive_here(self, controller: Controller, target: DialTarget, mapping: NumberMapping) -> SipLeg:
         """The number is one of this server: the call arrives at it as a session of its own."""
-        call, services, target = controller.call, controller.services, self.target
+        call, services = controller.call, controller.services
         try:
             leg = self._open(controller, 4)
         except NoSuchFamily:
@@ -154,25 +176,30 @@ class Placing(Step):
     def _offered(self, controller: Controller, leg: Leg) -> tuple[PassedLine, ...]:
         if self.on_behalf is None or self.on_behalf.gone:
             return ()
-        leg.passage = Passage(controller.services.media, self.on_behalf, leg)
+        leg.passage = leg.passage or Passage(controller.services.media, self.on_behalf, leg)
         return leg.passage.invitation()
 
-    async def _outcome(self, controller: Controller) -> Answered | Failed | None:
-        limit = self.target.timeout_seconds
-        done, _ = await asyncio.wait((controller.answer,), timeout=limit)
+    async def _outcome(self, controller: Controller, deadline: float) -> Answered | Failed | None:
+        """What became of the INVITE; None when there is no more time."""
+        left = deadline - asyncio.get_running_loop().time()
+        done, _ = await asyncio.wait((controller.answer,), timeout=max(0, left))
         if not done:
-            detail = f"no answer within {limit} s"
+            detail = f"no answer within {self.target.timeout_seconds} s"
             rang = controller.call.status is CallStatus.RINGING
             cause = causes.NO_ANSWER if rang else causes.NOT_RESPONDING
             controller.interrupt(Hangup(Side.US, detail, CallStatus.NO_ANSWER, cause))
             return None
         outcome = controller.answer.result()
         if isinstance(outcome, Failed):
-            controller.call.sip_status = outcome.status
-            controller.call.end_detail = f"{outcome.status} {outcome.reason}"
-            controller.call.q850 = outcome.q850
-            controller.fail(status_of(causes.refined(outcome.status, outcome.q850)), outcome.at_ns)
+            controller.answer = asyncio.get_running_loop().create_future()
         return outcome
+
+    def _came_to_nothing(self, controller: Controller, failed: Failed) -> None:
+        call = controller.call
+        call.sip_status = failed.status
+        call.end_detail = f"{failed.status} {failed.reason}"[:250]
+        call.q850 = failed.q850
+        controller.fail(status_of(causes.refined(failed.status, failed.q850)), failed.at_ns)
 
 
 @dataclass(slots=True)

@@ -29,6 +29,7 @@ from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.offer import Agreement
 from callrouter.sip.protocol.proof import Fields, Proof
+from callrouter.sip.protocol.redirection import contacts_of
 from callrouter.sip.protocol.session import SDP, Session, SessionState
 from callrouter.sip.protocol.status import reason_of
 from callrouter.sip.protocol.stream import Stream
@@ -126,6 +127,11 @@ class OutgoingSession(Session):
             self.close()
             return
         self._send_invite(hop, now_ns)
+
+    @property
+    def way(self) -> Hop | None:
+        """Where the INVITE has gone."""
+        return None if self._invite is None else self._invite.way
 
     @property
     def is_unheard(self) -> bool:
@@ -319,7 +325,8 @@ class OutgoingSession(Session):
         headers = {} if response is None else response.mapping()
         shown = {name: displayable(value) for name, value in headers.items()}
         _, q850 = ("", 0) if response is None else told(response)
-        self.tell(Failed(now_ns, status, reason or reason_of(status), shown, q850))
+        contacts = () if response is None else contacts_of(response)
+        self.tell(Failed(now_ns, status, reason or reason_of(status), shown, q850, contacts))
         self.is_over = True
 
     def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:

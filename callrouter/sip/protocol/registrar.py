@@ -103,7 +103,7 @@ class Registrar:
         if given is None:
             given = request.get("Expires")
         seconds = self._rules.default_seconds if given is None else _seconds(given)
-        return Wanted(address.uri, min(seconds, self._rules.max_seconds), _thousandths(address.get("q")))
+        return Wanted(address.uri, min(seconds, self._rules.max_seconds), thousandths(address.get("q")))
 
     def _answer(self, user: str, routes: tuple[str, ...], now_ns: int) -> Fields:
         contacts = tuple(("Contact", _written(b, now_ns)) for b in self.bindings.of(user, now_ns))
@@ -124,7 +124,7 @@ def _seconds(text: str) -> int:
         return _MALFORMED_EXPIRES
 
 
-def _thousandths(text: str | None) -> int:
+def thousandths(text: str | None) -> int:
     """`q` (§20.10); one that cannot be read is none."""
     if not text:
         return TOP_Q
