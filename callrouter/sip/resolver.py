@@ -72,7 +72,8 @@ class Resolver:
         self._addresses: dict[str, tuple[int, str]] = {}
         self._places: dict[Place, tuple[int, tuple[Hop, ...]]] = {}
         self._dns: dns.asyncresolver.Resolver | None = None
-        self._silent_until_ns = 0
+        self._silent_until_ns: dict[str, int] = {}
+        """Domains that nobody answered for."""
 
     # -- addresses of a name
 
@@ -199,15 +200,19 @@ class Resolver:
         """The records, and for how many seconds they hold; none for whatever reason there are none."""
         if name.endswith((".invalid", ".localhost")):
             return [], _MAX_TTL
-        if self._clock.monotonic_ns() < self._silent_until_ns:
+        now_ns, domain = self._clock.monotonic_ns(), _domain_of(name)
+        if now_ns < self._silent_until_ns.get(domain, 0):
             return [], _MIN_TTL
         try:
             if self._dns is None:
                 self._dns = _resolver(self._servers)
             answer = await self._dns.resolve(name, kind, search=False)
         except dns.exception.Timeout:
-            # Nobody answers: the questions that would follow would each wait as long.
-            self._silent_until_ns = self._clock.monotonic_ns() + _SILENCE_SECONDS * _SECOND
+            # The questions that would follow would each wait as long.  Only those of this domain are
+            # spared: others must not do without DNS because somebody named one whose servers are silent.
+            if len(self._silent_until_ns) >= _MAX_NAMES:
+                self._silent_until_ns.clear()
+            self._silent_until_ns[domain] = self._clock.monotonic_ns() + _SILENCE_SECONDS * _SECOND
             return [], _MIN_TTL
         except (dns.exception.DNSException, OSError, UnicodeError):
             return [], _MIN_TTL
@@ -216,6 +221,13 @@ class Resolver:
 
     def _until(self, ttl: int) -> int:
         return self._clock.monotonic_ns() + max(_MIN_TTL, min(ttl, _MAX_TTL)) * _SECOND
+
+
+def _domain_of(name: str) -> str:
+    """`_sip._udp.example.com` is asked about for the sake of `example.com`."""
+    while name.startswith("_"):
+        name = name.partition(".")[2]
+    return name.lower()
 
 
 def _resolver(servers: Sequence[str]) -> dns.asyncresolver.Resolver:

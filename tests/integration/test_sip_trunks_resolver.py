@@ -47,6 +47,8 @@ class Zone(asyncio.DatagramProtocol):
     def __init__(self, text: str) -> None:
         self.records = [line.split(None, 4) for line in text.strip().splitlines()]
         self.asked: Counter[str] = Counter()
+        self.silent = ""
+        """A domain that is not answered for."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.DatagramTransport, transport)
@@ -56,6 +58,8 @@ class Zone(asyncio.DatagramProtocol):
         question = query.question[0]
         kind = dns.rdatatype.to_text(question.rdtype)
         self.asked[f"{kind} {question.name}"] += 1
+        if self.silent and str(question.name).endswith(self.silent):
+            return
         answer = dns.message.make_response(query)
         found = [r for r in self.records if r[0] == str(question.name) and r[3] == kind]
         if found:
@@ -130,6 +134,21 @@ async def test_answers_are_kept_as_long_as_they_hold() -> None:
         assert ours.known(Place("srv.example")) is None
         await ours.locate(Place("srv.example"), V4)
         assert asked.asked["SRV _sip._udp.srv.example."] == 2
+
+
+async def test_a_domain_whose_servers_are_silent_keeps_no_other_from_being_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("callrouter.sip.resolver._LOOKUP_SECONDS", 0.3)
+    async with zone() as (asked, server):
+        asked.silent = "silent.example."
+        ours = resolver(server, HandClock())
+        for _ in range(2):
+            with pytest.raises(Unresolvable):
+                await ours.locate(Place("silent.example"), V4)
+        assert {name for name in asked.asked if "silent" in name} == {"NAPTR silent.example."}
+        found = await ours.locate(Place("naptr.example"), V4)
+    assert found == (Hop("tcp", "127.0.0.1", 5070, name="naptr.example"),)
 
 
 async def test_what_nobody_knows_is_unresolvable() -> None:
