@@ -30,6 +30,7 @@ from callrouter.ports import (
     Interrupt,
     LinesAnswered,
     LinesOffered,
+    LinesReset,
     LinesRetracted,
     MediaChanged,
     Replace,
@@ -235,6 +236,10 @@ class Controller:
         detail = f"no audio received for {silent_ms // 1000} s"
         self.interrupt(Hangup(Side.CALLER, detail, q850=causes.TIMER_EXPIRED))
 
+    def on_mute(self) -> None:
+        """The far end has other media in place of its audio, and does not go back to that."""
+        self.interrupt(Hangup(Side.US, "the far end does not go back from fax to audio"))
+
     def on_unsecured(self, reason: str) -> None:
         """The browser at the other end is not who its description said, cannot be talked to, or is gone."""
         self._log.warning("media_not_secured", reason=reason)
@@ -270,7 +275,7 @@ class Controller:
                     leg.connect(event.audio)
             case InfoDigit() | Held():
                 leg.told(event)
-            case LinesOffered() | LinesRetracted() | LinesAnswered():
+            case LinesOffered() | LinesRetracted() | LinesAnswered() | LinesReset():
                 leg.told_lines(event)
             case TransferRequested():
                 self._on_transfer(event)

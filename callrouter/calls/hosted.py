@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from callrouter.calls.audio_alone import AudioAlone
 from callrouter.calls.call import Call
+from callrouter.calls.hosted_lines import InnerLines
 from callrouter.calls.party import user_of
 from callrouter.ports import (
     AUDIO_ALONE,
@@ -28,6 +28,7 @@ from callrouter.ports import (
     MediaAddress,
     MediaChanged,
     NegotiatedAudio,
+    PassedLine,
     Passing,
     ReferProgress,
     Ringing,
@@ -76,9 +77,11 @@ class Invite:
     audio: NegotiatedAudio | None = None
     """What the far end of the dialling call speaks, if there is one yet: spoken here too, so that what
     it says is passed on as it is."""
+    lines: tuple[PassedLine, ...] = ()
+    """Video and fax that are offered beside the audio."""
 
 
-class InnerLeg(AudioAlone):
+class InnerLeg:
     """One end of such a call: a `SipLeg`.  Made in pairs by `facing`."""
 
     transport = _TRANSPORT
@@ -86,6 +89,9 @@ class InnerLeg(AudioAlone):
     """Nowhere: no address called."""
     registered_as: tuple[str, ...] = ()
     identity = ""
+    passes = frozenset({"video", "image"})
+    """Whatever the ends beyond do."""
+    audio_slot = 0
 
     def __init__(self, invite: Invite, call_id: str, clock: Clock) -> None:
         self.invite = invite
@@ -105,6 +111,7 @@ class InnerLeg(AudioAlone):
         self._peer: InnerLeg = self
         self._sink: SignalSink | None = None
         self._waiting: list[SignalEvent] = []
+        self._lines = InnerLines(invite.audio_at.host, self._tell, clock.monotonic_ns)
         self._is_caller = False
         self._is_heard = False
         """There is early media."""
@@ -116,6 +123,8 @@ class InnerLeg(AudioAlone):
         """The end of whoever dials, and that of whoever is called."""
         caller, callee = cls(invite, call_id, clock), cls(invite, call_id, clock)
         caller._peer, callee._peer, caller._is_caller = callee, caller, True
+        caller._lines.peer, callee._lines.peer = callee._lines, caller._lines
+        caller._lines.invite(invite.lines)
         callee.audio, callee.headers = _audio(invite.audio_at, invite.audio), invite.headers
         return caller, callee
 
@@ -144,6 +153,7 @@ class InnerLeg(AudioAlone):
         if codec and self.audio is not None and not self._is_heard:
             self.audio = _in_codec(self.audio, codec)
         self._peer.audio = _audio(self._near(local), self.audio)
+        self._lines.accept(passing)
         self._peer._tell(Answered(now_ns, self._peer.audio, {}))
         self._tell(Confirmed(now_ns, None))
 
@@ -188,6 +198,35 @@ class InnerLeg(AudioAlone):
             if spoken and spoken != end.audio:
                 end.audio = spoken
                 end._tell(MediaChanged(now_ns, spoken))
+
+    @property
+    def passed_to_us(self) -> Passing:
+        return self._lines.told
+
+    @property
+    def is_passing(self) -> bool:
+        return self._lines.is_passing
+
+    @property
+    def slots(self) -> int:
+        return self._lines.slots
+
+    def open_passage(self, is_open: bool) -> None:
+        self._lines.open(is_open)
+
+    def offer_lines(self, passing: Passing, *, is_relayed: bool = False) -> None:
+        if self._answered and not self._over:
+            self._lines.offer(passing, is_relayed=is_relayed)
+
+    def recall_lines(self) -> None:
+        self._lines.recall()
+
+    def answer_lines(self, status: int, passing: Passing = AUDIO_ALONE) -> None:
+        self._lines.answer(status, passing)
+
+    def withdraw_lines(self) -> None:
+        if self._answered and not self._over:
+            self._lines.withdraw()
 
     def refer(self, target: str, replaces: str = "") -> None:
         """The other end is a call of this server, which is not asked but moved by its own controller."""

@@ -138,6 +138,7 @@ class Arriving(Step):
         leg.sip = self._sip
         leg.on_lost = controller.on_audio_lost
         leg.on_unsecured = controller.on_unsecured
+        leg.on_mute = controller.on_mute
         call.leg = leg
         if controller.over.is_set():
             leg.depart()

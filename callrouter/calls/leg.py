@@ -26,9 +26,9 @@ from callrouter.ports import (
     InfoDigit,
     LegClosed,
     LegId,
+    LineEvent,
     LinesAnswered,
     LinesOffered,
-    LinesRetracted,
     Media,
     MediaAddress,
     MediaEvent,
@@ -102,9 +102,11 @@ class Leg:
         """Told, once, for how many milliseconds nothing was received."""
         self.on_unsecured: Callable[[str], None] | None = None
         """Told why there will be no audio with a browser."""
+        self.on_mute: Callable[[], None] | None = None
+        """Told that the far end, which has other media in place of its audio, refuses to go back."""
         self.on_measured: Callable[[], None] | None = None
         """Told once `counters` are known: the leg has closed."""
-        self.on_lines: Callable[[LinesOffered | LinesRetracted | LinesAnswered], None] | None = None
+        self.on_lines: Callable[[LineEvent], None] | None = None
         """Told what the far end wants passed on, and what it says to what we want."""
         self.passage: Passage | None = None
         """What it exchanges with who placed it, beside the audio."""
@@ -115,6 +117,7 @@ class Leg:
         self._sends: dict[Token, asyncio.Future[None]] = {}
         self._recordings: dict[Token, asyncio.Future[RecordingEnded]] = {}
         self._listeners: list[DigitQueue] = []
+        self._reclaiming: asyncio.Future[None] | None = None
         self._closed = asyncio.Event()
 
     # ------------------------------------------------------------------ audio
@@ -128,11 +131,28 @@ class Leg:
         """Ports for media that is passed on unread.  Raises `MediaUnavailable`."""
         return self._media.open_line(self._opened)
 
-    def told_lines(self, event: LinesOffered | LinesRetracted | LinesAnswered) -> None:
+    def told_lines(self, event: LineEvent) -> None:
         if self.on_lines is not None:
             self.on_lines(event)
         elif isinstance(event, LinesOffered) and self.sip is not None:
             self.sip.answer_lines(200)
+        elif isinstance(event, LinesAnswered):
+            _resolve(self._reclaiming, None)
+            if event.status != 200 and not event.answered.has_audio and self.on_mute is not None:
+                self.on_mute()
+
+    def reclaim(self) -> asyncio.Future[None] | None:
+        """Nobody is there to pass anything to: back to audio alone.  What is returned is done when there
+        is audio again; None: there is."""
+        sip = self.sip
+        if sip is None or self.on_lines is not None:
+            return None
+        sip.withdraw_lines()
+        if sip.passed_to_us.has_audio:
+            return None
+        if self._reclaiming is None or self._reclaiming.done():
+            self._reclaiming = asyncio.get_running_loop().create_future()
+        return self._reclaiming
 
     def told(self, event: InfoDigit | Held) -> None:
         """By signalling: a key of the far end, or that it wants to hear nothing, or to hear again."""

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger(__name__)
 
+RECLAIM_SECONDS = 5
+"""For a far end that sends a fax to answer that audio is wanted again."""
+
 
 class ScopedCall:
     """The call as the running verb sees it."""
@@ -98,7 +101,7 @@ class ScopedCall:
         controller = self._controller
         async with controller.picking_up:
             if controller.call.is_answered:
-                self._reclaim()
+                await self._reclaim()
                 return
             sip = controller.leg().sip
             if sip is None:
@@ -111,12 +114,13 @@ class ScopedCall:
                 leg.connect(sip.audio)
             await controller.answered(at_ns)
 
-    def _reclaim(self) -> None:
+    async def _reclaim(self) -> None:
         """The document does something with the call: what the bridge has left on beside the audio has
-        nobody to be passed to any more."""
-        leg = self._controller.leg()
-        if leg.sip is not None and leg.on_lines is None:
-            leg.sip.withdraw_lines()
+        nobody to be passed to any more.  Where that is in place of the audio, nothing is said before the
+        audio is back, or has had time enough."""
+        reclaiming = self._controller.leg().reclaim()
+        if reclaiming is not None:
+            await asyncio.wait((reclaiming,), timeout=RECLAIM_SECONDS)
 
     async def ring(self) -> None:
         leg = self._controller.leg()
@@ -124,8 +128,7 @@ class ScopedCall:
             leg.sip.ring()
 
     async def sleep(self, seconds: float) -> None:
-        self._controller.leg()
-        self._reclaim()
+        await self._reclaim()
         await asyncio.sleep(seconds)
 
     async def speech(self, text: str, *, voice: str, language: str) -> PlayItem:
@@ -146,8 +149,9 @@ class ScopedCall:
         return Played(ended.reason, ended.digit)
 
     def listen(self) -> AbstractContextManager[Digits]:
-        self._reclaim()
-        return self._controller.leg().listen()
+        leg = self._controller.leg()
+        leg.reclaim()
+        return leg.listen()
 
     async def record(self, order: RecordOrder) -> Recorded:
         await self.answer()

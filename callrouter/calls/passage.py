@@ -14,8 +14,10 @@ from callrouter.ports import (
     AUDIO_ALONE,
     CloseLine,
     JoinLines,
+    LineEvent,
     LinesAnswered,
     LinesOffered,
+    LinesReset,
     LinesRetracted,
     Media,
     OpenedLine,
@@ -69,6 +71,8 @@ class Passage:
         """Whose offer waits for the other's answer."""
         self._restoring: Side | None = None
         """Who was asked for what nobody wants any more, and is still to answer that, or to be put back."""
+        self._is_put_back = False
+        """It is asked to be as it was before."""
         self._patience: asyncio.TimerHandle | None = None
         self._has_begun = False
         self._waiting: list[tuple[Passing, Side, Side]] = []
@@ -120,17 +124,19 @@ class Passage:
                 side.sip.open_passage(False)
             self._close(side, list(side.lines))
 
-    def _from_caller(self, event: LinesOffered | LinesRetracted | LinesAnswered) -> None:
+    def _from_caller(self, event: LineEvent) -> None:
         self._told(event, self._caller, self._callee)
 
-    def _from_callee(self, event: LinesOffered | LinesRetracted | LinesAnswered) -> None:
+    def _from_callee(self, event: LineEvent) -> None:
         self._told(event, self._callee, self._caller)
 
-    def _told(self, event: LinesOffered | LinesRetracted | LinesAnswered, side: Side, other: Side) -> None:
+    def _told(self, event: LineEvent, side: Side, other: Side) -> None:
         if isinstance(event, LinesOffered):
             self._offered(event.offered, side, other)
         elif isinstance(event, LinesRetracted):
             self._retracted(side, other)
+        elif isinstance(event, LinesReset):
+            self._replaced(side, other)
         elif self._restoring is side:
             self._restored(event, side, other)
         elif self._asking is other:
@@ -191,25 +197,65 @@ class Passage:
         """`side` wants what it offered no more."""
         self._waiting = [offer for offer in self._waiting if offer[1] is not side]
         if self._asking is side:
-            self._stop_asking()
-            self._restoring = other
+            self._recall(other)
+
+    def _recall(self, asked: Side) -> None:
+        """Nobody waits for its answer any more; it may have taken the offer all the same."""
+        self._stop_asking()
+        self._restoring, self._is_put_back = asked, False
+        if asked.sip is not None:
+            asked.sip.recall_lines()
 
     def _restored(self, event: LinesAnswered, side: Side, other: Side) -> None:
         """`side` has answered.  What it took is offered back to what the other one has."""
         self._restoring = None
         described = self._dressed(other.described, other, side)
         if event.status == 200 and side.sip is not None and not _is_alike(event.answered, described):
-            self._restoring = side
+            self._restoring, self._is_put_back = side, True
             side.sip.offer_lines(described)
-        else:
-            self._connect()
+            return
+        self._connect()
+        has_audio = side.described.has_audio
+        if self._is_put_back and event.status != 200 and has_audio is not other.described.has_audio:
+            # One has a fax, the other one audio: they have nothing to say to each other.
+            mute = other.leg if has_audio else side.leg
+            if mute.on_mute is not None:
+                mute.on_mute()
 
     def _lost_patience(self, asked: Side) -> None:
         asking = self._asking
-        self._stop_asking()
-        self._restoring = asked
+        self._recall(asked)
         if asking is not None and asking.sip is not None:
             asking.sip.answer_lines(NOT_ACCEPTABLE)
+
+    def _replaced(self, side: Side, other: Side) -> None:
+        """Somebody else is at the far end of `side`: offered what the other one has on."""
+        was_asking, was_asked = self._asking is side, self._asking is other
+        self._stop_asking()
+        self._restoring = None
+        self._waiting = [offer for offer in self._waiting if offer[1] is not side]
+        self._close(side, list(side.lines))
+        side.slots.clear()
+        other.slots.clear()
+        self._match(side, other)
+        if was_asking:
+            self._recall(other)
+        if other.sip is None or side.sip is None or not self._has_begun:
+            return
+        if was_asked:
+            other.sip.answer_lines(GLARE)
+        wanted = self._dressed(other.described, other, side)
+        if other.sip.is_passing and not was_asking:
+            side.sip.offer_lines(wanted)
+
+    def _match(self, side: Side, other: Side) -> None:
+        """Lines of one kind are each other's, where `side` has offered such."""
+        free = list(side.described.lines)
+        for line in other.described.lines:
+            found = next((theirs for theirs in free if theirs.kind == line.kind), None)
+            if found is not None:
+                free.remove(found)
+                other.slots[line.slot], side.slots[found.slot] = found.slot, line.slot
 
     def _stop_asking(self) -> None:
         self._asking = None

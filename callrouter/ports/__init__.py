@@ -120,8 +120,10 @@ from callrouter.ports.media_lines import (
 )
 from callrouter.ports.passing import (
     AUDIO_ALONE,
+    LineEvent,
     LinesAnswered,
     LinesOffered,
+    LinesReset,
     LinesRetracted,
     PassedLine,
     Passing,
@@ -203,9 +205,11 @@ __all__ = [
     "LegClosed",
     "LegId",
     "LineCommand",
+    "LineEvent",
     "LineId",
     "LinesAnswered",
     "LinesOffered",
+    "LinesReset",
     "LinesRetracted",
     "Listen",
     "ListeningCommand",

@@ -64,6 +64,13 @@ class LinesRetracted:
 
 
 @dataclass(frozen=True, slots=True)
+class LinesReset:
+    """Another far end has taken the place of the one there was (RFC 3891), with audio alone so far."""
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class LinesAnswered:
     """What came of `SipLeg.offer_lines`; or, unasked, what the far end can now be passed."""
 
@@ -71,3 +78,6 @@ class LinesAnswered:
     status: int
     """200, or that of a refusal: then everything is as it was."""
     answered: Passing
+
+
+LineEvent = LinesOffered | LinesRetracted | LinesAnswered | LinesReset

@@ -14,6 +14,7 @@ from callrouter.ports.passing import (
     AUDIO_ALONE,
     LinesAnswered,
     LinesOffered,
+    LinesReset,
     LinesRetracted,
     PassedLine,
     Passing,
@@ -164,6 +165,7 @@ SignalEvent = (
     | LinesOffered
     | LinesRetracted
     | LinesAnswered
+    | LinesReset
 )
 SignalSink = Callable[[SignalEvent], None]
 
@@ -302,6 +304,10 @@ class SipLeg(Protocol):
     def offer_lines(self, passing: Passing, *, is_relayed: bool = False) -> None:
         """re-INVITE with these lines; `LinesAnswered` tells what came of it.  `is_relayed`: somebody
         waits for that, so glare is told rather than tried again."""
+
+    def recall_lines(self) -> None:
+        """What `offer_lines` asked for is wanted no more: CANCEL it.  `LinesAnswered` comes all the same,
+        with 200 where the far end had taken it already."""
 
     def answer_lines(self, status: int, passing: Passing = AUDIO_ALONE) -> None:
         """Answer a `LinesOffered`."""

@@ -112,6 +112,10 @@ class Leg:
         self._session.offer_lines(passing, is_relayed=is_relayed, now_ns=now_ns)
         self._pump()
 
+    def recall_lines(self) -> None:
+        self._session.modification.recall(self._clock.monotonic_ns())
+        self._pump()
+
     def answer_lines(self, status: int, passing: Passing = AUDIO_ALONE) -> None:
         self._session.modification.settle(status, passing, self._clock.monotonic_ns())
         self._pump()

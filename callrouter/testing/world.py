@@ -296,6 +296,9 @@ class ScriptedLeg:
     def offer_lines(self, passing: Passing, *, is_relayed: bool = False) -> None:
         self._did(f"offer {_shown(passing)}")
 
+    def recall_lines(self) -> None:
+        self._did("recall")
+
     def answer_lines(self, status: int, passing: Passing = AUDIO_ALONE) -> None:
         self._did(f"answer lines {status} {_shown(passing)}")
 

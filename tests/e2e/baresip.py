@@ -142,6 +142,17 @@ class Baresip:
         text = self._program.log.read_text("utf-8", "replace")
         return int(re.findall(r'last "audio" RTP packet: (\d+) milliseconds', text)[-1])
 
+    async def sees(self, width: int, height: int, seconds: float = 15) -> None:
+        """Wait until it has decoded a picture of that size."""
+        assert self._program is not None
+        told = f"video: receiving with resolution {width} x {height} "
+        try:
+            async with asyncio.timeout(seconds):
+                while told not in self._program.log.read_text("utf-8", "replace"):
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"baresip saw no picture\n{self.words()}") from None
+
     def words(self) -> str:
         return self._program.words() if self._program is not None else ""
 

@@ -101,6 +101,12 @@ class PlainPhone:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.sip.getsockname()[1]}"
 
+    @property
+    def named(self) -> str:
+        """What a Replaces header names its call by, seen from the other end."""
+        local, remote = (re.sub(r".*;tag=", "", value) for value in (self._local, self._remote))
+        return f"{self._call_id};to-tag={remote};from-tag={local}"
+
     def port(self, kind: str) -> int:
         return int(self.media[kind].getsockname()[1])
 

@@ -4,13 +4,16 @@ while a document runs."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
+import re
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from pylibsrtp import Policy, Session
 
 from tests.e2e.addresses import free_port
 from tests.e2e.plain_phone import Message, PlainPhone
@@ -219,27 +222,166 @@ async def test_two_who_want_something_at_once_are_both_told_to_wait(stage: Stage
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_who_thinks_better_of_it_is_told_so_and_the_other_end_is_put_back(stage: Stage) -> None:
+@pytest.mark.parametrize("crosses", [False, True])
+async def test_a_cancel_reaches_the_other_end_and_who_had_answered_is_put_back(
+    stage: Stage, crosses: bool
+) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         await connected(stage, a, b, video=False)
         a.request("INVITE", a.describe(a.audio(), a.video()))
         to_b = await b.asked()
+        b.answer(to_b, 100)
+        await asyncio.sleep(0.1)
         a.cancel()
         assert (await a.final("CANCEL")).status == 200
         assert (await a.final()).status == 487
+        cancelled = await b.asked("CANCEL")
+        assert cancelled.get("CSeq").split()[0] == to_b.get("CSeq").split()[0]
         a.request("INVITE", a.describe(a.audio(), a.video()))
-        assert (await a.final()).status == 491, "the other end is still being asked"
-        b.answer(to_b, 200, b.describe(b.audio(), b.video()))
-        back = await b.asked()
-        assert back.port("video") == 0
-        assert back.port("audio") == to_b.port("audio")
-        b.answer(back, 200, b.describe(b.audio(), b.video(on=False)))
+        assert (await a.final()).status == 491, "the other end has not said yet that it is over"
+        b.answer(cancelled, 200)
+        if crosses:
+            b.answer(to_b, 200, b.describe(b.audio(), b.video()))
+            back = await b.asked()
+            assert back.port("video") == 0
+            assert back.port("audio") == to_b.port("audio")
+            b.answer(back, 200, b.describe(b.audio(), b.video(on=False)))
+        else:
+            b.answer(to_b, 487)
         await asyncio.sleep(0.1)
         a.request("INVITE", a.describe(a.audio(), a.video()))
         to_b = await b.asked()
         b.answer(to_b, 200, b.describe(b.audio(), b.video()))
         to_a = await a.final()
         await assert_passes(a, to_a.port("video"), b, to_b.port("video"))
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_who_does_not_go_back_from_a_fax_that_was_taken_back_is_hung_up(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        await connected(stage, a, b, video=False)
+        a.request("INVITE", a.describe(a.fax()))
+        to_b = await b.asked()
+        a.cancel()
+        assert (await a.final()).status == 487
+        b.answer(to_b, 200, b.describe(b.fax()))
+        back = await b.asked()
+        assert back.port("audio") > 0
+        b.answer(back, 488)
+        assert "fax" in (await b.asked("BYE")).get("Reason")
+        a.request("BYE")
+        await a.final("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_document_after_a_fax_says_nothing_until_there_is_audio_again(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        answered, _ = await connected(stage, a, b, video=False)
+        b.request("INVITE", b.describe(b.fax()))
+        a.answer(await a.asked(), 200, a.describe(a.fax()))
+        await b.final()
+        b.request("BYE")
+        back = await a.asked()
+        while not a.is_quiet("audio"):
+            pass
+        await asyncio.sleep(0.7)
+        assert a.is_quiet("audio"), "nobody listens yet"
+        a.answer(back, 200, a.describe(a.audio()))
+        first = [packet[12:] for packet in await a.heard("audio", 50)]
+        assert back.port("audio") == answered.port("audio")
+        assert any(len(set(payload)) > 20 for payload in first), "it begins now"
+        a.request("BYE")
+        await a.final("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("has_video", [True, False])
+async def test_who_takes_the_place_of_a_party_is_shown_the_pictures_of_the_other(
+    stage: Stage, has_video: bool
+) -> None:
+    async with PlainPhone() as a, PlainPhone() as b, PlainPhone() as c:
+        answered, asked = await connected(stage, a, b)
+        lines = (c.audio(), c.video()) if has_video else (c.audio(),)
+        c.invite(f"sip:anybody@{stage.server.sip}", c.describe(*lines), f"Replaces: {a.named}\r\n")
+        taken = await c.final()
+        assert (taken.status, taken.port("audio")) == (200, answered.port("audio"))
+        await a.asked("BYE")
+        if has_video:
+            offered = await c.asked()
+            assert offered.kinds() == ["audio", "video"]
+            c.answer(offered, 200, c.describe(c.audio(), c.video()))
+            await c.asked("ACK")
+            await assert_passes(c, offered.port("video"), b, asked.port("video"))
+        else:
+            c.answer(await c.asked(), 488)
+            withdrawn = await b.asked()
+            assert withdrawn.port("video") == 0
+            b.answer(withdrawn, 200, b.describe(b.audio(), b.video(on=False)))
+        c.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_protected_pictures_are_opened_with_the_key_of_who_sent_them_and_no_other(stage: Stage) -> None:
+    """Each end's own key stands in what the other one is shown: nobody on the way has one."""
+    keys = [base64.b64encode(os.urandom(30)).decode() for _ in range(2)]
+    async with PlainPhone() as a, PlainPhone() as b:
+        number = stage.number(dial(b, 'answerOnBridge="true"'))
+
+        def protected(phone: PlainPhone, key: str) -> str:
+            crypto = f"crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}"
+            return phone.describe(phone.audio(), phone.video(crypto, profile="RTP/SAVPF"))
+
+        a.invite(f"sip:{number}@{stage.server.sip}", protected(a, keys[0]))
+        asked = await b.asked()
+        b.answer(asked, 200, protected(b, keys[1]))
+        answered = await a.final()
+        await asyncio.sleep(0.1)
+        for sender, receiver, to, shown, own in (
+            (a, b, answered.port("video"), asked, keys[0]),
+            (b, a, asked.port("video"), answered, keys[1]),
+        ):
+            assert "RTP/SAVPF" in shown.line("video")
+            assert re.findall(r"inline:(\S+)", shown.body) == [own], "of the pictures alone, and unchanged"
+            pictures = [rtp(n) for n in range(20)]
+            seal, opener = keyed(own), keyed(own, is_receiver=True)
+            for picture in pictures:
+                sender.send("video", to, seal.protect(picture))
+            assert [opener.unprotect(d) for d in await receiver.heard("video", 20)] == pictures
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+def keyed(key: str, *, is_receiver: bool = False) -> Session:
+    """Of libsrtp, with one end's key."""
+    direction = Policy.SSRC_ANY_INBOUND if is_receiver else Policy.SSRC_ANY_OUTBOUND
+    return Session(Policy(key=base64.b64decode(key), ssrc_type=direction))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("more", ['answerOnBridge="true"', ""])
+async def test_pictures_pass_through_numbers_that_dial_each_other(stage: Stage, more: str) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        second = stage.number(f"<Dial {more}><Sip>sip:bob@{b.at}</Sip></Dial>")
+        first = stage.number(f"<Dial {more}>{second}</Dial>")
+        a.invite(f"sip:{first}@{stage.server.sip}", a.describe(a.audio(), a.video()))
+        asked = await b.asked()
+        b.answer(asked, 200, b.describe(b.audio(), b.video()))
+        shown = await a.final()
+        if not more:
+            assert shown.port("video") == 0, "a document runs"
+            shown = await a.asked()
+            a.answer(shown, 200, a.describe(a.audio(), a.video()))
+        await asyncio.sleep(0.3)
+        await assert_passes(a, shown.port("video"), b, asked.port("video"))
+        b.request("INVITE", b.describe(b.fax(), b.video(on=False)))
+        to_a = await a.asked()
+        assert to_a.port("image") > 0
+        a.answer(to_a, 200, a.describe(a.fax(), a.video(on=False)))
+        to_b = await b.final()
+        await assert_passes(a, to_a.port("image"), b, to_b.port("image"), "image")
         a.request("BYE")
         await b.asked("BYE")
 

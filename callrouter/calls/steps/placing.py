@@ -142,6 +142,7 @@ class Placing(Step):
         call.leg = Leg(services.media, services.clock, family)
         call.leg.on_lost = controller.on_audio_lost
         call.leg.on_unsecured = controller.on_unsecured
+        call.leg.on_mute = controller.on_mute
         if call.start_ms is None:
             call.start_ms = services.clock.utc_ms()
         controller.enter(CallStatus.INITIATED)
@@ -157,7 +158,14 @@ class Placing(Step):
         caller = target.caller_id or call.from_
         headers = dict(target.headers + invited_transfer.fields(services, call, target.uri))
         invite = Invite(
-            call, mapping.address, caller, self.caller_name, leg.near, headers, self._callers_audio
+            call,
+            mapping.address,
+            caller,
+            self.caller_name,
+            leg.near,
+            headers,
+            self._callers_audio,
+            self._offered(controller, leg),
         )
         own, arriving = InnerLeg.facing(invite, services.ids.token(16), services.clock)
         leg.sip = own

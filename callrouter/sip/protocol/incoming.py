@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from callrouter.ports import AUDIO_ALONE, EndCause, MediaAddress, Passing
+from callrouter.ports import AUDIO_ALONE, EndCause, LinesReset, MediaAddress, Passing
 from callrouter.sip.protocol.admission import Origin
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import number
@@ -127,8 +127,11 @@ class IncomingSession(Session):
         local = other.stream.local
         if local is None:
             raise OutOfOrder("the call to be replaced has described nothing")
+        self.stream.succeed(other.stream)
         self.answer(local, now_ns)
         self.tell_media(now_ns)
+        if self.stream.passage.is_open:
+            self.tell(LinesReset(now_ns))
 
     def _first_offer(self, local: MediaAddress) -> bytes:
         return self.stream.first_offer(local, is_secret=self._transaction.hop.is_secret)

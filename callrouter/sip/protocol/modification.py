@@ -14,7 +14,7 @@ from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.session_timer import is_too_small
 from callrouter.sip.protocol.timers import MS, Timer
-from callrouter.sip.protocol.transactions.client import ClientTransaction
+from callrouter.sip.protocol.transactions.client import ClientTransaction, InviteClientTransaction
 from callrouter.sip.protocol.transactions.server import ServerTransaction
 from callrouter.sip.protocol.validate import check_body, refusal_of
 
@@ -39,7 +39,7 @@ class Deferred:
 class Modification:
     """Of one session.  At most one request of ours is under way."""
 
-    __slots__ = ("_deferred", "_retry", "_session", "_wants_refresh", "request")
+    __slots__ = ("_deferred", "_is_recalled", "_retry", "_session", "_wants_refresh", "request")
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -48,6 +48,8 @@ class Modification:
         self._retry: Timer | None = None
         self._wants_refresh = False
         self._deferred: Deferred | None = None
+        self._is_recalled = False
+        """What we ask for is wanted no more."""
 
     @property
     def is_deferring(self) -> bool:
@@ -186,12 +188,30 @@ class Modification:
         fields = (*own, *session.timer.request_fields(), *(SDP if body else ()), *credentials)
         self.request = session.agent.send_in_dialog(dialog, method, session, now_ns, fields=fields, body=body)
 
+    def recall(self, now_ns: int) -> None:
+        """The lines we ask for are wanted no more: CANCEL, once it is certain that the INVITE has arrived
+        (§9.1)."""
+        passage = self._session.stream.passage
+        if passage.is_asked and self.request is not None and not self._is_recalled:
+            self._is_recalled = True
+            self._cancel(now_ns)
+        elif passage.is_wanting and not passage.is_asked:
+            passage.wanted = None
+            self._session.tell(LinesAnswered(now_ns, 487, self._session.stream.passed_to_us))
+
+    def _cancel(self, now_ns: int) -> None:
+        request = self.request
+        if isinstance(request, InviteClientTransaction) and request.is_proceeding:
+            request.cancel(self._session, now_ns)
+
     # -- what came of it
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
         if response.status < 200:
+            if self._is_recalled and response.status == 100:
+                self._cancel(now_ns)
             return
-        self.request = None
+        self.request, self._is_recalled = None, False
         if response.status < 300:
             self._succeeded(transaction, response, now_ns)
         else:
@@ -275,6 +295,9 @@ class Modification:
             self.pursue(now_ns)
 
     def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
-        self.request = None
+        was_recalled, self.request, self._is_recalled = self._is_recalled, None, False
+        if was_recalled and status == 408:
+            self._give_up(487, now_ns)  # what has been cancelled need not be answered (§9.1)
+            return
         cause = EndCause.TIMEOUT if status == 408 else EndCause.TRANSPORT
         self._session.lose(cause, f"no answer to {transaction.request.method}", now_ns)

@@ -73,6 +73,12 @@ class Stream:
         other.passage = self.passage.fork()
         return other
 
+    def succeed(self, other: Stream) -> None:
+        """Another far end takes the place of that of `other`: the owner, and what it wants, are the same."""
+        self.passage.is_open = other.passage.is_open
+        self.hold_wanted = other.hold_wanted
+        self._known_held = other._known_held
+
     # -- what holds
 
     @property
