@@ -33,6 +33,7 @@ from callrouter.ports import (
     LinesReset,
     LinesRetracted,
     MediaChanged,
+    ReferProgress,
     Replace,
     Ringing,
     Shutdown,
@@ -273,7 +274,7 @@ class Controller:
             case Confirmed() | MediaChanged():
                 if event.audio is not None:
                     leg.connect(event.audio)
-            case InfoDigit() | Held():
+            case InfoDigit() | Held() | ReferProgress():
                 leg.told(event)
             case LinesOffered() | LinesRetracted() | LinesAnswered() | LinesReset():
                 leg.told_lines(event)

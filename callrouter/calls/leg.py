@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from callrouter.calls.referrer import Referrer
 from callrouter.errors import CallGone
 from callrouter.ports import (
     AudioLost,
@@ -42,6 +43,8 @@ from callrouter.ports import (
     RecordingEnd,
     RecordingEnded,
     RecordSource,
+    ReferProgress,
+    Referred,
     SendDigits,
     SetRemote,
     SipLeg,
@@ -118,6 +121,8 @@ class Leg:
         self._recordings: dict[Token, asyncio.Future[RecordingEnded]] = {}
         self._listeners: list[DigitQueue] = []
         self._reclaiming: asyncio.Future[None] | None = None
+        self.referrer = Referrer()
+        """Hears what its far end makes of a REFER."""
         self._closed = asyncio.Event()
 
     # ------------------------------------------------------------------ audio
@@ -154,9 +159,12 @@ class Leg:
             self._reclaiming = asyncio.get_running_loop().create_future()
         return self._reclaiming
 
-    def told(self, event: InfoDigit | Held) -> None:
-        """By signalling: a key of the far end, or that it wants to hear nothing, or to hear again."""
-        if isinstance(event, InfoDigit):
+    def told(self, event: InfoDigit | Held | ReferProgress) -> None:
+        """By signalling: a key of the far end, that it wants to hear nothing, or to hear again, or how far
+        it got with what it was asked."""
+        if isinstance(event, ReferProgress):
+            self.referrer.told(event)
+        elif isinstance(event, InfoDigit):
             self._media.submit(FeedDigit(self.id, event.digit, event.duration_ms))
             if self.tie is not None:
                 self.tie.fed(event.digit)
@@ -227,6 +235,13 @@ class Leg:
     def stop_recording(self, recording: RunningRecording) -> None:
         self._media.submit(StopRecording(self.id, recording.token))
 
+    async def refer(self, target: str, told: Callable[[int], None] | None = None) -> Referred:
+        """Ask the far end to call `target` itself.  Raises `CallGone`."""
+        self._need()
+        if self.sip is None:
+            raise CallGone("the call has no signalling")
+        return await self.referrer.ask(self.sip, target, told)
+
     # ------------------------------------------------------------------ end
 
     def depart(self) -> None:
@@ -238,6 +253,7 @@ class Leg:
             if not ended.done():
                 ended.set_exception(CallGone("the call ended"))
                 ended.exception()
+        self.referrer.depart()
         for sent in list(self._sends.values()):
             if not sent.done():
                 sent.set_exception(CallGone("the call ended"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from callrouter.ports import (
     PlayTone,
     Recorded,
     RecordOrder,
+    Referred,
 )
 from metering.interval import Cause
 
@@ -168,6 +169,10 @@ class ScopedCall:
         if self.last_recording is None:
             raise CallGone("the recording could not be kept")
         return self.last_recording
+
+    async def refer(self, target: str, told: Callable[[int], None] | None = None) -> Referred:
+        await self.answer()
+        return await self._controller.leg().refer(target, told)
 
     # ------------------------------------------------------------------ other legs
 

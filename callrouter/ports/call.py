@@ -211,6 +211,17 @@ class DialResult:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Referred:
+    """What became of asking the far end of a call to call somebody else (REFER)."""
+
+    answer: int
+    """SIP status of its answer; 0 = the call ended before there was one."""
+    outcome: int = 0
+    """Status that its last NOTIFY told, 408 when none that is final came; 0 = it promised none, refused,
+    or hung up first."""
+
+
 class ChildCall(Protocol):
     """A call that this one dialled.  It belongs to the scope of the verb that placed it: unless a
     `Connect` takes it over, it is cancelled or hung up when the verb ends, however it ends."""
@@ -296,6 +307,10 @@ class LiveCall(Protocol):
     def last_recording(self) -> Recorded | None:
         """What `record` made during this verb, complete or (once the scope is released) cut short by
         cancellation; None when there is nothing.  This is how `interrupted` learns of it."""
+
+    async def refer(self, target: str, told: Callable[[int], None] | None = None) -> Referred:
+        """Ask the far end to call `target` (a SIP or `tel:` URI) itself, and wait for what it says of it;
+        `told` hears each status on the way.  It does not hang up by itself, nor need the far end."""
 
     async def place(self, target: DialTarget) -> ChildCall:
         """Start a child call.  It fails by its `result`, never by raising."""

@@ -149,6 +149,8 @@ class ReferProgress:
     at_ns: int
     status: int
     is_final: bool
+    by_notify: bool = False
+    """What a NOTIFY said; else the answer to the REFER itself."""
 
 
 SignalEvent = (
@@ -318,7 +320,8 @@ class SipLeg(Protocol):
     def refer(self, target: str, replaces: str = "") -> None:
         """Ask the far end to call `target` (a URI), in place of the dialog that `replaces` names
         (the escaped value of a Replaces header, as `replaces_value` gives it); `ReferProgress` tells
-        what came of it.  One at a time."""
+        what came of it, always ending with one that is final unless the call ends.  One at a time: another
+        one meanwhile is told 491, and one of a call that is not up 481."""
 
     def replaces_value(self) -> str:
         """What names this call's dialog to somebody who is to take its far end's place; "" before

@@ -10,7 +10,7 @@ Instants are seconds after the call was made; use it in a virtual-time loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urljoin
@@ -31,6 +31,7 @@ from callrouter.ports import (
     Recorded,
     RecordingEnd,
     RecordOrder,
+    Referred,
 )
 from callrouter.testing.child import Callee, FakeChild
 
@@ -76,6 +77,8 @@ class FakeDigits:
 class FakeCall:
     """`ports.LiveCall` on a script."""
 
+    referred = Referred(202, 200)
+    """What becomes of asking its far end to call somebody else."""
     sid = "CA" + "0" * 32
     account_sid = "AC" + "0" * 32
     from_ = "+15550001111"
@@ -178,6 +181,10 @@ class FakeCall:
             seconds = round(self._loop.time() - began)
             self.last_recording = Recorded("RE1", "http://app.test/RE1", seconds, reason, digit)
         return self.last_recording
+
+    async def refer(self, target: str, told: Callable[[int], None] | None = None) -> Referred:
+        self._act(f"refer {target}")
+        return self.referred
 
     async def place(self, target: DialTarget) -> ChildCall:
         callee = self._callees.pop(0) if self._callees else Callee()

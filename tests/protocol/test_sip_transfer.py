@@ -289,8 +289,8 @@ def test_progress_comes_by_notify() -> None:
     tag, _ = referring(stranger)
     assert stranger.status(notify(tag, "SIP/2.0 180 Ringing", "active", 2)) == 200
     assert stranger.status(notify(tag, "SIP/2.0 200 OK\r\n", "terminated;reason=noresource", 3)) == 200
-    told = [(e.status, e.is_final) for e in stranger.events if isinstance(e, ReferProgress)]
-    assert told == [(100, False), (180, False), (200, True)]
+    told = [(e.status, e.is_final, e.by_notify) for e in stranger.events if isinstance(e, ReferProgress)]
+    assert told == [(202, False, False), (180, False, True), (200, True, True)]
     assert stranger.status(notify(tag, "SIP/2.0 200 OK", "terminated", 4)) == 481
 
 
@@ -313,6 +313,30 @@ def test_a_notify_that_cannot_be_read_is_refused(fragment: str) -> None:
     stranger = Stranger()
     tag, _ = referring(stranger)
     assert stranger.status(notify(tag, fragment, "active", 2)) == 400
+
+
+def test_who_promises_no_notify_is_not_waited_for() -> None:
+    stranger = Stranger()
+    up(stranger)
+    stranger.calls[0].transfers.refer("sip:carol@192.0.2.3", "", stranger.now)
+    (sent,) = stranger.take()
+    stranger.send(answer_to(sent, "202 Accepted\r\nRefer-Sub: false"))
+    assert stranger.events == [ReferProgress(stranger.now, 202, True)]
+
+
+def test_one_refer_at_a_time_and_none_before_the_call_is_up() -> None:
+    stranger = Stranger()
+    stranger.send(invite())
+    stranger.calls[0].transfers.refer("sip:carol@192.0.2.3", "", stranger.now)
+    stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
+    (ok,) = stranger.take()
+    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
+    for _ in range(2):
+        stranger.calls[0].transfers.refer("sip:carol@192.0.2.3", "", stranger.now)
+    (sent,) = stranger.take()
+    assert sent.method == "REFER"
+    told = [e.status for e in stranger.events if isinstance(e, ReferProgress)]
+    assert told == [481, 491]
 
 
 # -- INVITE with Replaces

@@ -129,6 +129,7 @@ class Transfers(ClientUser):
         """Ask the far end to call `target`, in place of the dialog that `replaces` names."""
         session = self._session
         if not session.is_up or self._sent is not None:
+            session.tell(ReferProgress(now_ns, 491 if session.is_up else 481, True))
             return
         uri = f"{target}?Replaces={replaces}" if replaces else target
         fields = (
@@ -143,17 +144,19 @@ class Transfers(ClientUser):
             self._on_notified(transaction, response.status)
         if transaction.request.method != "REFER" or response.status < 200:
             return
-        if response.status >= 300:
-            self._tell(response.status, now_ns)
+        is_silent = (response.get("Refer-Sub") or "").strip().lower() == "false"  # RFC 4488 §4
+        if response.status >= 300 or is_silent:
+            self._tell(response.status, now_ns, is_final=True)
         else:
-            self._tell(100, now_ns)
+            self._tell(response.status, now_ns)
             self._waits[_OURS] = self._session.agent.timers.start(
-                now_ns + 3 * _SUBSCRIBED * 1000 * MS, lambda at: self._tell(408, at)
+                now_ns + 3 * _SUBSCRIBED * 1000 * MS,
+                lambda at: self._tell(408, at, is_final=True, by_notify=True),
             )
 
     def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
         if transaction.request.method == "REFER":
-            self._tell(status, now_ns)
+            self._tell(status, now_ns, is_final=True)
 
     def on_notify(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
         """What the far end makes of our REFER."""
@@ -169,17 +172,17 @@ class Transfers(ClientUser):
         agent.respond(transaction, 200 if status else 400, now_ns)
         state = (request.get("Subscription-State") or "").partition(";")[0].strip().lower()
         if status and (status >= 200 or state != "terminated"):
-            self._tell(status, now_ns)
+            self._tell(status, now_ns, is_final=status >= 200, by_notify=True)
         elif status:
-            self._tell(503, now_ns)
+            self._tell(503, now_ns, is_final=True, by_notify=True)
 
-    def _tell(self, status: int, now_ns: int) -> None:
+    def _tell(self, status: int, now_ns: int, *, is_final: bool = False, by_notify: bool = False) -> None:
         if self._sent is None:
             return
-        if status >= 200:
+        if is_final:
             self._sent = None
             self._stop_waiting(_OURS)
-        self._session.tell(ReferProgress(now_ns, status, status >= 200))
+        self._session.tell(ReferProgress(now_ns, status, is_final, by_notify))
 
     def _stop_waiting(self, number: int) -> None:
         timer = self._waits.pop(number, None)
