@@ -10,7 +10,7 @@ from callrouter.ports import OutgoingCall
 from callrouter.sip.plan import Destination, Plan
 from callrouter.sip.protocol.agent import Agent
 from callrouter.sip.protocol.auth import Credentials
-from callrouter.sip.protocol.grammar import displayable, is_token, quote, write_host
+from callrouter.sip.protocol.grammar import Fields, displayable, is_token, quote, write_host
 from callrouter.sip.protocol.history import HEADER, chain_fields
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.identity import (
@@ -51,8 +51,6 @@ _OURS = frozenset(
     }
 )
 """Headers a caller of `place` must leave to us."""
-
-Fields = tuple[tuple[str, str], ...]
 
 
 class InvitationWriter:

@@ -12,6 +12,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from callrouter.sip.protocol.addresses import Network
 from callrouter.sip.protocol.digest_server import DigestServer, Judgement, Verdict
 from callrouter.sip.protocol.domains import Domains
 from callrouter.sip.protocol.headers.address import Address
@@ -20,7 +21,6 @@ from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.uri import Uri
 from callrouter.sip.protocol.validate import Refusal
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NOBODY = Uri("sip")
 _REMEMBERED = 4096
 

@@ -16,7 +16,7 @@ from callrouter.sip.protocol.addresses import Network
 from callrouter.sip.protocol.admission import PEER, Admission, Origin, OriginKind
 from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.dialog import Dialog
-from callrouter.sip.protocol.grammar import write_host
+from callrouter.sip.protocol.grammar import Fields, write_host
 from callrouter.sip.protocol.headers.replaces import Replaces
 from callrouter.sip.protocol.hop import Hop, Listener, Packet, family_of
 from callrouter.sip.protocol.incoming import IncomingSession
@@ -43,7 +43,6 @@ from callrouter.sip.protocol.validate import (
     refusal_of,
 )
 
-Fields = tuple[tuple[str, str], ...]
 REPLACED = 'SIP;cause=200;text="Replaced by another call"'
 _ORPHAN_LEAP = 100_000
 """More requests than a dialog ever sends after its state was saved: a CSeq must not go back."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from callrouter.sip.protocol.grammar import parameter, parse_parameters, unquote
+from callrouter.sip.protocol.grammar import Fields, parameter, parse_parameters, unquote
 
 SDP_TYPE = "application/sdp"
+SDP: Fields = (("Content-Type", SDP_TYPE),)
+"""What stands above a description of ours."""
 _MOST_PARTS = 32
 _DEEPEST = 3
 """Bodies within bodies that are looked into."""

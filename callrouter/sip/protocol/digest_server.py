@@ -18,12 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from callrouter.sip.protocol.auth import Challenge, Credentials, parse_digest, response_of
-from callrouter.sip.protocol.grammar import quote
+from callrouter.sip.protocol.grammar import Fields, quote
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.timers import MS
 from callrouter.sip.protocol.uri import Uri
 
-Fields = tuple[tuple[str, str], ...]
 NONCE_LIFETIME_MS = 300_000
 MAX_NONCES = 20_000
 _COUNT = re.compile(r"[0-9A-Fa-f]{1,8}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+Fields = tuple[tuple[str, str], ...]
+"""Header fields in order: their names as written, and their values."""
 Parameters = tuple[tuple[str, str | None], ...]
 """`;name` (value None) and `;name=value`, names in lower case, values as on the wire."""
 

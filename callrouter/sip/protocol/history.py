@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from callrouter.ports import MOST_HOPS, History
-from callrouter.sip.protocol.grammar import number
+from callrouter.sip.protocol.grammar import Fields, number
 from callrouter.sip.protocol.headers.address import Address, parse_list
 from callrouter.sip.protocol.identity import in_e164
 from callrouter.sip.protocol.message import Request
@@ -29,7 +29,7 @@ def read(invite: Request, numbers: NumberFormat, *, is_trusted: bool) -> History
     return History(_hops(invite), _marks(invite), by)
 
 
-def chain_fields(marks: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def chain_fields(marks: tuple[str, ...]) -> Fields:
     return ((HEADER, ", ".join(marks)),) if marks else ()
 
 

@@ -11,13 +11,12 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from callrouter.sip.protocol.grammar import displayable, quote
+from callrouter.sip.protocol.grammar import Fields, displayable, quote
 from callrouter.sip.protocol.headers.address import Address, parse_list
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.numbering import NumberFormat
 from callrouter.sip.protocol.uri import Uri, escape_user
 
-Fields = tuple[tuple[str, str], ...]
 ANONYMOUS = "sip:anonymous@anonymous.invalid"
 _ANONYMOUS_NAMES = frozenset({"anonymous", "restricted", "unavailable", "unknown"})
 _WITHHELD = frozenset({"anonymous", "restricted"})

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from callrouter.ports import AUDIO_ALONE, EndCause, LinesReset, MediaAddress, Passing
 from callrouter.sip.protocol.admission import Origin
+from callrouter.sip.protocol.bodies import SDP
 from callrouter.sip.protocol.dialog import Dialog
-from callrouter.sip.protocol.grammar import number
+from callrouter.sip.protocol.grammar import Fields, number
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.offer import NothingFits
 from callrouter.sip.protocol.provisionals import Provisionals
-from callrouter.sip.protocol.session import SDP, OutOfOrder, Session, SessionState
+from callrouter.sip.protocol.session import Session, SessionState
+from callrouter.sip.protocol.stream import OutOfOrder
 from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.server import ServerTransaction
 from callrouter.sip.protocol.uri import Uri
@@ -136,7 +138,7 @@ class IncomingSession(Session):
     def _first_offer(self, local: MediaAddress) -> bytes:
         return self.stream.first_offer(local, is_secret=self._transaction.hop.is_secret)
 
-    def reject(self, status: int, reason: str, fields: tuple[tuple[str, str], ...], now_ns: int) -> None:
+    def reject(self, status: int, reason: str, fields: Fields, now_ns: int) -> None:
         if self.state is not SessionState.EARLY or self.is_over:
             return
         self._refuse(status, now_ns, reason=reason, fields=fields)
@@ -242,7 +244,7 @@ class IncomingSession(Session):
         if self.state is SessionState.EARLY and not self.is_over:
             self._provisionals.provide(status, body, now_ns)
 
-    def _timestamp(self, now_ns: int) -> tuple[tuple[str, str], ...]:
+    def _timestamp(self, now_ns: int) -> Fields:
         """The caller's clock as it stood, and how long we took (RFC 3261 §8.2.6.1)."""
         words = (self.invite.get("Timestamp") or "").split()
         if not words or not words[0].isascii() or not words[0].replace(".", "", 1).isdigit():
@@ -250,9 +252,7 @@ class IncomingSession(Session):
         delay_ms = (now_ns - self.received_ns) // MS
         return (("Timestamp", f"{words[0]} {delay_ms // 1000}.{delay_ms % 1000:03}"),)
 
-    def _send_provisional(
-        self, status: int, more: tuple[tuple[str, str], ...], body: bytes, now_ns: int
-    ) -> None:
+    def _send_provisional(self, status: int, more: Fields, body: bytes, now_ns: int) -> None:
         transaction = self._transaction
         if status == 100:
             self.agent.respond(transaction, 100, now_ns, tag="", fields=self._timestamp(now_ns))
@@ -266,7 +266,7 @@ class IncomingSession(Session):
         now_ns: int,
         *,
         reason: str = "",
-        fields: tuple[tuple[str, str], ...] = (),
+        fields: Fields = (),
     ) -> None:
         self.agent.respond(
             self._transaction, status, now_ns, reason=reason, fields=fields, tag=self.local_tag

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from callrouter.ports import EndCause, LinesAnswered, LinesOffered, LinesRetracted, Passing
+from callrouter.sip.protocol.bodies import SDP
 from callrouter.sip.protocol.dialog import Dialog
+from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.session_timer import is_too_small
 from callrouter.sip.protocol.timers import MS, Timer
@@ -21,7 +23,6 @@ from callrouter.sip.protocol.validate import check_body, refusal_of
 if TYPE_CHECKING:
     from callrouter.sip.protocol.session import Session
 
-SDP = (("Content-Type", "application/sdp"),)
 RETRY_LATER = (("Retry-After", "1"),)
 _REFRESH_AGAIN = 10_000 * MS
 """After a refresh that was refused for reasons of the moment."""
@@ -172,16 +173,16 @@ class Modification:
         self._wants_refresh = True
         self.pursue(now_ns)
 
-    def _send_refresh(self, credentials: tuple[tuple[str, str], ...], now_ns: int) -> None:
+    def _send_refresh(self, credentials: Fields, now_ns: int) -> None:
         if "UPDATE" not in self._session.allowed:
             self._send_invite(credentials, now_ns)
             return
         self._send("UPDATE", credentials, b"", now_ns)
 
-    def _send_invite(self, credentials: tuple[tuple[str, str], ...], now_ns: int) -> None:
+    def _send_invite(self, credentials: Fields, now_ns: int) -> None:
         self._send("INVITE", credentials, self._session.stream.next_offer(), now_ns)
 
-    def _send(self, method: str, credentials: tuple[tuple[str, str], ...], body: bytes, now_ns: int) -> None:
+    def _send(self, method: str, credentials: Fields, body: bytes, now_ns: int) -> None:
         session = self._session
         dialog = session.established
         own = session.own_fields(dialog.next_hop(session.agent.settings.mentionable))

@@ -20,17 +20,18 @@ from callrouter.ports import (
 )
 from callrouter.sip.protocol import auth, offer
 from callrouter.sip.protocol.admission import PEER, Origin
+from callrouter.sip.protocol.bodies import SDP
 from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.early import MOST, EarlyDialog, is_reliable
-from callrouter.sip.protocol.grammar import displayable
+from callrouter.sip.protocol.grammar import Fields, displayable
 from callrouter.sip.protocol.headers.reason import told
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.offer import Agreement
-from callrouter.sip.protocol.proof import Fields, Proof
+from callrouter.sip.protocol.proof import Proof
 from callrouter.sip.protocol.redirection import contacts_of
-from callrouter.sip.protocol.session import SDP, Session, SessionState
+from callrouter.sip.protocol.session import Session, SessionState
 from callrouter.sip.protocol.status import reason_of
 from callrouter.sip.protocol.stream import Stream
 from callrouter.sip.protocol.timers import MS, Timer
@@ -55,7 +56,7 @@ class Invitation:
     """`From` without its tag, as it goes on the wire."""
     contact_user: str
     local: MediaAddress
-    fields: tuple[tuple[str, str], ...] = ()
+    fields: Fields = ()
     credentials: auth.Credentials | None = None
     srtp: SrtpPolicy | None = None
     """None: as for all calls."""

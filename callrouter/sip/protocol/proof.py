@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from callrouter.sip.protocol.auth import Challenge, Credentials, answer, strongest
+from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.message import Request, Response
-
-Fields = tuple[tuple[str, str], ...]
 
 MOST = 4
 """Challenges answered for one request: a server's and a proxy's, and each once more for a nonce that has

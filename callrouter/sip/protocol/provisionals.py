@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from callrouter.sip.protocol.grammar import number
+from callrouter.sip.protocol.grammar import Fields, number
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.timers import LIFETIME, MS, T1, Timer, Timers
 
-Fields = tuple[tuple[str, str], ...]
 Send = Callable[[int, Fields, bytes, int], None]
 OPTION = "100rel"
 _TRYING_AFTER = 100 * MS

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from callrouter.sip.protocol.digest_server import DigestServer, Verdict
 from callrouter.sip.protocol.domains import Domains
-from callrouter.sip.protocol.grammar import number, split, write_parameters
+from callrouter.sip.protocol.grammar import Fields, number, split, write_parameters
 from callrouter.sip.protocol.headers.address import Address, parse_list
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request
@@ -26,7 +26,6 @@ from callrouter.sip.protocol.registration import (
 from callrouter.sip.protocol.uri import Uri
 from callrouter.sip.protocol.validate import Refusal
 
-Fields = tuple[tuple[str, str], ...]
 _MALFORMED_EXPIRES = 3600
 """What an Expires that cannot be read stands for (RFC 3261 §20.19)."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from callrouter.sip.protocol import auth
-from callrouter.sip.protocol.grammar import displayable, number
+from callrouter.sip.protocol.grammar import Fields, displayable, number
 from callrouter.sip.protocol.headers.address import parse_list
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Response
@@ -93,7 +93,7 @@ class RegistrationClient(ClientUser):
 
     # -- requests
 
-    def _register(self, now_ns: int, credentials: tuple[tuple[str, str], ...] = ()) -> None:
+    def _register(self, now_ns: int, credentials: Fields = ()) -> None:
         self._abandon()
         servers = self._where()
         if not servers:

@@ -10,8 +10,6 @@ from callrouter.sip.protocol.hop import Hop, default_port, is_same_address
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.status import reason_of
 
-Fields = Iterable[tuple[str, str]]
-
 
 def write(
     request: Request,
@@ -20,7 +18,7 @@ def write(
     *,
     reason: str = "",
     tag: str = "",
-    fields: Fields = (),
+    fields: Iterable[tuple[str, str]] = (),
     body: bytes = b"",
 ) -> bytes:
     """`tag` goes into a To that has none yet.  Routes are recorded where a dialog begins."""

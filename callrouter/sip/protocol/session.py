@@ -26,11 +26,11 @@ from callrouter.sip.protocol import dtmf_info
 from callrouter.sip.protocol.admission import PEER
 from callrouter.sip.protocol.awaited_ack import AwaitedAck
 from callrouter.sip.protocol.dialog import Dialog
+from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.headers.reason import told
 from callrouter.sip.protocol.hop import Hop, Packet
 from callrouter.sip.protocol.message import Message, Request, Response
-from callrouter.sip.protocol.modification import SDP, Modification
-from callrouter.sip.protocol.proof import Fields
+from callrouter.sip.protocol.modification import Modification
 from callrouter.sip.protocol.session_timer import EXPIRED, SessionTimer
 from callrouter.sip.protocol.stream import OutOfOrder, Stream
 from callrouter.sip.protocol.transactions.client import (
@@ -43,8 +43,6 @@ from callrouter.sip.protocol.transfer import INFO_TYPE, Transfers
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.agent import Agent
-
-__all__ = ["SDP", "OutOfOrder", "Session", "SessionState"]
 
 
 class SessionState(enum.Enum):
@@ -176,7 +174,7 @@ class Session(ClientUser):
         if allow is not None:
             self.allowed = _methods(", ".join(message.all("Allow")))
 
-    def own_fields(self, hop: Hop) -> tuple[tuple[str, str], ...]:
+    def own_fields(self, hop: Hop) -> Fields:
         """What our INVITEs, UPDATEs and their 2xx say about us."""
         return self.agent.invite_fields(hop, self._contact_user(), is_secure=self.is_secure)
 
@@ -353,7 +351,7 @@ class Session(ClientUser):
         if self.state not in _OVER:
             self.lose(EndCause.TIMEOUT, "session timer expired", now_ns, EXPIRED)
 
-    def _bye(self, reason: str, now_ns: int, credentials: tuple[tuple[str, str], ...] = ()) -> None:
+    def _bye(self, reason: str, now_ns: int, credentials: Fields = ()) -> None:
         self.modification.drop(now_ns)
         self._stop_timers()
         self.state = SessionState.ENDING

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from callrouter.sip.protocol.grammar import number, parameter, parse_parameters
+from callrouter.sip.protocol.grammar import Fields, number, parameter, parse_parameters
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.timers import MS, Timer, Timers
 
-Fields = tuple[tuple[str, str], ...]
 OPTION = "timer"
 SMALLEST = 90
 """Seconds; nobody may ask for less (§5)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callrouter.sip.protocol.bodies import Unsupported
-from callrouter.sip.protocol.grammar import displayable, number, quote, split
+from callrouter.sip.protocol.grammar import Fields, displayable, number, quote, split
 from callrouter.sip.protocol.headers.address import Address, parse_list
 from callrouter.sip.protocol.message import VERSION, Request, Response
 from callrouter.sip.protocol.methods import ACCEPTED, KNOWN, SUPPORTED_OPTIONS
@@ -19,7 +19,6 @@ from callrouter.sip.protocol.uri import Uri
 
 _INCOMPATIBLE, _MISCELLANEOUS = 305, 399
 """Codes of Warning (RFC 3261 §20.43)."""
-Fields = tuple[tuple[str, str], ...]
 _ONCE = ("CSeq", "Call-ID", "From", "To", "Max-Forwards")
 _MOST_ADDRESSES = 128
 """In all lines of a header: more hops than a request may make (70), more contacts than anybody has."""

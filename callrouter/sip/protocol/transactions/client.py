@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Protocol
 
+from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.hop import Hop, Packet
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.timers import LIFETIME, T1, T2, T4, TIMER_D, Timer
@@ -214,7 +215,7 @@ class InviteClientTransaction(ClientTransaction):
         fields += [(name, value) for name, value in sent.fields if name == "Route"]
         return Request("ACK", sent.uri, fields)
 
-    def cancel(self, user: ClientUser, now_ns: int, more: tuple[tuple[str, str], ...] = ()) -> None:
+    def cancel(self, user: ClientUser, now_ns: int, more: Fields = ()) -> None:
         """CANCEL what has not been answered (RFC 3261 §9.1).  Sent only in PROCEEDING: the server
         might not have seen the INVITE before.  No answer within 64*T1 ends the transaction."""
         sent = self.request
