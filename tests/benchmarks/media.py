@@ -68,6 +68,8 @@ class Result:
             f"VOID: {self.steal:.0%} of the processor stolen": self.steal > VOID_STEAL,
             f"{heard['lost']} packets LOST": heard["lost"],
             f"{heard['wrong']} frames WRONG": heard["wrong"],
+            f"{heard['made_up']} frames MADE UP": heard["made_up"] > heard["overdue"],
+            f"{heard['left_out']} frames LEFT OUT": heard["left_out"] > heard["overdue"],
             "nothing CHECKED": self.case.check != "nothing" and not heard["checked"],
             f"{served['skipped_sends']} sends SKIPPED": served["skipped_sends"],
             f"{served['digits']} KEYS heard": served["digits"] != heard["keys"] and self.case.mode != "keys",

@@ -1,9 +1,10 @@
 """The process that `soak.py` watches: one engine whose legs do everything at once.
 
-    soak_server THREADS PROMPT
+    soak_server THREADS PROMPT CHURN
 
-Reads how many far ends there are of each kind and their ports, prints the legs' ports in the same
-order, then figures as JSON at each line of its input, and once more when that ends."""
+CHURN: how many legs a second come and go.  Reads how many far ends there are of each kind and
+their ports, prints the legs' ports in the same order, then figures as JSON at each line of its
+input, and once more when that ends."""
 
 from __future__ import annotations
 
@@ -42,7 +43,6 @@ from tests.benchmarks.media_server import Churn, prompt_file, resident_kb
 
 KINDS = ("prompt", "bridge", "room", "protected")
 ROOM_SIZE = 4
-CHURN_RATE = 20
 RECORDED = 20
 """Bridged calls that are recorded, in pieces of so long, again and again:"""
 PIECE_MS = 10_000
@@ -143,7 +143,7 @@ async def serve(folder: Path, threads: int) -> None:
     mix.bridge(kinds["bridge"])
     mix.rooms(kinds["room"])
     mix.protect(kinds["protected"])
-    churn = Churn(media, prompt, CHURN_RATE)
+    churn = Churn(media, prompt, float(sys.argv[3]))
     metrics = PrometheusMetrics()
     print(*(opened.local.port for opened in legs), flush=True)
     while await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):

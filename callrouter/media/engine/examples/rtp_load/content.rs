@@ -8,6 +8,8 @@ use _engine::rtp::FRAME;
 const NAME: usize = 6;
 const LOUD: u8 = 0x20;
 const SILENCE: u8 = 0xFF;
+/// Most packets of a far end that are left out after silence was sent in their place.
+const MAX_LEFT_OUT: u16 = 40;
 
 #[derive(Clone, Debug)]
 pub enum Check {
@@ -41,24 +43,49 @@ pub fn said(number: u32, count: u16, is_loud: bool) -> [u8; FRAME] {
 }
 
 /// Compares what a leg hears with what it should.
+///
+/// A far end that falls behind is made up for with silence, and what it says after that is dropped
+/// where it comes too late.  Both are counted apart from what is wrong.
 pub struct Listener {
     check: Check,
     partner: u32,
     /// The packet before: its sequence number, and its frame's place in what should be heard.
     before: Option<(u16, usize)>,
+    /// Silence was heard since.
+    is_interrupted: bool,
     pub checked: u64,
     pub wrong: u64,
+    /// Frames of silence where there should be none, and frames left out behind them.
+    pub made_up: u64,
+    pub left_out: u64,
 }
 
 impl Listener {
     pub fn new(check: Check, partner: u32) -> Self {
-        Self { check, partner, before: None, checked: 0, wrong: 0 }
+        Self {
+            check,
+            partner,
+            before: None,
+            is_interrupted: false,
+            checked: 0,
+            wrong: 0,
+            made_up: 0,
+            left_out: 0,
+        }
     }
 
     pub fn hear(&mut self, sequence: u16, payload: &[u8]) {
+        if matches!(self.check, Check::Nothing) {
+            return;
+        }
+        self.checked += 1;
+        let is_silence = payload.len() == FRAME && payload.iter().all(|&word| word | 0x80 == SILENCE);
+        if is_silence && !matches!(self.check, Check::Prompt(_)) {
+            self.made_up += 1;
+            self.is_interrupted = true;
+            return;
+        }
         let is_right = match &self.check {
-            Check::Nothing => return,
-            Check::Sound => payload.len() == FRAME && payload.iter().any(|&word| word | 0x80 != SILENCE),
             Check::Prompt(words) => {
                 let step = self.before.map(|(before, at)| (sequence.wrapping_sub(before), at));
                 let at = place_in_prompt(words, payload, step);
@@ -66,8 +93,8 @@ impl Listener {
                 at.is_some()
             }
             Check::Partner => self.is_next_of_partner(sequence, payload),
+            Check::Sound | Check::Nothing => payload.len() == FRAME,
         };
-        self.checked += 1;
         self.wrong += u64::from(!is_right);
     }
 
@@ -75,10 +102,17 @@ impl Listener {
     fn is_next_of_partner(&mut self, sequence: u16, payload: &[u8]) -> bool {
         let Some(&[high, low]) = payload.get(4..NAME) else { return false };
         let count = u16::from_be_bytes([high, low]);
-        let follows = self
-            .before
-            .is_none_or(|(before, at)| sequence.wrapping_sub(before) == count.wrapping_sub(at as u16));
-        self.before = Some((sequence, usize::from(count)));
+        let before = self.before.replace((sequence, usize::from(count)));
+        let is_interrupted = std::mem::take(&mut self.is_interrupted);
+        let follows = match before {
+            None => true,
+            Some((_, at)) if is_interrupted => {
+                let step = count.wrapping_sub(at as u16);
+                self.left_out += u64::from(step.wrapping_sub(1));
+                (1..MAX_LEFT_OUT).contains(&step)
+            }
+            Some((before, at)) => sequence.wrapping_sub(before) == count.wrapping_sub(at as u16),
+        };
         follows && payload == said(self.partner, count, true)
     }
 }

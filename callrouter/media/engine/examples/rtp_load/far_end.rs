@@ -1,5 +1,6 @@
 //! One far end: what it says, when it heard what.
 
+use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::net::UdpSocket;
 
@@ -17,11 +18,20 @@ const KEY_TURN: u32 = 10;
 /// The first packet that says that the key was let go.
 const KEY_END: u32 = 4;
 const EVENT: u8 = 101;
+/// A packet later than this is missed by whoever waits for it.
+const OVERDUE: i64 = TICK;
+/// How finely lateness is told apart.
+const FINENESS: i64 = 10_000;
 
 pub struct FarEnd {
     pub socket: UdpSocket,
-    /// When each packet came.
-    pub heard: Vec<i64>,
+    pub heard: u64,
+    /// When the first packet came, and how many came how long after the schedule it began; a list
+    /// of all would grow for as long as a soak goes on.
+    begin_ns: i64,
+    delays: BTreeMap<i64, u64>,
+    /// Packets that were sent so late that silence may have been heard in their place.
+    pub overdue: u64,
     /// Keys that were pressed and let go.
     pub keys: u64,
     pub listener: Listener,
@@ -42,7 +52,10 @@ impl FarEnd {
         let listener = Listener::new(check, number ^ 1);
         Ok(Self {
             socket,
-            heard: vec![],
+            heard: 0,
+            begin_ns: 0,
+            delays: BTreeMap::new(),
+            overdue: 0,
             keys: 0,
             listener,
             number,
@@ -54,8 +67,9 @@ impl FarEnd {
         })
     }
 
-    /// Send the next packet; it does not begin a key unless it may press one.
-    pub fn send(&mut self, may_press: bool) -> Result<(), Error> {
+    /// Send the next packet, due at `due_ns`; it does not begin a key unless it may press one.
+    pub fn send(&mut self, due_ns: i64, may_press: bool) -> Result<(), Error> {
+        self.overdue += u64::from(now_ns() - due_ns > OVERDUE);
         let mut packet = [0; HEADER + FRAME];
         // In turn: what a leg hears of many is never nothing but keys.
         let in_key = self.sent.wrapping_add(self.number * KEY_TURN) % KEY_EVERY;
@@ -101,15 +115,24 @@ impl FarEnd {
             }
             let last = self.last.replace(packet.sequence).unwrap_or(packet.sequence);
             self.passed += i64::from(packet.sequence.wrapping_sub(last) as i16);
-            self.heard.push(now);
+            self.note(now);
         }
     }
 
-    /// How late each packet was against the steadiest schedule of 20 ms that none was early for.
-    pub fn lateness(&self) -> Vec<i64> {
-        let due = |index: usize| index as i64 * TICK;
-        let start = self.heard.iter().enumerate().map(|(n, at)| at - due(n)).min().unwrap_or(0);
-        self.heard.iter().enumerate().map(|(n, at)| at - due(n) - start).collect()
+    fn note(&mut self, now: i64) {
+        if self.heard == 0 {
+            self.begin_ns = now;
+        }
+        let delay = now - self.begin_ns - self.heard as i64 * TICK;
+        *self.delays.entry(delay.div_euclid(FINENESS)).or_default() += 1;
+        self.heard += 1;
+    }
+
+    /// How many packets were how late, in nanoseconds, against the steadiest schedule of 20 ms that
+    /// none was early for.
+    pub fn lateness(&self) -> impl Iterator<Item = (i64, u64)> {
+        let earliest = self.delays.keys().next().copied().unwrap_or(0);
+        self.delays.iter().map(move |(delay, count)| ((delay - earliest) * FINENESS, *count))
     }
 
     pub fn expected(&self) -> u64 {

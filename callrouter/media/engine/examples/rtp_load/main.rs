@@ -13,6 +13,7 @@
 mod content;
 mod far_end;
 
+use std::collections::BTreeMap;
 use std::io::{Error, Write, stdin, stdout};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -58,7 +59,12 @@ impl Load {
         while now_ns() < until_ns {
             let phase = slot as usize % SLOTS;
             let may_press = now_ns() < until_ns - LAST_WORDS;
-            self.ends.iter_mut().skip(phase).step_by(SLOTS).try_for_each(|end| end.send(may_press))?;
+            let due_ns = slot * step;
+            self.ends
+                .iter_mut()
+                .skip(phase)
+                .step_by(SLOTS)
+                .try_for_each(|end| end.send(due_ns, may_press))?;
             slot += 1;
             self.hear_until(slot * step)?;
         }
@@ -82,21 +88,34 @@ impl Load {
 
     fn print(&self) {
         let sum = |figure: fn(&FarEnd) -> u64| self.ends.iter().map(figure).sum::<u64>();
-        let mut late: Vec<i64> = self.ends.iter().flat_map(FarEnd::lateness).collect();
-        late.sort_unstable();
-        let share = |part: usize| late.get(late.len() * part / 1000).map_or(0, |ns| ns / 1000);
+        let mut late: BTreeMap<i64, u64> = BTreeMap::new();
+        for (ns, count) in self.ends.iter().flat_map(FarEnd::lateness) {
+            *late.entry(ns).or_default() += count;
+        }
+        let packets = sum(|end| end.heard);
+        let share = |part: u64| {
+            let mut passed = 0;
+            let reached = late.iter().find(|(_, count)| {
+                passed += **count;
+                passed * 1000 > packets * part
+            });
+            reached.or(late.last_key_value()).map_or(0, |(ns, _)| ns / 1000)
+        };
         println!(
             "{{\"packets\": {}, \"lost\": {}, \"fewest_on_a_leg\": {}, \"checked\": {}, \"wrong\": {}, \
-             \"keys\": {}, \"p50_us\": {}, \"p99_us\": {}, \"max_us\": {}}}",
-            late.len(),
-            sum(FarEnd::expected).saturating_sub(late.len() as u64),
-            self.ends.iter().map(|end| end.heard.len()).min().unwrap_or(0),
+             \"made_up\": {}, \"left_out\": {}, \"overdue\": {}, \"keys\": {}, \"p50_us\": {}, \"p99_us\": {}, \"max_us\": {}}}",
+            packets,
+            sum(FarEnd::expected).saturating_sub(packets),
+            self.ends.iter().map(|end| end.heard).min().unwrap_or(0),
             sum(|end| end.listener.checked),
             sum(|end| end.listener.wrong),
+            sum(|end| end.listener.made_up),
+            sum(|end| end.listener.left_out),
+            sum(|end| end.overdue),
             sum(|end| end.keys),
             share(500),
             share(990),
-            late.last().map_or(0, |ns| ns / 1000),
+            share(1000),
         );
     }
 }
