@@ -21,7 +21,8 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH):$(HOME)/.cargo/bin
 ENGINE := callrouter/media/engine
 MANIFEST := --manifest-path $(ENGINE)/Cargo.toml
-ENGINE_SOURCES := $(shell find $(ENGINE) -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
+# The stub is part of the engine: it is what the engine was built for.
+ENGINE_SOURCES := callrouter/media/_engine.pyi $(shell find $(ENGINE) -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 # PyO3 asks this interpreter what to build for.
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 

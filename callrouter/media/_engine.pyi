@@ -5,6 +5,8 @@ from os import PathLike
 from typing import Any
 
 COUNTERS: list[str]
+INTERFACE: str
+"""This file, as it was when the engine was built."""
 
 Items = Sequence[tuple[str, int | str]]
 
@@ -111,7 +113,23 @@ class Rest:
     def stop(self) -> None: ...
 
 class Engine:
-    """Sockets, threads and prompts.  Events are tuples: name, leg, nanoseconds, arguments."""
+    """Sockets, threads and prompts.
+
+    Events are tuples of a name, the leg, nanoseconds, and:
+      play-ended: token, reason, digit, played_ms
+      digit-received: digit, duration_ms
+      digits-sent: token
+      recording-ended: token, reason, digit, duration_ms, size_bytes, error
+      audio-started, audio-lost: (nothing), silent_ms
+      secured, not-secured: suite, reason
+      voice-started, voice-stopped: silent_ms, spoke_ms
+      speaker-changed: room
+      answer-detected: token, answerer, after_ms
+      mark-reached: token, mark, cleared
+      tap-frames: token, [(sent, number, audio)], dropped
+      tap-ended: token, dropped
+      leg-closed: values in the order of COUNTERS
+    """
 
     def __init__(
         self,

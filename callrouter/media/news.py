@@ -30,7 +30,7 @@ from callrouter.ports import (
     VoiceStopped,
 )
 
-_READERS: dict[str, Callable[..., MediaEvent]] = {
+READERS: dict[str, Callable[..., MediaEvent]] = {
     "play-ended": lambda leg, at_ns, token, reason, digit, played_ms: PlayEnded(
         leg, at_ns, token, PlayEnd(reason), digit, played_ms
     ),
@@ -60,4 +60,4 @@ _READERS: dict[str, Callable[..., MediaEvent]] = {
 
 def event_of(told: tuple[Any, ...]) -> MediaEvent:
     name, *fields = told
-    return _READERS[name](*fields)
+    return READERS[name](*fields)

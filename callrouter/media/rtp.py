@@ -17,6 +17,7 @@ import structlog
 from callrouter.errors import MediaUnavailable, NoSuchFamily, StartupError
 from callrouter.media import _engine
 from callrouter.media._engine import Engine
+from callrouter.media.age import check_age
 from callrouter.media.certificate import make_certificate
 from callrouter.media.counters import DISCARDS, GAUGES, Totals, by_name
 from callrouter.media.news import event_of
@@ -61,7 +62,9 @@ class RtpMedia:
         return self._certificate.fingerprint
 
     async def start(self) -> None:
-        """Start the threads.  Raises `StartupError` when the system will not give them."""
+        """Start the threads.  Raises `StartupError` when the system will not give them, or the
+        engine was built for another version."""
+        check_age()
         settings = self._settings
         _raise_file_limit()
         for name in ("bind_v4", "bind_v6"):

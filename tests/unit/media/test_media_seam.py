@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from callrouter.media import _engine
+from callrouter.errors import StartupError
+from callrouter.media import RtpMedia, Settings, _engine
+from callrouter.media.age import find_difference
 from callrouter.media.counters import COUNTERS, GAUGES
-from callrouter.media.news import event_of
+from callrouter.media.news import READERS, event_of
 from callrouter.media.orders import batch_of
 from callrouter.ports import (
     LegId,
@@ -28,6 +30,40 @@ LEG = LegId(1)
 def test_both_sides_name_the_same_counters_in_the_same_order() -> None:
     assert list(COUNTERS) == _engine.COUNTERS
     assert set(COUNTERS) > GAUGES
+
+
+def test_every_event_that_is_read_is_part_of_the_interface() -> None:
+    assert [name for name in READERS if name not in _engine.INTERFACE] == []
+
+
+@pytest.mark.parametrize(
+    ("built", "interface", "told"),
+    [
+        (["a"], "x", "counts nothing more where b is expected"),
+        (["a", "c"], "x", "counts c where b is expected"),
+        (["a", "b", "c"], "x", "counts c where nothing more is expected"),
+        (["a", "b"], "x\nz", "line 2 ('y')"),
+        (["a", "b"], "z\ny", "line 1 ('x')"),
+        (["a", "b"], "", "does not know"),
+    ],
+)
+def test_what_an_engine_of_another_version_has_otherwise_is_named(
+    built: list[str], interface: str, told: str
+) -> None:
+    assert told in find_difference(built, interface, ["a", "b"], "x\ny")
+
+
+def test_an_engine_of_this_version_differs_in_nothing() -> None:
+    assert find_difference(["a"], "x", ["a"], "x") == ""
+    assert find_difference(["a"], "x", ["a"], None) == "", "an installation without stubs"
+
+
+async def test_a_server_with_the_engine_of_another_version_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_engine, "COUNTERS", _engine.COUNTERS[:-1])
+    with pytest.raises(StartupError, match=r"_engine\..*so\).*reported_mos_x100.*make \.venv/\.engine"):
+        await RtpMedia(Settings()).start()
 
 
 def remote(**changes: object) -> SetRemote:

@@ -195,14 +195,19 @@ fn mix_down(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyResult<()> {
         .map_err(|error| PyOSError::new_err(format!("{} cannot be mixed down: {error}", source.display())))
 }
 
+/// What Python was told of this engine when it was built: Python compares it with what it is told
+/// now, so that an engine that was left from another version is found out at once.
+const INTERFACE: &str = include_str!("../../_engine.pyi");
+
 #[pymodule(gil_used = true)]
 mod _engine {
     #[pymodule_export]
     use super::{Batch, PyEngine, Rest, mix_down};
-    use super::{Bound, Counters, PyModule, PyModuleMethods, PyResult};
+    use super::{Bound, Counters, INTERFACE, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("COUNTERS", Counters::NAMES.to_vec())
+        module.add("COUNTERS", Counters::NAMES.to_vec())?;
+        module.add("INTERFACE", INTERFACE)
     }
 }
