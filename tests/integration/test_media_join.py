@@ -66,6 +66,26 @@ async def test_audio_passes_both_ways_unchanged_under_each_legs_own_numbers(thre
             assert max(late) < 0.2
 
 
+@pytest.mark.parametrize("ahead", [0, -7, 5, 200])
+async def test_a_new_partner_is_heard_whole_even_under_the_numbers_of_the_one_before(ahead: int) -> None:
+    async with room() as here:
+        a, b = pair(here)
+        c = here.station()
+        here.media.submit(c.remote())
+        assert c.peer.ssrc == b.peer.ssrc
+        frames = numbered(30)
+        here.media.submit(Join(a.leg, b.leg))
+        await say(b.peer, frames[:10])
+        here.media.submit(Join(a.leg, c.leg))
+        c.peer.sequence = (b.peer.sequence + ahead) % 2**16
+        c.peer.timestamp = (b.peer.timestamp + ahead * 160) % 2**32
+        await asyncio.sleep(0.1)
+        await say(c.peer, frames[10:])
+        await asyncio.sleep(0.05)
+        assert spoken(a.peer) == frames
+        assert a.peer.is_whole()
+
+
 async def test_loss_and_order_pass_through_to_whoever_can_conceal_them() -> None:
     async with room() as here:
         a, b = pair(here)

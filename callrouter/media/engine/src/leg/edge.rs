@@ -18,8 +18,9 @@ impl Leg {
         }
     }
 
-    /// The leg was joined or is alone again.
+    /// The leg was joined: what is relayed now is another stream than before, whatever its numbers.
     pub fn restart_relay(&mut self) {
+        self.out.release();
         if let Some(edge) = &mut self.edge {
             edge.restart_relay();
         }
