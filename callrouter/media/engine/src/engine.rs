@@ -39,6 +39,8 @@ struct Thread {
     orders: Sender<Order>,
     totals: Arc<Totals>,
     handle: JoinHandle<()>,
+    /// How many of the directory's entries name it.
+    legs: usize,
 }
 
 pub struct Engine {
@@ -125,6 +127,7 @@ impl Engine {
             return Err(Error::other("the engine has been stopped"));
         };
         let id = directory.name();
+        directory.threads[thread].legs += 1;
         directory.entries.insert(id, Entry { thread, is_v6, tied: vec![], room: None });
         let leg = Box::new(Leg::new(id, ports, self.policy.clone(), random));
         directory.order(thread, Order::Adopt(leg));
@@ -199,7 +202,7 @@ fn start_thread(number: usize, events: &EventSender, writer: &Writer) -> Result<
     let totals = Arc::new(Totals::default());
     let shard = Shard::new(inbox, events.clone(), writer.clone(), totals.clone())?;
     let handle = std::thread::Builder::new().name(format!("media-{number}")).spawn(move || shard.run())?;
-    Ok(Thread { orders, totals, handle })
+    Ok(Thread { orders, totals, handle, legs: 0 })
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Error> {
@@ -210,9 +213,7 @@ fn random<const N: usize>() -> Result<[u8; N], Error> {
 
 impl Directory {
     fn emptiest(&self) -> Option<usize> {
-        let mut counts = vec![0; self.threads.len()];
-        self.entries.values().for_each(|entry| counts[entry.thread] += 1);
-        (0..counts.len()).min_by_key(|&thread| counts[thread])
+        (0..self.threads.len()).min_by_key(|&thread| self.threads[thread].legs)
     }
 
     fn ports(&mut self, is_v6: bool) -> Result<PortPair, Error> {
@@ -338,6 +339,8 @@ impl Directory {
         for leg in component {
             if let Some(entry) = self.entries.get_mut(&leg).filter(|entry| entry.thread != thread) {
                 moving.entry(entry.thread).or_default().push(leg);
+                self.threads[entry.thread].legs -= 1;
+                self.threads[thread].legs += 1;
                 entry.thread = thread;
             }
         }
@@ -352,6 +355,7 @@ impl Directory {
     fn forget(&mut self, leg: LegId) {
         self.enter(leg, None);
         let Some(entry) = self.entries.remove(&leg) else { return };
+        self.threads[entry.thread].legs -= 1;
         for tied in entry.tied {
             if let Some(other) = self.entries.get_mut(&tied) {
                 other.tied.retain(|one| *one != leg);
@@ -362,5 +366,73 @@ impl Directory {
         if let Some(next) = generation.checked_add(1) {
             self.vacant.push((slot, next));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Chance;
+
+    fn engine(threads: usize) -> Engine {
+        let config = Config {
+            addresses: vec![[127, 0, 0, 1].into()],
+            ports: 46200..46600,
+            threads,
+            quarantine_ns: 0,
+            rtp_timeout_ns: i64::MAX,
+            report_interval_ns: 3_600_000_000_000,
+            identity: None,
+        };
+        Engine::start(&config).expect("an engine")
+    }
+
+    /// How many legs each thread has, as it is counted and as it is.
+    fn counts(engine: &Engine) -> (Vec<usize>, Vec<usize>) {
+        let directory = engine.lock();
+        let mut real = vec![0; directory.threads.len()];
+        directory.entries.values().for_each(|entry| real[entry.thread] += 1);
+        (directory.threads.iter().map(|thread| thread.legs).collect(), real)
+    }
+
+    #[test]
+    fn the_legs_of_each_thread_are_counted_whatever_happens_to_them() {
+        let engine = engine(3);
+        let mut chance = Chance::new(11);
+        let mut legs: Vec<LegId> = vec![];
+        for _ in 0..600 {
+            let pick = |chance: &mut Chance, legs: &[LegId]| legs[chance.next() as usize % legs.len()];
+            match chance.next() % 6 {
+                0..=2 if legs.len() < 60 => legs.push(engine.open(false).expect("a leg").0),
+                3 if !legs.is_empty() => {
+                    let leg = legs.swap_remove(chance.next() as usize % legs.len());
+                    engine.submit(vec![Command { leg, action: Action::Close }]);
+                    // Again: it is gone already.
+                    engine.submit(vec![Command { leg, action: Action::Close }]);
+                }
+                4 if legs.len() > 1 => {
+                    let (leg, with) = (pick(&mut chance, &legs), pick(&mut chance, &legs));
+                    engine.submit(vec![Command { leg, action: Action::Join { with } }]);
+                }
+                5 if !legs.is_empty() => {
+                    let leg = pick(&mut chance, &legs);
+                    engine.submit(vec![Command { leg, action: Action::Part }]);
+                }
+                _ => {}
+            }
+            let (counted, real) = counts(&engine);
+            assert_eq!(counted, real);
+        }
+        engine.stop();
+    }
+
+    #[test]
+    fn legs_are_spread_over_the_threads() {
+        let engine = engine(4);
+        for _ in 0..40 {
+            engine.open(false).expect("a leg");
+        }
+        assert_eq!(counts(&engine).0, [10; 4]);
+        engine.stop();
     }
 }

@@ -19,11 +19,13 @@ pub struct Timeline {
     end: i64,
     /// Where an RTP timestamp lies on the ruler.
     anchor: Option<(u32, i64)>,
+    /// How many recordings and taps read it; without any it is not kept.
+    pub readers: u32,
 }
 
 impl Default for Timeline {
     fn default() -> Self {
-        Self { samples: Box::new([0; SIZE]), end: i64::MIN / 2, anchor: None }
+        Self { samples: Box::new([0; SIZE]), end: i64::MIN / 2, anchor: None, readers: 0 }
     }
 }
 

@@ -84,9 +84,14 @@ impl Leg {
 
     /// Send what is due and look after everything that goes by the clock.
     pub fn tick(&mut self, now_ns: i64, around: &mut Around<'_>) {
+        // What the thread slept through is made up for; but whoever slept as well, on this machine
+        // or in this thread, is about to say what it owes.
+        let is_behind = now_ns - self.due_ns >= TICK;
         if now_ns - self.due_ns > GIVE_UP {
             let missed = (now_ns - self.due_ns) / TICK;
             self.due_ns += missed * TICK;
+            // The far end is to take the gap for silence and not for loss.
+            self.out.mark();
             if self.remote.as_ref().is_some_and(|remote| remote.may_send) {
                 self.counters.skipped_sends += missed as u64;
             }
@@ -94,7 +99,7 @@ impl Leg {
         while self.due_ns <= now_ns {
             let due_ns = self.due_ns;
             self.due_ns += TICK;
-            self.slot(due_ns, now_ns, around);
+            self.slot(due_ns, now_ns, is_behind, around);
         }
         let events = around.events;
         self.tend_browser(now_ns, events);
@@ -106,7 +111,7 @@ impl Leg {
         self.report(now_ns, false);
     }
 
-    fn slot(&mut self, due_ns: i64, now_ns: i64, around: &mut Around<'_>) {
+    fn slot(&mut self, due_ns: i64, now_ns: i64, is_behind: bool, around: &mut Around<'_>) {
         let Some(remote) = &self.remote else { return };
         let (codec, events) = (remote.codec, around.events);
         self.tune(around.rooms);
@@ -131,6 +136,7 @@ impl Leg {
         }
         match &mut self.path {
             Path::Relay { sent_ns, .. } if due_ns - *sent_ns < RELAY_GAP => {}
+            Path::Relay { .. } if is_behind && self.hold.is_none() => {}
             Path::Relay { .. } | Path::Silence => self.rest(codec, due_ns, now_ns, around),
             Path::Feed(feed) => {
                 let (id, token) = (self.id, feed.token);
@@ -324,5 +330,81 @@ fn transmit(
             counters.octets_out += payload as u64;
         }
         Some(Err(_)) | None => counters.send_errors += 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+    use std::sync::Arc;
+
+    use crate::command::Negotiated;
+    use crate::event::{LegId, events};
+    use crate::leg::Policy;
+    use crate::ports::Ports;
+    use crate::rooms::Rooms;
+
+    /// A leg that relays and was last given something to relay at time 0, and its far end.
+    fn relay(first_port: u16) -> (Leg, UdpSocket) {
+        let far_end = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        far_end.set_nonblocking(true).expect("nonblocking");
+        let pair =
+            Ports::new([127, 0, 0, 1].into(), first_port..first_port + 2, 0, 0).take().expect("a pair");
+        let policy =
+            Policy { rtp_timeout_ns: i64::MAX, report_interval_ns: 3_600_000_000_000, handshakes: None };
+        let mut leg = Leg::new(LegId(1), pair, Arc::new(policy), [0; 12]);
+        let agreed = Negotiated {
+            remote: far_end.local_addr().expect("is bound"),
+            remote_rtcp: None,
+            codec: Codec::Pcmu,
+            coded: None,
+            payload_type: 0,
+            event_type: None,
+            event_scale: 1,
+            may_send: true,
+            may_receive: true,
+            keys: None,
+            browser: None,
+        };
+        leg.set_remote(&agreed, 0);
+        leg.path = Path::Relay { partner: LegId(2), sent_ns: 0 };
+        leg.due_ns = TICK;
+        (leg, far_end)
+    }
+
+    /// How many packets the far end got from a tick at `ms`.
+    fn tick(leg: &mut Leg, far_end: &UdpSocket, ms: i64) -> usize {
+        let (sender, _) = events().expect("an eventfd");
+        let rooms = &mut Rooms::default();
+        leg.tick(ms * MILLISECOND, &mut Around { events: &sender, rooms });
+        std::iter::from_fn(|| far_end.recv(&mut [0; 400]).ok()).count()
+    }
+
+    #[test]
+    fn a_partner_that_pauses_is_made_up_for_in_time() {
+        let (mut leg, far_end) = relay(46620);
+        let sent: Vec<usize> = (1..=8).map(|n| tick(&mut leg, &far_end, n * 20)).collect();
+        assert_eq!(sent, [0, 0, 1, 1, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn after_a_stall_of_ours_the_partner_has_a_tick_to_say_what_it_owes() {
+        for stall in [150, 390] {
+            let (mut leg, far_end) = relay(46622);
+            assert_eq!(tick(&mut leg, &far_end, stall), 0, "{stall} ms");
+            leg.path = Path::Relay { partner: LegId(2), sent_ns: stall * MILLISECOND };
+            assert_eq!(tick(&mut leg, &far_end, stall + 20), 0);
+            leg.path = Path::Relay { partner: LegId(2), sent_ns: 0 };
+            assert_eq!(tick(&mut leg, &far_end, stall + 40), 1, "it owes nothing");
+        }
+    }
+
+    #[test]
+    fn on_hold_there_is_no_partner_to_wait_for() {
+        let (mut leg, far_end) = relay(46624);
+        let (sender, _) = events().expect("an eventfd");
+        leg.hold(None, 0, &sender);
+        assert_eq!(tick(&mut leg, &far_end, 150), 7);
     }
 }
