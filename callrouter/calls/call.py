@@ -73,6 +73,11 @@ class Call:
     """… and before them those of servers that it passed on the way (`Loops`)."""
     hops_left: int = MOST_HOPS
     """Servers that it may still pass."""
+    answered_by: str = ""
+    """Who answered, as AnsweredBy has it, once that was found out."""
+    detection_ms: int = 0
+    tells_answerer: bool = False
+    """Its instructions waited for that, so requests for them say it."""
     error_code: int = 0
     end_detail: str = ""
     leg: Leg | None = None

@@ -141,6 +141,7 @@ class Originating(Step):
             username=order.username,
             password=order.password,
             send_digits=order.send_digits,
+            detection=order.detection,
         )
 
         def answered(controller: Controller) -> Step | None:

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from callrouter.calls.referrer import Referrer
 from callrouter.errors import CallGone
 from callrouter.ports import (
+    AnswerDetected,
+    Answerer,
     AudioLost,
     AudioStarted,
     Clock,
     CloseLeg,
+    DetectAnswer,
     DigitReceived,
     DigitsSent,
     FeedDigit,
@@ -30,6 +33,7 @@ from callrouter.ports import (
     LineEvent,
     LinesAnswered,
     LinesOffered,
+    MachineDetection,
     Media,
     MediaAddress,
     MediaEvent,
@@ -119,6 +123,8 @@ class Leg:
         self._plays: dict[Token, asyncio.Future[PlayEnded]] = {}
         self._sends: dict[Token, asyncio.Future[None]] = {}
         self._recordings: dict[Token, asyncio.Future[RecordingEnded]] = {}
+        self._detections: dict[Token, tuple[int, Callable[[Answerer, int], None]]] = {}
+        """When each began, and who is told."""
         self._listeners: list[DigitQueue] = []
         self._reclaiming: asyncio.Future[None] | None = None
         self.referrer = Referrer()
@@ -204,6 +210,24 @@ class Leg:
         self._media.submit(SendDigits(self.id, token, digits))
         return sent
 
+    def detect(self, wanted: MachineDetection, told: Callable[[Answerer, int], None]) -> None:
+        """Find out who answered.  `told` is called once, with the milliseconds it took; when the far
+        end goes before it is known, it is unknown."""
+        self._need()
+        token = self._media.token()
+        self._detections[token] = self._clock.monotonic_ns(), told
+        self._media.submit(
+            DetectAnswer(
+                self.id,
+                token,
+                to_end=wanted.to_end,
+                timeout_ms=wanted.timeout_seconds * 1000,
+                speech_ms=wanted.speech_ms,
+                speech_end_ms=wanted.speech_end_ms,
+                silence_ms=wanted.silence_ms,
+            )
+        )
+
     @contextmanager
     def listen(self) -> Iterator[DigitQueue]:
         queue = DigitQueue()
@@ -258,6 +282,9 @@ class Leg:
             if not sent.done():
                 sent.set_exception(CallGone("the call ended"))
                 sent.exception()
+        detections, self._detections = self._detections, {}
+        for began_ns, told in detections.values():
+            told(Answerer.UNKNOWN, (self._clock.monotonic_ns() - began_ns) // 1_000_000)
 
     def close(self) -> None:
         self.depart()
@@ -286,10 +313,18 @@ class Leg:
                 _resolve(self._sends.get(event.token), None)
             case RecordingEnded():
                 _resolve(self._recordings.pop(event.token, None), event)
-            case AudioStarted():
-                self.audio_started_ns = event.at_ns
+            case AudioStarted() | AnswerDetected():
+                self._on_heard(event)
             case AudioLost() | NotSecured() | LegClosed():
                 self._on_trouble(event)
+
+    def _on_heard(self, event: AudioStarted | AnswerDetected) -> None:
+        """What the far end's audio tells of who is there."""
+        if isinstance(event, AudioStarted):
+            self.audio_started_ns = event.at_ns
+        elif event.token in self._detections:
+            _, told = self._detections.pop(event.token)
+            told(event.answerer, event.after_ms)
 
     def _on_trouble(self, event: AudioLost | NotSecured | LegClosed) -> None:
         """Audio that is not there, or not any more."""

@@ -36,9 +36,16 @@ def standard(call: Call) -> Parameters:
         rows += [("ForwardedFrom", call.forwarded_from), ("CalledVia", call.forwarded_from)]
     if call.caller_name:
         rows.append(("CallerName", call.caller_name))
+    if call.tells_answerer:
+        rows.extend(answerer(call))
     for who in ("From", "To", "Caller", "Called"):
         rows.extend((who + part, "") for part in _GEO)
     return (*rows, *_sip(call))
+
+
+def answerer(call: Call) -> Parameters:
+    """Who answered, and how long it took to find out (twiml.md §2.3)."""
+    return (("AnsweredBy", call.answered_by), ("MachineDetectionDuration", str(call.detection_ms)))
 
 
 def _sip(call: Call) -> Parameters:
@@ -67,6 +74,8 @@ def progress(call: Call, *, now_ms: int) -> Parameters:
         rows += [("CallDuration", str(seconds)), ("Duration", str(-(-seconds // 60)))]
         if call.sip_status:
             rows.append(("SipResponseCode", str(call.sip_status)))
+        if call.answered_by:
+            rows.append(("AnsweredBy", call.answered_by))
     return tuple(rows)
 
 

@@ -53,6 +53,18 @@ class CallLog:
         """The call's leg has closed: record what its audio was like."""
         self._database.post((UPSERT_CALL, self._row(call)))
 
+    def detected(self, call: Call, told: StatusCallback | None) -> None:
+        """Record who answered, and tell whoever asked for it."""
+        writes: list[Write] = [(UPSERT_CALL, self._row(call))]
+        if told is not None:
+            rows = (
+                ("CallSid", call.sid),
+                ("AccountSid", call.facts.account_sid),
+                *parameters.answerer(call),
+            )
+            writes.append(self._callback(call, told, rows, self._clock.utc_ms()))
+        self._database.post(*writes)
+
     def fetched(self, call: Call, order: FetchOrder, document: FetchedDocument, at_ms: int) -> None:
         """A document was received."""
         text = document.body[:LONGEST_KEPT_ANSWER].decode("utf-8", "replace")
@@ -137,7 +149,7 @@ class CallLog:
             "sip_call_id": call.sip_call_id[:256],
             "forwarded_from": call.forwarded_from[:256],
             "caller_name": call.caller_name[:256],
-            "answered_by": "",
+            "answered_by": call.answered_by,
             "error_code": call.error_code,
             "end_detail": call.end_detail[:256],
             "worker": self._worker,

@@ -181,6 +181,23 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineDetection:
+    """Whoever answers is to be told apart: a person, a machine, a fax (twiml.md §2.3)."""
+
+    to_end: bool = False
+    """Listen to a machine until its greeting is over."""
+    timeout_seconds: int = 30
+    speech_ms: int = 2400
+    speech_end_ms: int = 1200
+    silence_ms: int = 5000
+    is_awaited: bool = False
+    """The call gets no instructions before it is known."""
+    callback: str = ""
+    """Absolute URL that is told, "" for none."""
+    callback_method: Literal["GET", "POST"] = "POST"
+
+
+@dataclass(frozen=True, slots=True)
 class DialTarget:
     """One destination of a Dial."""
 
@@ -199,6 +216,7 @@ class DialTarget:
     """By which carrier, for a SIP address; "" = by none."""
     mentioned_by: str = ""
     """As in `OutgoingCall`."""
+    detection: MachineDetection | None = None
 
 
 @dataclass(frozen=True, slots=True)

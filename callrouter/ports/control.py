@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from callrouter.ports.call import Interrupt
+from callrouter.ports.call import Interrupt, MachineDetection
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class NewCall:
     caller_name: str = ""
     username: str = ""
     password: str = ""
+    detection: MachineDetection | None = None
 
 
 class CallControl(Protocol):

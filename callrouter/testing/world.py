@@ -15,10 +15,13 @@ from typing import Literal
 from callrouter.errors import FetchFailed, Unroutable
 from callrouter.ports import (
     AUDIO_ALONE,
+    AnswerDetected,
     Answered,
+    Answerer,
     AudioFile,
     CloseLeg,
     CookieJar,
+    DetectAnswer,
     DigitReceived,
     DigitsSent,
     EndCause,
@@ -108,6 +111,9 @@ class ScriptedMedia:
         self.legs: dict[LegId, _EngineLeg] = {}
         self.commands: list[MediaCommand] = []
         self.prompts: list[AudioFile] = []
+        self.answerer = Answerer.HUMAN
+        self.detection_seconds = 1.5
+        """Who answers, and how long it takes to find out."""
         self._next = 0
 
     def open(self, family: Literal[4, 6], sink: MediaSink) -> OpenedLeg:
@@ -163,8 +169,8 @@ class ScriptedMedia:
                 self.legs[leg].recordings[token] = (command, loop.time(), timer)
             case StopRecording(leg=leg, token=token) if leg in self.legs:
                 self._end_recording(leg, token, RecordingEnd.STOPPED)
-            case SendDigits(leg=leg, token=token) if leg in self.legs:
-                self._later(leg, DigitsSent(leg, _now(), token))
+            case SendDigits() | DetectAnswer() if command.leg in self.legs:
+                self._promise(command)
             case FeedDigit(leg=leg, digit=digit) if leg in self.legs:
                 self.press(leg, digit)
             case Join(a=a, b=b) if a in self.legs and b in self.legs:
@@ -179,6 +185,19 @@ class ScriptedMedia:
                 self._close(leg)
             case _:
                 pass
+
+    def _promise(self, order: SendDigits | DetectAnswer) -> None:
+        """What tells its end in its time."""
+        if isinstance(order, SendDigits):
+            self._later(order.leg, DigitsSent(order.leg, _now(), order.token))
+        else:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.detection_seconds, self._detected, order.leg, order.token)
+
+    def _detected(self, leg: LegId, token: Token) -> None:
+        if leg in self.legs:
+            ms = round(self.detection_seconds * 1000)
+            self._later(leg, AnswerDetected(leg, _now(), token, self.answerer, ms))
 
     def _part(self, leg: LegId) -> None:
         partner = self.legs[leg].partner

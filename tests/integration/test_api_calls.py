@@ -12,7 +12,7 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
 from callrouter.errors import CallError
-from callrouter.ports import Hangup, NewCall, Replace, Side
+from callrouter.ports import Hangup, MachineDetection, NewCall, Replace, Side
 from metering.tables import charges
 from tests.integration.api_bench import (
     CHILD,
@@ -110,6 +110,38 @@ async def test_instructions_come_from_one_source(
 
 
 @pytest.mark.parametrize(
+    ("order", "wanted"),
+    [
+        ({}, None),
+        ({"machine_detection": "none"}, None),
+        ({"machine_detection": "Enable", "send_digits": "1"}, None),
+        (
+            {"machine_detection": "Enable"},
+            MachineDetection(is_awaited=True),
+        ),
+        (
+            {
+                "machine_detection": "DetectMessageEnd",
+                "machine_detection_timeout": 12,
+                "machine_detection_speech_threshold": 1000,
+                "machine_detection_speech_end_threshold": 500,
+                "machine_detection_silence_timeout": 2000,
+                "async_amd": "true",
+                "async_amd_status_callback": "https://example.com/amd",
+                "async_amd_status_callback_method": "GET",
+            },
+            MachineDetection(True, 12, 1000, 500, 2000, False, "https://example.com/amd", "GET"),
+        ),
+    ],
+)
+async def test_machine_detection_is_ordered_with_its_thresholds(
+    bench: Bench, order: dict[str, Any], wanted: MachineDetection | None
+) -> None:
+    await in_thread(client(bench).calls.create, to="+15550100", from_="+15550199", url="https://h/", **order)
+    assert bench.control.orders[0].detection == wanted
+
+
+@pytest.mark.parametrize(
     ("changes", "code"),
     [
         ({"to": ""}, 21201),
@@ -127,6 +159,12 @@ async def test_instructions_come_from_one_source(
         ({"send_digits": "1" * 33}, 21206),
         ({"send_digits": "x"}, 21206),
         ({"url": "", "twiml": "x" * 4001}, 32018),
+        ({"machine_detection": "Sometimes"}, 21234),
+        ({"machine_detection": "Enable", "machine_detection_timeout": 2}, 21234),
+        ({"machine_detection": "Enable", "machine_detection_speech_threshold": 999}, 21234),
+        ({"machine_detection": "Enable", "machine_detection_speech_end_threshold": 5001}, 21234),
+        ({"machine_detection": "Enable", "machine_detection_silence_timeout": "5s"}, 21234),
+        ({"machine_detection": "Enable", "async_amd": "true", "async_amd_status_callback": "x"}, 21205),
         ({"application_sid": "AP1"}, 21218),
         ({"record": "maybe"}, 20422),
     ],

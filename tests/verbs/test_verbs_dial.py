@@ -14,6 +14,7 @@ from callrouter.ports import (
     DialTarget,
     GoTo,
     Hangup,
+    MachineDetection,
     Next,
     Outcome,
     Parameters,
@@ -255,6 +256,36 @@ async def test_a_number_carries_its_hooks() -> None:
         status_callback_method="GET",
         status_callback_events=frozenset({"initiated", "answered"}),
     )
+
+
+DETECTING = (
+    "machineDetection='DetectMessageEnd' machineDetectionTimeout='9' machineDetectionSpeechThreshold='1000'"
+    " machineDetectionSpeechEndThreshold='500' machineDetectionSilenceTimeout='2000'"
+    " amdStatusCallback='/amd' amdStatusCallbackMethod='GET'"
+)
+
+
+@pytest.mark.parametrize("noun", ["<Number {}>+15551230000</Number>", "<Sip {}>sip:a@b</Sip>"])
+async def test_a_number_and_a_sip_address_are_told_from_machines_as_the_noun_says(noun: str) -> None:
+    assert (await target_of(noun.format(""))).detection is None
+    assert (await target_of(noun.format("machineDetection='Enable'"))).detection == MachineDetection()
+    wanted = MachineDetection(True, 9, 1000, 500, 2000, False, "http://app.test/amd", "GET")
+    assert (await target_of(noun.format(DETECTING))).detection == wanted
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        "machineDetection='Sometimes'",
+        "machineDetectionTimeout='2'",
+        "machineDetectionSpeechThreshold='999'",
+        "machineDetectionSpeechEndThreshold='5001'",
+        "machineDetectionSilenceTimeout='1s'",
+    ],
+)
+def test_a_detection_that_cannot_be_is_reported_and_its_default_used(attribute: str) -> None:
+    program = compiled(f"<Dial><Number {attribute}>+15551230000</Number></Dial>")
+    assert [warning.code for warning in program.warnings] == [21263]
 
 
 async def test_a_client_has_a_name_and_parameters() -> None:

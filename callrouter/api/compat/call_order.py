@@ -7,6 +7,7 @@ from typing import Final
 
 from callrouter.api.compat.errors import (
     BAD_APPLICATION,
+    BAD_DETECTION,
     BAD_FROM,
     BAD_PARAMETER,
     BAD_SEND_DIGITS,
@@ -19,7 +20,7 @@ from callrouter.api.compat.errors import (
     bad,
 )
 from callrouter.api.compat.form import Form
-from callrouter.ports import NewCall
+from callrouter.ports import MachineDetection, NewCall
 
 EVENTS: Final = frozenset({"initiated", "ringing", "answered", "completed"})
 MAX_TWIML: Final = 4000
@@ -36,6 +37,9 @@ UNDERSTOOD: Final = frozenset(
         "To", "From", "Url", "Twiml", "ApplicationSid", "Method", "FallbackUrl", "FallbackMethod",
         "StatusCallback", "StatusCallbackMethod", "StatusCallbackEvent", "Timeout", "TimeLimit",
         "SendDigits", "Record", "SipAuthUsername", "SipAuthPassword",
+        "MachineDetection", "MachineDetectionTimeout", "MachineDetectionSpeechThreshold",
+        "MachineDetectionSpeechEndThreshold", "MachineDetectionSilenceTimeout",
+        "AsyncAmd", "AsyncAmdStatusCallback", "AsyncAmdStatusCallbackMethod",
     }
 )  # fmt: skip
 
@@ -73,7 +77,33 @@ def call_order(form: Form, account_sid: str) -> NewCall:
         record=form.flag("Record"),
         username=form.text("SipAuthUsername")[:256],
         password=form.text("SipAuthPassword")[:256],
+        # Keys that are sent and a machine that is listened to would disturb each other.
+        detection=None if digits else detection_order(form),
     )
+
+
+def detection_order(form: Form) -> MachineDetection | None:
+    """How whoever answers is told apart, if `MachineDetection` says so (twiml.md §2.3).  Without
+    `AsyncAmd` the call's instructions wait for it."""
+    mode = form.text("MachineDetection").lower()
+    if mode not in {"", "none", "enable", "detectmessageend"}:
+        raise bad(BAD_DETECTION, "MachineDetection has to be Enable or DetectMessageEnd")
+    is_async = form.flag("AsyncAmd")
+
+    def number(what: str, default: int, low: int, high: int) -> int:
+        return form.whole(f"MachineDetection{what}", default, low, high, BAD_DETECTION)
+
+    wanted = MachineDetection(
+        to_end=mode == "detectmessageend",
+        timeout_seconds=number("Timeout", 30, 3, 60),
+        speech_ms=number("SpeechThreshold", 2400, 1000, 6000),
+        speech_end_ms=number("SpeechEndThreshold", 1200, 500, 5000),
+        silence_ms=number("SilenceTimeout", 5000, 2000, 10_000),
+        is_awaited=not is_async,
+        callback=form.url("AsyncAmdStatusCallback") if is_async else "",
+        callback_method=form.method("AsyncAmdStatusCallbackMethod"),
+    )
+    return None if mode in {"", "none"} else wanted
 
 
 def instructions(form: Form) -> tuple[str, str]:

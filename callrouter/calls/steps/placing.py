@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from callrouter.calls import invited_transfer, steps
+from callrouter.calls import detection, invited_transfer, steps
 from callrouter.calls.conversation import Linked
 from callrouter.calls.hosted import InnerLeg, Invite, hosted
 from callrouter.calls.leg import Leg
@@ -71,11 +71,15 @@ class Placing(Step):
             return None
         leg = controller.leg()
         leg.connect(outcome.audio)
+        wanted = self.target.detection
+        known = detection.begin(controller, wanted) if wanted is not None else None
         if leg.sip is not None:
             controller.call.sip_headers = dict(outcome.headers)
         await asyncio.gather(controller.answered(outcome.at_ns), controller.save_dialog())
         if self.target.send_digits:
             await leg.send_digits(self.target.send_digits)
+        if known is not None and wanted is not None and wanted.is_awaited:
+            await known.wait()
         return self.then(controller)
 
     async def _reach(self, controller: Controller) -> Answered | None:

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callrouter.documents.attributes import Attributes, Method
 from callrouter.documents.finding import UNEXPECTED
-from callrouter.ports import DialTarget, LiveCall, Parameters
+from callrouter.ports import DialTarget, LiveCall, MachineDetection, Parameters
 from callrouter.verbs.callbacks import COMPLETED, PROGRESS_EVENTS, absolute
 
-DETECTION = (
-    "machineDetection",
-    "machineDetectionTimeout",
-    "machineDetectionSpeechThreshold",
-    "machineDetectionSpeechEndThreshold",
-    "machineDetectionSilenceTimeout",
-    "amdStatusCallback",
-    "amdStatusCallbackMethod",
-)
-"""Answering machine detection, which this server does not do."""
+BAD_DETECTION = 21263
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 
@@ -58,6 +49,8 @@ class Destination:
     username: str = ""
     password: str = ""
     headers: Parameters = ()
+    detection: MachineDetection | None = None
+    """Its callback is as written."""
 
     def target(self, call: LiveCall, *, caller_id: str, timeout_seconds: int) -> DialTarget:
         return DialTarget(
@@ -71,7 +64,32 @@ class Destination:
             status_callback=absolute(call, self.hooks.callback, self.line),
             status_callback_method=self.hooks.callback_method,
             status_callback_events=self.hooks.callback_events,
+            detection=self._detection(call),
         )
+
+    def _detection(self, call: LiveCall) -> MachineDetection | None:
+        wanted = self.detection
+        return wanted and replace(wanted, callback=absolute(call, wanted.callback, self.line))
+
+
+def detection(read: Attributes, *, method_code: int) -> MachineDetection | None:
+    """Who answers is to be told apart, if `machineDetection` says so (twiml.md §2.3)."""
+    mode = read.choice("machineDetection", "", ("Enable", "DetectMessageEnd"), code=BAD_DETECTION)
+
+    def number(what: str, default: int, least: int, most: int) -> int:
+        name = f"machineDetection{what}"
+        return read.integer(name, default, code=BAD_DETECTION, least=least, most=most)
+
+    wanted = MachineDetection(
+        to_end=mode == "DetectMessageEnd",
+        timeout_seconds=number("Timeout", 30, 3, 60),
+        speech_ms=number("SpeechThreshold", 2400, 1000, 6000),
+        speech_end_ms=number("SpeechEndThreshold", 1200, 500, 5000),
+        silence_ms=number("SilenceTimeout", 5000, 2000, 10_000),
+        callback=read.url("amdStatusCallback") or "",
+        callback_method=read.method("amdStatusCallbackMethod", code=method_code),
+    )
+    return wanted if mode else None
 
 
 def header(read: Attributes, name: str, value: str) -> Parameters:

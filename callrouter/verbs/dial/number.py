@@ -7,7 +7,7 @@ import re
 from callrouter.documents.attributes import Attributes
 from callrouter.documents.element import Element
 from callrouter.documents.finding import Finding, warning
-from callrouter.verbs.dial.destination import DETECTION, Destination, Hooks
+from callrouter.verbs.dial.destination import Destination, Hooks, detection
 
 SENDABLE = "0123456789ABCDabcd#*wW"
 MAX_SEND_DIGITS = 64
@@ -47,7 +47,8 @@ def parse(element: Element, findings: list[Finding]) -> Destination | None:
     read = Attributes(element, findings)
     hooks = Hooks.read(read, method_code=13221)
     send_digits = read.characters("sendDigits", "", SENDABLE, code=13222, most=MAX_SEND_DIGITS)
-    read.unsupported("byoc", *DETECTION)
+    wanted = detection(read, method_code=13221)
+    read.unsupported("byoc")
     read.finish()
     number = normalise(element.text)
     if number is None:
@@ -58,4 +59,5 @@ def parse(element: Element, findings: list[Finding]) -> Destination | None:
         f"tel:{number}",
         hooks,
         send_digits=send_digits,
+        detection=wanted,
     )

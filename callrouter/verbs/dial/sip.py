@@ -9,7 +9,7 @@ from callrouter.documents.attributes import Attributes
 from callrouter.documents.element import Element
 from callrouter.documents.finding import Finding
 from callrouter.ports import Parameters
-from callrouter.verbs.dial.destination import DETECTION, Destination, Hooks, header
+from callrouter.verbs.dial.destination import Destination, Hooks, detection, header
 
 LONGEST_URI = 255
 LONGEST_HEADERS = 1024
@@ -24,7 +24,7 @@ def parse(element: Element, findings: list[Finding]) -> Destination | None:
     read = Attributes(element, findings)
     hooks = Hooks.read(read, method_code=13241)
     credentials = _credentials(read)
-    read.unsupported(*DETECTION)
+    wanted = detection(read, method_code=13241)
     read.finish(nested=("Uri", "Headers"))
     text = element.text
     if preferred := _preferred(read, element):
@@ -42,6 +42,7 @@ def parse(element: Element, findings: list[Finding]) -> Destination | None:
         username=username,
         password=password,
         headers=_query_headers(read, query) + _child_headers(read, element),
+        detection=wanted,
     )
 
 

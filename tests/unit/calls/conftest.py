@@ -103,6 +103,8 @@ class ListedLog:
         self.recordings: list[str] = []
         self.failed_requests: list[tuple[int, str]] = []
         self.measures: list[str] = []
+        self.detections: list[tuple[str, str, int, str]] = []
+        """Call, who answered it, after how long, and the URL that is told."""
 
     async def queued(self, call: Any) -> None:
         self.changed(call)
@@ -112,6 +114,10 @@ class ListedLog:
 
     def measured(self, call: Any) -> None:
         self.measures.append(call.sid)
+
+    def detected(self, call: Any, told: Any) -> None:
+        url = told.url if told is not None else ""
+        self.detections.append((call.sid, call.answered_by, call.detection_ms, url))
 
     def fetched(self, *facts: Any) -> None: ...
 
