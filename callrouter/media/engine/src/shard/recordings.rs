@@ -185,7 +185,7 @@ mod tests {
         let taps = Taps::default();
         record(&mut shard, 1, &[(1, Side::Received), (2, Side::Received)]);
         record(&mut shard, 2, &[(1, Side::Received), (1, Side::Received), (9, Side::Sent)]);
-        shard.start_tap(LegId(1), taps.open(LegId(1), 3, Sides { received: true, sent: true }));
+        shard.start_tap(LegId(1), taps.open(LegId(1), 3, Sides { received: true, sent: true, room: false }));
         assert_eq!(kept(&shard), [true, true, true]);
         end(&mut shard, 1);
         assert_eq!(kept(&shard), [true, true, false]);
