@@ -10,7 +10,8 @@ import pytest
 from callrouter.caller.answering import Answering, Manner
 from callrouter.caller.voice import write_hum
 from callrouter.ports import CloseLeg, EndCause, Ended, Play, SendDigits, SetRemote, StartRecording
-from callrouter.testing.world import LoopTime, ScriptedLeg, ScriptedMedia, ScriptedSignalling
+from callrouter.testing.engine import ScriptedMedia
+from callrouter.testing.world import LoopTime, ScriptedLeg, ScriptedSignalling
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from callrouter.calls.settings import Settings
 from callrouter.identity.accounts import Account
 from callrouter.identity.addresses import Address
 from callrouter.ports import LegId
+from callrouter.testing.engine import ScriptedMedia
 from callrouter.testing.virtual_time import VirtualTimeLoop
 from callrouter.testing.world import (
     Callee,
@@ -27,7 +28,6 @@ from callrouter.testing.world import (
     LoopTime,
     ScriptedFetcher,
     ScriptedLeg,
-    ScriptedMedia,
     ScriptedSignalling,
     ScriptedSpeech,
 )

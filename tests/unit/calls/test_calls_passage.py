@@ -26,8 +26,9 @@ from callrouter.ports import (
     Passing,
     SetLine,
 )
+from callrouter.testing.engine import ScriptedMedia
 from callrouter.testing.virtual_time import VirtualTimeLoop
-from callrouter.testing.world import LoopTime, ScriptedMedia
+from callrouter.testing.world import LoopTime
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Any]:
