@@ -64,7 +64,7 @@ def _socket(host: str, port: int = 0) -> socket.socket:
     return sock
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class PlainPhone:
     """One telephone in one call."""
 
@@ -72,6 +72,8 @@ class PlainPhone:
     sip: socket.socket = field(init=False)
     media: dict[str, socket.socket] = field(init=False)
     seen: list[Message] = field(default_factory=list)
+    late_answer: str = ""
+    """The body of the next ACK: the answer to an offer in a 200."""
     _unread: list[Message] = field(default_factory=list)
     _tag: str = field(default_factory=lambda: secrets.token_hex(4))
     _call_id: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -144,12 +146,12 @@ class PlainPhone:
 
     # -- requests
 
-    def invite(self, uri: str, body: str, more: str = "") -> None:
+    def invite(self, uri: str, body: str, more: str = "", *, kind: str = "application/sdp") -> None:
         host, _, port = uri.partition("@")[2].rpartition(":")
         self._peer = (host.strip("[]"), int(port))
         self._target = uri
         self._local, self._remote = f"<sip:alice@{self.at}>;tag={self._tag}", f"<{uri}>"
-        self.request("INVITE", body, more=more)
+        self.request("INVITE", body, more=more, kind=kind)
 
     def request(
         self, method: str, body: str = "", *, sequence: int = 0, kind: str = "application/sdp", more: str = ""
@@ -215,7 +217,8 @@ class PlainPhone:
                 self._remote = message.get("To")
                 if message.status < 300:
                     self._target = re.sub(r"^<|>.*$", "", message.get("Contact"))
-                self.request("ACK", sequence=int(message.get("CSeq").split()[0]))
+                late, self.late_answer = self.late_answer, ""
+                self.request("ACK", late, sequence=int(message.get("CSeq").split()[0]))
             elif not message.status and message.method == "BYE":
                 self.answer(message, 200)
             self._arrived.set()

@@ -7,12 +7,14 @@ import asyncio
 import os
 import struct
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.e2e.addresses import free_port
 from tests.e2e.plain_phone import CODECS, Message, PlainPhone
+from tests.e2e.sipp import SIPP, Sipp
 from tests.e2e.stage import Stage, answer_path, open_stage
 
 pytestmark = [pytest.mark.e2e]
@@ -159,14 +161,16 @@ async def test_hold_reaches_the_telephone_at_the_other_end_and_so_does_resume(
     stage: Stage, spelling: str
 ) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
-        await connected(stage, a, b)
+        answered, asked = await connected(stage, a, b)
+        ports = {a: answered.port("audio"), b: asked.port("audio")}
         lines = tuple(part.strip() for part in spelling.replace(" a=", "\na=").split("\n"))
         for holder, held in ((a, b), (b, a)):
             holder.request("INVITE", holder.describe(holder.audio(*lines)))
-            agreed = (await holder.final()).body
-            assert "a=recvonly" in agreed or "a=inactive" in agreed
+            agreed = await holder.final()
+            assert "a=recvonly" in agreed.body or "a=inactive" in agreed.body
             told = await held.asked()
             assert "a=sendonly" in told.line("audio")
+            assert (agreed.port("audio"), told.port("audio")) == (ports[holder], ports[held]), "kept"
             held.answer(told, 200, held.describe(held.audio("a=recvonly")))
             await held.asked("ACK")
             assert len(await heard(held, 0, 10)) == 10, "silence comes on and on"
@@ -176,6 +180,143 @@ async def test_hold_reaches_the_telephone_at_the_other_end_and_so_does_resume(
             assert "a=sendrecv" in told.line("audio")
             held.answer(told, 200, held.describe(held.audio()))
             await held.asked("ACK")
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_who_only_listens_holds_nobody_and_an_update_holds_too(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        answered, asked = await connected(stage, a, b)
+        await joined(b, asked.port("audio"), 0, a)
+        a.request("INVITE", a.describe(a.audio("a=recvonly")))
+        assert "a=sendonly" in (await a.final()).body
+        await joined(b, asked.port("audio"), 0, a)
+        a.request("UPDATE", a.describe(a.audio("a=sendonly")))
+        assert "a=recvonly" in (await a.final("UPDATE")).body
+        told = await b.asked()
+        assert "a=sendonly" in told.body, "the first it is told of"
+        b.answer(told, 488)
+        a.request("UPDATE", a.describe(a.audio()))
+        assert "a=sendrecv" in (await a.final("UPDATE")).body
+        told = await b.asked()
+        assert "a=sendrecv" in told.body, "who would not be held is asked again for what holds now"
+        b.answer(told, 200, b.describe(b.audio()))
+        await b.asked("ACK")
+        await joined(a, answered.port("audio"), 0, b)
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_two_who_hold_each_other_at_once_are_told_491_and_try_again(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        await connected(stage, a, b)
+        await asyncio.sleep(0.2)
+        a.request("INVITE", a.describe(a.audio("a=sendonly")))
+        assert "a=recvonly" in (await a.final()).body
+        ours = await b.asked()
+        b.request("INVITE", b.describe(b.audio("a=sendonly")))
+        assert (await b.final()).status == 491
+        b.answer(ours, 491)
+        again = await b.asked()
+        assert "a=sendonly" in again.body, "tried again after a while"
+        b.answer(again, 200, b.describe(b.audio("a=recvonly")))
+        await b.asked("ACK")
+        b.request("INVITE", b.describe(b.audio("a=sendonly")))
+        assert "a=inactive" in (await b.final()).body
+        told = await a.asked()
+        a.answer(told, 200, a.describe(a.audio("a=inactive")))
+        await a.asked("ACK")
+        for phone, other in ((a, b), (b, a)):
+            phone.request("INVITE", phone.describe(phone.audio()))
+            assert (await phone.final()).status == 200
+            told = await other.asked()
+            other.answer(told, 200, other.describe(other.audio()))
+            await other.asked("ACK")
+        assert "a=sendrecv" in told.body
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("more", [ON_BRIDGE, ""])
+async def test_a_caller_without_a_description_gets_ours_and_answers_it_in_its_ack(
+    stage: Stage, more: str
+) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        a.late_answer = a.describe(a.audio(codecs=("PCMA",)))
+        a.invite(f"sip:{chain(stage, b, more)}@{stage.server.sip}", "")
+        asked = await b.asked()
+        b.answer(asked, 200, b.describe(b.audio(codecs=("PCMA",))))
+        answered = await a.final()
+        assert "PCMA" in answered.line("audio")
+        if more:
+            assert payload_type(answered) == 8, "what the callee speaks is offered first"
+        await joined(a, answered.port("audio"), 8, b)
+        await joined(b, asked.port("audio"), 8, a)
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)")
+async def test_sipp_that_never_offers_holds_the_telephone_at_the_other_end(
+    stage: Stage, tmp_path: Path
+) -> None:
+    async with PlainPhone() as b:
+        sipp = Sipp("offers_late", stage.server.sip, tmp_path / "sipp", number=chain(stage, b, ""))
+        program = await sipp.start()
+        asked = await b.asked()
+        b.answer(asked, 200, b.describe(b.audio()))
+        told = await b.asked()
+        assert "a=sendonly" in told.body
+        b.answer(told, 200, b.describe(b.audio("a=recvonly")))
+        await b.asked("BYE")
+        await sipp.finish(program)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("by_caller", [True, False])
+async def test_offers_within_the_call_may_come_late_and_move_and_resume_it(
+    stage: Stage, by_caller: bool
+) -> None:
+    async with PlainPhone() as a, PlainPhone() as b, PlainPhone() as elsewhere:
+        answered, asked = await connected(stage, a, b)
+        one, other = (a, b) if by_caller else (b, a)
+        to_one, to_other = (answered, asked) if by_caller else (asked, answered)
+        one.request("INVITE", one.describe(one.audio("a=sendonly")))
+        await one.final()
+        told = await other.asked()
+        other.answer(told, 200, other.describe(other.audio("a=recvonly")))
+        await other.asked("ACK")
+        one.late_answer = one.describe(elsewhere.audio())
+        one.request("INVITE")
+        offered = await one.final()
+        assert (payload_type(offered), offered.port("audio")) == (0, to_one.port("audio"))
+        told = await other.asked()
+        assert "a=sendrecv" in told.body, "it has said so in its ACK"
+        other.answer(told, 200, other.describe(other.audio()))
+        await other.asked("ACK")
+        await joined(other, to_other.port("audio"), 0, elsewhere)
+        await joined(elsewhere, to_one.port("audio"), 0, other)
+        a.request("BYE")
+        await b.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_description_beside_others_is_read_for_the_callees_codec_as_well(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        described = a.describe(a.audio(codecs=("PCMU", "PCMA")))
+        parts = (
+            "application/isup\r\nContent-Disposition: signal;handling=optional\r\n\r\n\x01\r\n",
+            f"application/sdp\r\n\r\n{described}\r\n",
+        )
+        body = "".join(f"--x\r\nContent-Type: {part}" for part in parts) + "--x--\r\n"
+        a.invite(f"sip:{chain(stage, b)}@{stage.server.sip}", body, kind="multipart/mixed;boundary=x")
+        b.answer(await b.asked(), 200, b.describe(b.audio(codecs=("PCMA",))))
+        answered = await a.final()
+        assert (answered.status, payload_type(answered)) == (200, 8)
         a.request("BYE")
         await b.asked("BYE")
 

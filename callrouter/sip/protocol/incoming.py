@@ -122,7 +122,7 @@ class IncomingSession(Session):
             return
         self.stream.prefer(codec)
         if self.stream.agreed is not None:
-            self.stream.agreed = self.stream.read(self.invite.body)
+            self.stream.agreed = self.stream.read(self.invite.description)
 
     def take_place_of(self, other: Session, now_ns: int) -> None:
         """Answer at once, with what `other` said of its stream: its audio goes on, with us."""
