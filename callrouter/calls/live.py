@@ -77,8 +77,7 @@ class ScopedCall:
 
     @property
     def is_sip_origin(self) -> bool:
-        # Who does not tell a number may still have one.
-        return self.from_.startswith(("sip:", "sips:")) and not self.from_.endswith("@anonymous.invalid")
+        return self.from_.startswith(("sip:", "sips:"))
 
     @property
     def placed(self) -> Sequence[ChildCall]:

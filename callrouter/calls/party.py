@@ -6,6 +6,9 @@ from urllib.parse import unquote
 
 from dispatcher.numbers import normalised
 
+_NOBODY = "anonymous.invalid"
+"""Host of whoever is not to be known."""
+
 
 def user_of(uri: str) -> str:
     """The user part of a SIP or tel URI, unescaped, without its parameters; "" when it has none."""
@@ -15,7 +18,8 @@ def user_of(uri: str) -> str:
 
 
 def party_of(uri: str) -> str:
-    """How a SIP party is shown to applications: its number where the user part is one, else its URI."""
+    """How a SIP party is shown to applications: its number where the user part is one, `anonymous` where it
+    withholds that (RFC 3323), else its URI."""
     if not uri:
         return ""
     start, end = uri.find("<"), uri.find(">")
@@ -24,4 +28,7 @@ def party_of(uri: str) -> str:
     if number.removeprefix("+").isdecimal():
         return number
     userinfo, at, host = bare.rpartition("@")
-    return userinfo + at + host.partition(";")[0]
+    host = host.partition(";")[0]
+    if host.partition(":")[0].lower() == _NOBODY:
+        return "anonymous"
+    return userinfo + at + host

@@ -15,10 +15,14 @@ from typing import Any, NamedTuple
 import dns.asyncresolver
 import dns.exception
 import dns.nameserver
+import dns.resolver
+import structlog
 
 from callrouter.ports import Clock
 from callrouter.sip.protocol.hop import Hop, default_port, family_of
 from callrouter.sip.protocol.selection import in_order
+
+log = structlog.get_logger(__name__)
 
 _SECOND = 10**9
 _SYSTEM_TTL = 30
@@ -74,6 +78,8 @@ class Resolver:
         self._dns: dns.asyncresolver.Resolver | None = None
         self._silent_until_ns: dict[str, int] = {}
         """Domains that nobody answered for."""
+        self._failures = 0
+        """Questions that the DNS did not answer, neither with records nor that there are none."""
 
     # -- addresses of a name
 
@@ -110,7 +116,18 @@ class Resolver:
         known = self.known(place)
         if known is not None:
             return known
-        hops, ttl = await self._servers_of(place, families)
+        _, before = self._places.get(place, (0, ()))
+        failures = self._failures
+        try:
+            hops, ttl = await self._servers_of(place, families)
+        except Unresolvable:
+            if not before:
+                raise
+            hops, ttl = before, _SILENCE_SECONDS
+        if before and self._failures > failures:
+            # A server does not move because nobody says where it is (RFC 8767).
+            hops, ttl = before, _SILENCE_SECONDS
+            log.warning("sip_dns_failed", name=place.host, kept=[hop.host for hop in hops])
         if len(self._places) >= _MAX_NAMES:
             self._places.clear()
         self._places[place] = (self._until(ttl), hops)
@@ -202,6 +219,7 @@ class Resolver:
             return [], _MAX_TTL
         now_ns, domain = self._clock.monotonic_ns(), _domain_of(name)
         if now_ns < self._silent_until_ns.get(domain, 0):
+            self._failures += 1
             return [], _MIN_TTL
         try:
             if self._dns is None:
@@ -213,6 +231,10 @@ class Resolver:
             if len(self._silent_until_ns) >= _MAX_NAMES:
                 self._silent_until_ns.clear()
             self._silent_until_ns[domain] = self._clock.monotonic_ns() + _SILENCE_SECONDS * _SECOND
+            self._failures += 1
+            return [], _MIN_TTL
+        except dns.resolver.NoNameservers:
+            self._failures += 1
             return [], _MIN_TTL
         except (dns.exception.DNSException, OSError, UnicodeError):
             return [], _MIN_TTL

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import dns.message
+import dns.rcode
 import dns.rrset
 import pytest
 
@@ -49,6 +50,7 @@ class Zone(asyncio.DatagramProtocol):
         self.asked: Counter[str] = Counter()
         self.silent = ""
         """A domain that is not answered for."""
+        self.fails = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.DatagramTransport, transport)
@@ -61,7 +63,9 @@ class Zone(asyncio.DatagramProtocol):
         if self.silent and str(question.name).endswith(self.silent):
             return
         answer = dns.message.make_response(query)
-        found = [r for r in self.records if r[0] == str(question.name) and r[3] == kind]
+        if self.fails:
+            answer.set_rcode(dns.rcode.SERVFAIL)
+        found = [r for r in self.records if not self.fails and r[0] == str(question.name) and r[3] == kind]
         if found:
             answer.answer.append(
                 dns.rrset.from_text(found[0][0], int(found[0][1]), "IN", kind, *[r[4] for r in found])
@@ -149,6 +153,26 @@ async def test_a_domain_whose_servers_are_silent_keeps_no_other_from_being_found
         assert {name for name in asked.asked if "silent" in name} == {"NAPTR silent.example."}
         found = await ours.locate(Place("naptr.example"), V4)
     assert found == (Hop("tcp", "127.0.0.1", 5070, name="naptr.example"),)
+
+
+@pytest.mark.parametrize("place", [Place("srv.example"), Place("gw1.example", 5099)])
+async def test_a_server_stays_where_it_was_until_the_dns_says_so(place: Place) -> None:
+    clock = HandClock()
+    async with zone() as (dns_server, server):
+        ours = resolver(server, clock)
+        before = await ours.locate(place, V4)
+        dns_server.fails = True
+        for _ in range(3):
+            clock.now_ns += 61 * 10**9
+            assert await ours.locate(place, V4) == before
+        dns_server.fails = False
+        dns_server.records = [
+            ["_sip._udp.srv.example.", "60", "IN", "SRV", "1 0 5083 gw1.example."],
+            ["gw1.example.", "60", "IN", "A", "127.0.0.77"],
+        ]
+        clock.now_ns += 61 * 10**9
+        (moved,) = await ours.locate(place, V4)
+    assert (moved.host, moved.port) == ("127.0.0.77", place.port or 5083)
 
 
 async def test_what_nobody_knows_is_unresolvable() -> None:

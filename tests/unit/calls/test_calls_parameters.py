@@ -81,6 +81,8 @@ def test_each_status_belongs_to_its_callback_event(status: CallStatus, event: st
         ("sip:alice;day=1@host;transport=tcp", "alice", "sip:alice;day=1@host"),
         ("sip:host", "", "sip:host"),
         ("", "", ""),
+        ("<sip:anonymous@anonymous.invalid>", "anonymous", "anonymous"),
+        ("sip:anonymous@ANONYMOUS.invalid:5060;x=y", "anonymous", "anonymous"),
     ],
 )
 def test_parties_are_numbers_where_they_can_be(uri: str, user: str, party: str) -> None:

@@ -1,0 +1,130 @@
+"""SIPp as a carrier: gateways that fail late, who is said to call, and a call that its callee moves."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from callrouter.caller.answering import Manner
+from callrouter.caller.hearing import sounds_in
+from callrouter.caller.voice import write_hum
+from tests.e2e.sipp import SIPP, Sipp
+from tests.e2e.stage import Stage, desk, heard, open_stage
+from tests.e2e.tracks import assert_partitioned
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)"),
+]
+ELSEWHERE = "+15550777"
+
+
+async def test_a_gateway_that_announces_and_then_fails_is_followed_by_the_next(tmp_path: Path) -> None:
+    """What it announced is forgotten: the callee of the second one is heard, and told apart."""
+    write_hum(tmp_path / "voice.wav", 2_000)
+    manner = Manner(tmp_path / "voice.wav", ring_seconds=0.2)
+    failing = Sipp("announces_and_fails", "127.0.0.1:9", tmp_path / "gateway")
+    async with desk(tmp_path / "desk", manner, ELSEWHERE) as agent:
+        gateways = [
+            {"host": "127.0.0.1", "port": failing.port},
+            {"host": "127.0.0.1", "port": int(agent.uri.rpartition(":")[2]), "priority": 1},
+        ]
+        trunks = [{"name": "carrier", "gateways": gateways}]
+        async with open_stage(tmp_path, sip={"trunks": trunks}) as stage:
+            gateway = await failing.start()
+            number = stage.number(f'<Dial callerId="+15550199">{ELSEWHERE}</Dial>')
+            async with stage.call(number) as phone:
+                await phone.turn()
+                await failing.finish(gateway)
+                await phone.hangup()
+                session = await stage.session(phone.story.call_id, 15)
+            figures = await stage.server.text("/metrics")
+    assert [call["status"] for call in session["calls"]] == ["completed", "completed"]
+    assert_partitioned(session)
+    label = f'gateway="127.0.0.1:{failing.port}",trunk="carrier"'
+    assert f"callrouter_trunk_failovers_total{{{label}}} 1.0" in figures
+    assert sounds_in(heard(phone))
+    assert sounds_in(agent.heard()) == ()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_who_calls_is_believed_of_trusted_carriers_alone(tmp_path: Path, trusted: bool) -> None:
+    trunks = [{"name": "carrier", "sources": ["127.0.0.2/32"], "trusted": trusted}]
+    said = "\n      ".join(
+        (
+            'P-Asserted-Identity: "Office" <sip:+15550188@carrier.example>',
+            "Diversion: <sip:+15550177@carrier.example>;reason=unconditional",
+        )
+    )
+    async with open_stage(tmp_path, sip={"trunks": trunks, "peers": []}) as stage:
+        forms = []
+        for folder, headers in (("open", said), ("private", f"{said}\n      Privacy: id")):
+            number = stage.number("<Hangup/>")
+            await Sipp(
+                "says_who_calls",
+                stage.server.sip,
+                tmp_path / folder,
+                number,
+                host="127.0.0.2",
+                values={"headers": headers},
+            ).run()
+            forms.append((await stage.documents.request(f"/answer/{number[1:]}")).form)
+    assert [form["From"] for form in forms] == (["+15550188", "anonymous"] if trusted else ["+15550199"] * 2)
+    assert [form.get("ForwardedFrom") for form in forms] == [("+15550177" if trusted else None)] * 2
+    assert [form.get("CallerName") for form in forms] == (
+        ["Office", "Anonymous"] if trusted else [None, None]
+    )
+
+
+async def test_a_carrier_is_told_who_withholds_the_number_and_whom_the_call_was_for(tmp_path: Path) -> None:
+    carrier = Sipp("takes_lossy", "127.0.0.1:9", tmp_path / "carrier", values={"after_ms": 0})
+    carrier.values["reached_at"] = carrier.port
+    trunk = {
+        "name": "carrier",
+        "host": "127.0.0.1",
+        "port": carrier.port,
+        "identity": "p-asserted-identity",
+        "diversion": True,
+    }
+    async with open_stage(tmp_path, sip={"trunks": [trunk]}) as stage:
+        number = stage.number(f'<Dial callerId="anonymous">{ELSEWHERE}</Dial>')
+        program = await carrier.start()
+        async with stage.call(number) as phone:
+            await connected(stage)
+            await phone.hangup()
+        await carrier.finish(program)
+    invite = carrier.messages().partition("INVITE ")[2].partition("\n\n")[0]
+    assert 'From: "Anonymous" <sip:anonymous@anonymous.invalid>' in invite
+    assert "Privacy: id" in invite
+    assert f"P-Asserted-Identity: <sip:{number}@" in invite
+    assert f"Diversion: <sip:{number}@" in invite
+
+
+async def connected(stage: Stage) -> None:
+    async with asyncio.timeout(20):
+        while [call["status"] for call in await stage.server.calls(To=ELSEWHERE)] != ["in-progress"]:
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize(("forged", "status"), [("", 200), ("x", 403)])
+async def test_a_callee_moves_the_call_with_the_token_of_its_invite(
+    tmp_path: Path, forged: str, status: int
+) -> None:
+    agent = Sipp(
+        "moves_by_token", "127.0.0.1:9", tmp_path / "agent", values={"forged": forged, "status": status}
+    )
+    async with open_stage(tmp_path) as stage:
+        stage.documents.on("/next", '<Pause length="1"/>')
+        target = stage.documents.url("/next").replace(":", "%3A").replace("/", "%2F")
+        callee = f"sip:agent@127.0.0.1:{agent.port};callrouter-transfer={target}"
+        number = stage.number(f'<Dial timeLimit="4"><Sip>{callee}</Sip></Dial>')
+        program = await agent.start()
+        async with stage.call(number) as phone:
+            await agent.finish(program)
+            session = await stage.session(phone.story.call_id, 15)
+        assert bool(stage.documents.requests("/next")) is (status == 200)
+    assert_partitioned(session)
+    causes = [interval["cause"] for interval in session["calls"][0]["intervals"]]
+    assert ("sip" in causes) is (status == 200)
