@@ -457,6 +457,7 @@ class Controller:
         for timer in self._timers:
             timer.cancel()
         call, services = self.call, self.services
+        referral.abandon(self)
         if not self.answer.done():
             self.answer.cancel()
         await self._end_track()

@@ -109,6 +109,16 @@ class Referral:
         }
 
 
+def abandon(controller: Controller) -> None:
+    """What is still wanted of the call will not be done."""
+    while not controller.referrals.empty():
+        wanted = controller.referrals.get_nowait()
+        if isinstance(wanted, Linked):
+            wanted.end()
+        elif wanted.transferor is not controller:
+            wanted.fail(CANCELLED)
+
+
 def failure_of(result: DialResult) -> int:
     """The SIP status of an attempt that came to nothing."""
     refused = result.sip_status if result.sip_status >= 400 and result.sip_status != 487 else 0

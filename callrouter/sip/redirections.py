@@ -63,7 +63,10 @@ class Redirections:
 
 def _within(contact: str, own: set[str], rule: Redirects, trunk: str, source: str) -> Redirect | None:
     """A SIP address at one of the hosts that are `own`; elsewhere only where the rule is so wide."""
-    uri = Uri.parse(contact)
+    try:
+        uri = Uri.parse(contact)
+    except ValueError:
+        return None
     if rule is Redirects.OFF or not uri.is_sip:
         return None
     host = (uri.get("maddr") or uri.host).lower()

@@ -15,7 +15,7 @@ from callrouter.calls.live import ScopedCall
 from callrouter.calls.question import RESUME, request_for
 from callrouter.calls.reaching import reach
 from callrouter.calls.recording import LiveRecording
-from callrouter.calls.referral import CANCELLED, Referral
+from callrouter.calls.referral import CANCELLED, Referral, abandon
 from callrouter.calls.steps.context import Context, nothing
 from callrouter.calls.steps.step import Step
 from callrouter.ports import (
@@ -85,6 +85,7 @@ class Bridging(Step):
             ended = await self._converse(controller)
         finally:
             self.party.dismiss(controller.call.q850)
+            abandon(controller)
         if controller.has_handed_on:
             return steps.Departing(self.after(ended), self.resume.context)
         target = self._mapped(controller)
@@ -177,6 +178,10 @@ class Bridging(Step):
             waits.append(asyncio.ensure_future(_star(digits)))
         try:
             done, _ = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if change.done():  # what was taken out of the queue, and is not done, is left to be abandoned
+                controller.referrals.put_nowait(change.result())
+            raise
         finally:
             for wait in waits:
                 wait.cancel()

@@ -244,6 +244,10 @@ class Driven(Step):
         try:
             await asyncio.wait((screening, change), return_when=asyncio.FIRST_COMPLETED)
             return change.result() if change.done() else screening.result()
+        except asyncio.CancelledError:
+            if change.done():
+                controller.referrals.put_nowait(change.result())
+            raise
         finally:
             screening.cancel()
             change.cancel()

@@ -10,6 +10,7 @@ from callrouter.calls import steps
 from callrouter.calls.child import Callee, Child
 from callrouter.calls.conversation import Party
 from callrouter.calls.reaching import reach
+from callrouter.calls.referral import CANCELLED
 from callrouter.calls.steps.context import Context
 from callrouter.calls.steps.step import Step
 from callrouter.ports import Finish, GoTo, Hangup, Interrupt, Outcome, Shutdown
@@ -41,6 +42,11 @@ class Transferring(Step):
         reached.controller.join_session(controller.call.sid)
         self.referral.succeed(transferor)
         return on_its_own(self.child, Callee(reached))
+
+    async def owed(self, controller: Controller, cause: Interrupt) -> Step | None:
+        """Interrupted before it began, or meanwhile: the telephone is told."""
+        self.referral.fail(CANCELLED)
+        return None
 
     async def _until_left(self, controller: Controller) -> None:
         """A transferor that does not wait for the outcome drives nobody any more: from then on the call

@@ -154,6 +154,26 @@ async def test_a_caller_who_does_not_wait_ends_it(house: Any) -> None:
     assert over(h)["DialCallStatus"] == "completed"
 
 
+@pytest.mark.parametrize("by_callee", [True, False])
+@pytest.mark.parametrize("ticks", range(12))
+async def test_a_transfer_that_crosses_a_hang_up_is_answered_for(
+    house: Any, by_callee: bool, ticks: int
+) -> None:
+    h, caller, bob = await bridged(house)
+    phone, party = (bob, caller) if by_callee else (caller, bob)
+    phone.say(ASKED)
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    party.bye()
+    await asyncio.sleep(1)
+    if "settle 7 202" in phone.actions:
+        assert "conclude 7 487" in phone.actions or phone.is_over
+    assert all(c.referral is None for c in h.services.exchange)
+    caller.bye()
+    bob.bye()
+    await h.idle()
+
+
 async def test_instructions_by_the_api_call_a_transfer_off(house: Any) -> None:
     h, _, bob = await bridged(house, Callee(answers_after=30))
     root = h.root
