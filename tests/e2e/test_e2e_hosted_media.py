@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
+import wave
+from array import array
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -71,10 +73,12 @@ def rtp(number: int, payload_type: int, payload: bytes, *, step: int = 160) -> b
     return struct.pack("!BBHII", 0x80, payload_type, number, number * step, 7) + payload
 
 
-async def speak(a: PlainPhone, to: int, payload_type: int, said: list[bytes], *, step: int = 160) -> None:
+async def speak(
+    a: PlainPhone, to: int, payload_type: int, said: list[bytes], *, step: int = 160, seconds: float = 0.005
+) -> None:
     for number, payload in enumerate(said):
         a.send("audio", to, rtp(number, payload_type, payload, step=step))
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(seconds)
 
 
 async def heard(phone: PlainPhone, payload_type: int, count: int, among: Sequence[bytes] = ()) -> list[bytes]:
@@ -367,6 +371,45 @@ async def test_a_document_at_the_hosted_number_gathers_keys(stage: Stage, way: s
             await press(a, answered.port("audio"), key, way)
         assert (await stage.documents.request("/gathered")).form["Digits"] == "123"
         await a.asked("BYE")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_both_sides_of_a_hosted_call_record_it_in_a_codec_that_is_decoded_for_that(
+    stage: Stage,
+) -> None:
+    """The caller's number both ends of the bridge, the number that is called what it hears."""
+    second = stage.number(
+        '<Say>Say something.</Say><Record playBeep="false" maxLength="2" timeout="3" action="/kept"/>'
+    )
+    first = stage.number(f'<Dial record="record-from-answer-dual" action="/recorded">{second}</Dial>')
+    for path in ("/kept", "/recorded"):
+        stage.documents.on(path, "<Hangup/>")
+    async with PlainPhone() as a:
+        a.invite(f"sip:{first}@{stage.server.sip}", a.describe(a.audio(codecs=("G722",))))
+        answered = await a.final()
+        noise = [os.urandom(160) for _ in range(250)]
+        speaking = asyncio.ensure_future(speak(a, answered.port("audio"), 9, noise, seconds=0.02))
+        kept = await stage.documents.request("/kept")
+        recorded = await stage.documents.request("/recorded")
+        await a.asked("BYE")
+        speaking.cancel()
+    folder = stage.server.folder / "data" / "recordings" / kept.form["AccountSid"]
+    assert kept.form["RecordingDuration"] == "2"
+    (heard_by_second,) = channels(folder / f"{kept.form['RecordingUrl'].rpartition('/')[2]}.wav")
+    caller, callee = channels(folder / f"{recorded.form['RecordingSid']}.wav")
+    for channel in (heard_by_second, caller, callee):
+        assert loudest(channel) > 2000
+
+
+def channels(path: Path) -> list[array[int]]:
+    with wave.open(str(path)) as file:
+        assert file.getsampwidth() == 2
+        samples = array("h", file.readframes(file.getnframes()))
+        return [samples[n :: file.getnchannels()] for n in range(file.getnchannels())]
+
+
+def loudest(samples: array[int]) -> int:
+    return max(map(abs, samples))
 
 
 @pytest.mark.asyncio(loop_scope="module")

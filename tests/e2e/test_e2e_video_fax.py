@@ -53,8 +53,16 @@ async def connected(
 
 
 async def assert_passes(a: PlainPhone, to_a: int, b: PlainPhone, to_b: int, kind: str = "video") -> None:
-    """Datagrams arrive as they are, both ways: `a` sends to the server's port `to_a`."""
+    """Datagrams arrive as they are, both ways: `a` sends to the server's port `to_a`.  They are joined
+    some time after the answer."""
+    for sender, to, receiver in ((a, to_a, b), (b, to_b, a)):
+        while receiver.is_quiet(kind):
+            sender.send(kind, to, b"probe")
+            await asyncio.sleep(0.05)
     await asyncio.sleep(0.1)
+    for phone in (a, b):
+        while not phone.is_quiet(kind):
+            pass
     there = [rtp(n) if kind == "video" else struct.pack("!H", n) + os.urandom(60) for n in range(30)]
     back = [
         datagram[:2] + datagram[2:][::-1] if kind == "image" else rtp(n) for n, datagram in enumerate(there)

@@ -1,0 +1,139 @@
+"""A re-INVITE of ours for video that is wanted no more: CANCEL, when it may be sent (RFC 3261 §9.1); and
+what goes on when somebody else takes the far end's place."""
+
+from __future__ import annotations
+
+from callrouter.ports import (
+    AUDIO_ALONE,
+    Direction,
+    Ended,
+    Held,
+    LinesAnswered,
+    LinesReset,
+    MediaAddress,
+    PassedLine,
+    Passing,
+)
+from callrouter.sip.protocol.incoming import IncomingSession
+from callrouter.sip.protocol.message import Request, Response
+from tests.protocol.stranger import CONTACT, OFFER, SDP_TYPE, Stranger, invite, text
+from tests.protocol.wire import CALLEE_MEDIA, SECOND
+
+VIDEO = Passing((PassedLine(1, "video", "RTP/AVP", ("97",), MediaAddress("192.0.2.2", 7000)),))
+
+
+def up(stranger: Stranger) -> tuple[IncomingSession, str]:
+    """A call that is up, and our tag in it."""
+    stranger.send(invite())
+    session = stranger.calls[0]
+    session.answer(CALLEE_MEDIA, stranger.now)
+    (ok,) = stranger.take()
+    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
+    stranger.events.clear()
+    return session, ok.to_tag
+
+
+def asking(stranger: Stranger) -> tuple[IncomingSession, Request]:
+    session, _ = up(stranger)
+    session.open_passage(True, stranger.now)
+    session.offer_lines(VIDEO, is_relayed=True, now_ns=stranger.now)
+    (asked,) = stranger.take()
+    assert isinstance(asked, Request)
+    assert b"m=video 7000" in asked.body
+    return session, asked
+
+
+def answer(request: Request, status: int, body: str = "") -> str:
+    names = ("Via", "From", "To", "Call-ID", "CSeq")
+    copied = "".join(f"{name}: {value}\r\n" for name, value in request.fields if name in names)
+    kind = f"{SDP_TYPE}\r\n" if body else ""
+    return f"SIP/2.0 {status} X\r\n{copied}{CONTACT}\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"
+
+
+def answers(stranger: Stranger) -> list[int]:
+    return [event.status for event in stranger.events if isinstance(event, LinesAnswered)]
+
+
+def test_nothing_is_cancelled_before_it_is_known_to_have_arrived() -> None:
+    stranger = Stranger()
+    session, asked = asking(stranger)
+    session.modification.recall(stranger.now)
+    assert stranger.take() == []
+    (cancel,) = stranger.send(answer(asked, 100))
+    assert (cancel.method, cancel.cseq.number) == ("CANCEL", asked.cseq.number)
+    stranger.send(answer(cancel, 200))
+    (ack,) = stranger.send(answer(asked, 487))
+    assert ack.method == "ACK"
+    assert answers(stranger) == [487]
+    assert session.is_up
+
+
+def test_what_was_taken_all_the_same_is_told() -> None:
+    stranger = Stranger()
+    session, asked = asking(stranger)
+    stranger.send(answer(asked, 100))
+    session.modification.recall(stranger.now)
+    session.modification.recall(stranger.now)
+    (cancel,) = stranger.take()
+    assert cancel.method == "CANCEL", "once"
+    stranger.send(answer(asked, 200, OFFER + "m=video 6002 RTP/AVP 97\r\n"))
+    assert answers(stranger) == [200]
+
+
+def test_a_cancelled_request_that_nobody_answers_does_not_cost_the_call() -> None:
+    stranger = Stranger()
+    session, asked = asking(stranger)
+    stranger.send(answer(asked, 100))
+    session.modification.recall(stranger.now)
+    stranger.take()
+    stranger.run(70 * SECOND)
+    assert answers(stranger) == [487]
+    assert not [event for event in stranger.events if isinstance(event, Ended)]
+    assert session.is_up
+
+
+def test_what_has_not_been_asked_yet_is_asked_no_more() -> None:
+    stranger = Stranger()
+    session, tag = up(stranger)
+    session.open_passage(True, stranger.now)
+    stranger.send(invite(to_tag=tag, cseq="2 INVITE", branch="z9hG4bK2"))
+    session.offer_lines(VIDEO, is_relayed=True, now_ns=stranger.now)
+    session.modification.recall(stranger.now)
+    stranger.send(text("ACK", to_tag=tag, cseq="2 ACK", branch="z9hG4bKack2"))
+    assert answers(stranger) == [487]
+    assert session.stream.passage.written == AUDIO_ALONE
+
+
+def replaced(stranger: Stranger, tag: str) -> tuple[IncomingSession, Response]:
+    line = f"Replaces: c1;to-tag={tag};from-tag=f1"
+    messages = stranger.send(invite(line, call_id="c2", from_tag="g1", branch="z9hG4bKnew"))
+    (ok,) = [m for m in messages if isinstance(m, Response)]
+    session = stranger.agent.sessions[ok.to_tag]
+    assert isinstance(session, IncomingSession)
+    return session, ok
+
+
+def test_whoever_takes_the_place_of_one_who_held_does_not_hold() -> None:
+    stranger = Stranger()
+    _, tag = up(stranger)
+    stranger.send(invite(to_tag=tag, cseq="2 INVITE", branch="z9hG4bK2", body=OFFER + "a=sendonly\r\n"))
+    stranger.send(text("ACK", to_tag=tag, cseq="2 ACK", branch="z9hG4bKack2"))
+    assert [event.on for event in stranger.events if isinstance(event, Held)] == [True]
+    replaced(stranger, tag)
+    assert [event.on for event in stranger.events if isinstance(event, Held)] == [True, False]
+
+
+def test_whoever_takes_a_place_is_held_as_who_had_it_and_may_have_lines_offered() -> None:
+    stranger = Stranger()
+    session, tag = up(stranger)
+    session.open_passage(True, stranger.now)
+    session.hold(True, stranger.now)
+    (asked,) = stranger.take()
+    stranger.send(answer(asked, 200, OFFER + "a=recvonly\r\n"))
+    new, ok = replaced(stranger, tag)
+    assert [event for event in stranger.events if isinstance(event, LinesReset)]
+    ack = text("ACK", call_id="c2", from_tag="g1", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKa2")
+    (told,) = [m for m in stranger.send(ack) if isinstance(m, Request) and m.method == "INVITE"]
+    assert b"a=sendonly" in told.body
+    assert new.audio is not None
+    assert new.audio.direction is Direction.SENDONLY
