@@ -11,7 +11,10 @@ from collections.abc import Callable
 
 from callrouter.ports import MediaAddress
 from callrouter.sip.protocol import auth, offer, sdp
+from callrouter.sip.protocol.addresses import is_unspecified, may_send
 from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall
+from callrouter.sip.protocol.anchoring import anchored
+from callrouter.sip.protocol.bodies import Part, description_in
 from callrouter.sip.protocol.digest_server import DigestServer, Verdict
 from callrouter.sip.protocol.framer import Framer
 from callrouter.sip.protocol.gate import CallGate
@@ -26,6 +29,7 @@ from tests.fuzz.headers import header
 
 NOW = 10**15
 OURS = MediaAddress("192.0.2.2", 5000)
+FAR = "203.0.113.9"
 
 
 def token(size: int) -> str:
@@ -114,9 +118,17 @@ def _framed(pieces: list[bytes]) -> tuple[list[object], bool]:
 
 
 def session_description(data: bytes) -> None:
-    """What can be agreed to is answered with something that the same reader agrees to."""
+    """What can be agreed to is answered with something that the same reader agrees to; whoever is far
+    away names no neighbour of ours."""
     try:
-        agreed = offer.agree(sdp.parse(data))
+        description = sdp.parse(data)
+    except ValueError:
+        return
+    for line in anchored(description, FAR).media:
+        assert is_unspecified(line.host) or may_send(line.host, FAR)
+        assert line.reports is None or may_send(line.reports.host, FAR) or is_unspecified(line.reports.host)
+    try:
+        agreed = offer.agree(description)
     except ValueError:
         return
     ours = Description(1, 1, OURS)
@@ -126,6 +138,23 @@ def session_description(data: bytes) -> None:
         if body.startswith(offer.write_answer(ours, agreed)):
             assert (again.audio.codec, again.index) == (agreed.audio.codec, agreed.index)
             assert len(again.lines) == len(agreed.lines)
+
+
+# -- bodies
+
+
+def body(data: bytes) -> None:
+    """The first line is the Content-Type.  What is found in a body stands in it, whole, and the same
+    body around it is one it is found in too."""
+    kind, _, content = data.partition(b"\n")
+    try:
+        found = description_in(Part(content, kind.decode("utf-8", "surrogateescape")))
+    except ValueError:
+        return
+    assert found in content
+    if found and b"\r\n--outer" not in content:
+        wrapped = b"--outer\r\nContent-Type: application/sdp\r\n\r\n" + found + b"\r\n--outer--\r\n"
+        assert description_in(Part(wrapped, "multipart/mixed; boundary=outer")) == found
 
 
 # -- digests
@@ -158,6 +187,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "message": message,
     "framer": framer,
     "sdp": session_description,
+    "body": body,
     "digest": digest,
     "header": header,
     "dialog": dialog,
