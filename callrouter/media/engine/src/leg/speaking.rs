@@ -362,6 +362,8 @@ mod tests {
             payload_type: 0,
             event_type: None,
             event_scale: 1,
+            own_type: None,
+            own_event_type: None,
             may_send: true,
             may_receive: true,
             keys: None,
