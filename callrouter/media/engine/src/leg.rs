@@ -3,9 +3,13 @@
 mod browser;
 mod edge;
 mod hearing;
+#[cfg(test)]
+mod hostile;
 mod listening;
 mod reporting;
 mod speaking;
+#[cfg(test)]
+mod stand;
 mod widening;
 
 use std::net::{SocketAddr, UdpSocket};

@@ -99,6 +99,9 @@ fn slot(index: i64) -> usize {
 }
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::chance::Chance;

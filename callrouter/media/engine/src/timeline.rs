@@ -81,6 +81,9 @@ fn slot(index: i64) -> usize {
 }
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

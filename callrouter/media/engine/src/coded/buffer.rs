@@ -2,13 +2,16 @@
 //! lets there be.
 //!
 //! A packet that comes after its turn makes the buffer deeper, for it shows that deeper is needed;
-//! depth that was not needed for three seconds is given up one packet at a time.
+//! half of the depth that was not needed for three seconds is given up.  What has piled up when a
+//! stream begins anew is not played: all that follows would be as late.
 
 use std::collections::VecDeque;
 
 /// Packets that wait before a stream begins, and the most that may.
 const FIRST: usize = 2;
 const DEEPEST: usize = 15;
+/// More than these when a stream begins have piled up somewhere.
+const MOST_AT_ONCE: usize = 5;
 /// Turns over which depth that is not needed is looked for.
 const WATCHED: u32 = 150;
 /// Empty turns in a row after which a stream has stopped, and begins anew.
@@ -114,6 +117,7 @@ impl Buffer {
             if self.filled() < self.depth {
                 return Turn::Idle;
             }
+            self.drop_oldest(self.filled().saturating_sub(self.depth.max(MOST_AT_ONCE)));
             self.is_running = true;
             (self.empty, self.least, self.turns) = (0, usize::MAX, 0);
         }
@@ -148,12 +152,15 @@ impl Buffer {
         if self.turns < WATCHED {
             return;
         }
-        if self.least > FIRST {
-            self.waiting.pop_front();
-            self.next = self.next.map(|next| next.wrapping_add(1));
-            self.depth = (self.depth - 1).max(FIRST);
-        }
+        let spare = self.least.saturating_sub(FIRST).div_ceil(2);
+        self.drop_oldest(spare);
+        self.depth = self.depth.saturating_sub(spare).max(FIRST);
         (self.least, self.turns) = (usize::MAX, 0);
+    }
+
+    fn drop_oldest(&mut self, count: usize) {
+        self.waiting.drain(..count);
+        self.next = self.next.map(|next| next.wrapping_add(count as u16));
     }
 
     /// A turn in which nobody wants what is there.
@@ -163,6 +170,9 @@ impl Buffer {
         self.is_running = false;
     }
 }
+
+#[cfg(test)]
+mod hostile;
 
 #[cfg(test)]
 mod tests {

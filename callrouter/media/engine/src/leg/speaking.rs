@@ -337,39 +337,14 @@ fn transmit(
 mod tests {
     use super::*;
     use std::net::UdpSocket;
-    use std::sync::Arc;
 
-    use crate::command::Negotiated;
     use crate::event::{LegId, events};
-    use crate::leg::Policy;
-    use crate::ports::Ports;
+    use crate::leg::stand;
     use crate::rooms::Rooms;
 
     /// A leg that relays and was last given something to relay at time 0, and its far end.
     fn relay(first_port: u16) -> (Leg, UdpSocket) {
-        let far_end = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        far_end.set_nonblocking(true).expect("nonblocking");
-        let pair =
-            Ports::new([127, 0, 0, 1].into(), first_port..first_port + 2, 0, 0).take().expect("a pair");
-        let policy =
-            Policy { rtp_timeout_ns: i64::MAX, report_interval_ns: 3_600_000_000_000, handshakes: None };
-        let mut leg = Leg::new(LegId(1), pair, Arc::new(policy), [0; 12]);
-        let agreed = Negotiated {
-            remote: far_end.local_addr().expect("is bound"),
-            remote_rtcp: None,
-            codec: Codec::Pcmu,
-            coded: None,
-            payload_type: 0,
-            event_type: None,
-            event_scale: 1,
-            own_type: None,
-            own_event_type: None,
-            may_send: true,
-            may_receive: true,
-            keys: None,
-            browser: None,
-        };
-        leg.set_remote(&agreed, 0);
+        let (mut leg, far_end) = stand::leg(first_port, None);
         leg.path = Path::Relay { partner: LegId(2), sent_ns: 0 };
         leg.due_ns = TICK;
         (leg, far_end)

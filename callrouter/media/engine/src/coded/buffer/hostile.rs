@@ -101,7 +101,9 @@ fn a_stall_of_the_network_is_caught_up_with() {
         let run = run(1, 1600, (0..1500).map(|n| (arrive(n), n)).collect());
         assert!(run.is_in_order());
         let after: Vec<_> = run.heard.iter().filter(|(n, _)| *n >= 200 + stall / 20 + 60).collect();
-        assert_eq!(after.len(), (1500 - 200 - stall / 20 - 60) as usize, "{stall} ms: all of the rest");
+        // The delay that is not needed any more is given up, packet by packet.
+        let rest = (1500 - 200 - stall / 20 - 60) as usize;
+        assert!(after.len() + DEEPEST >= rest, "{stall} ms: {} of {rest}", after.len());
         let &&(n, turn) = after.last().expect("is heard");
         assert!(turn - n <= DEEPEST as u32 + 6, "{stall} ms: {} turns late at the end", turn - n);
     }
