@@ -379,6 +379,7 @@ def _context(
         mix_down=mix_down,
         box=durable.box,
         trace=signalling.trace,
+        trunks=signalling.trunk_states,
         public_url=config.calls.public_url,
     )
 

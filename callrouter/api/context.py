@@ -12,6 +12,7 @@ from callrouter.api.settings import Settings
 from callrouter.identity.accounts import Account
 from callrouter.identity.secrets import SecretBox
 from callrouter.ports import CallControl, Clock, Metrics, MixDown, TracedMessage
+from callrouter.ports.carriers import TrunkState
 from callrouter.storage.database import Database
 from metering.meter import Meter
 
@@ -51,6 +52,8 @@ class Context:
     """Seals answers that are kept."""
     trace: Callable[[str], tuple[tuple[TracedMessage, ...], int]] = lambda call_id: ((), 0)
     """The SIP messages of a Call-ID that are remembered, in order, and how many are not."""
+    trunks: Callable[[], Sequence[TrunkState]] = lambda: ()
+    """How the carriers are doing."""
     public_url: str = ""
     """Base of absolute URLs in answers; empty: as the client addressed us."""
 

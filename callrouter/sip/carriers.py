@@ -7,6 +7,8 @@ import asyncio
 import structlog
 
 from callrouter.ports import Clock, Metrics
+from callrouter.ports.carriers import GatewayState, TrunkState
+from callrouter.ports.carriers import RegistrationState as Registered
 from callrouter.sip.endpoint import Endpoint
 from callrouter.sip.plan import Destination, Plan
 from callrouter.sip.protocol.admission import Admission
@@ -47,6 +49,25 @@ class Carriers:
         self._hops: dict[Gateway, tuple[Hop, ...]] = {}
         self._probes: list[Probe] = []
         self._registrations: list[RegistrationClient] = []
+        self._gateway_states: dict[tuple[str, Gateway], tuple[bool, int, str]] = {}
+        self._registration_states: dict[str, Registered] = {}
+
+    def states(self) -> tuple[TrunkState, ...]:
+        """How the carriers are doing, as of now."""
+        return tuple(
+            TrunkState(
+                trunk.name,
+                tuple(self._state_of(trunk, gateway) for gateway in trunk.all_gateways),
+                self._registration_states.get(trunk.name),
+            )
+            for trunk in self._settings.trunks
+        )
+
+    def _state_of(self, trunk: Trunk, gateway: Gateway) -> GatewayState:
+        is_up, since_ms, reason = self._gateway_states.get((trunk.name, gateway), (True, 0, ""))
+        is_watched = trunk.health_seconds > 0
+        where = (gateway.host, gateway.port, gateway.transport)
+        return GatewayState(*where, is_watched, is_up, since_ms or self._clock.utc_ms(), reason)
 
     # -- life
 
@@ -102,7 +123,7 @@ class Carriers:
         def changed(is_up: bool, why: str) -> None:
             event = "trunk_gateway_up" if is_up else "trunk_gateway_down"
             log.warning(event, trunk=trunk.name, gateway=_name(gateway), reason=why)
-            self._report(trunk, gateway, is_up=is_up)
+            self._report(trunk, gateway, is_up=is_up, why=why)
 
         return Probe(
             self._agent,
@@ -112,7 +133,8 @@ class Carriers:
             changed,
         )
 
-    def _report(self, trunk: Trunk, gateway: Gateway, *, is_up: bool) -> None:
+    def _report(self, trunk: Trunk, gateway: Gateway, *, is_up: bool, why: str = "") -> None:
+        self._gateway_states[trunk.name, gateway] = (is_up, self._clock.utc_ms(), why)
         (self._trunks.down.discard if is_up else self._trunks.down.add)((trunk.name, gateway))
         self._metrics.gauge("trunk_gateway_up", is_up, trunk=trunk.name, gateway=_name(gateway))
 
@@ -134,6 +156,7 @@ class Carriers:
             event = "trunk_registered" if is_registered else "trunk_registration_failed"
             (log.info if is_registered else log.warning)(event, trunk=trunk.name, detail=detail)
             self._metrics.gauge("trunk_registered", is_registered, trunk=trunk.name)
+            self._registration_states[trunk.name] = Registered(state.value, self._clock.utc_ms(), detail)
 
         domain = trunk.domain or write_host(trunk.all_gateways[0].host)
         account = Account(domain, trunk.username, trunk.password.get_secret_value(), trunk.register_seconds)
@@ -144,6 +167,7 @@ class Carriers:
             changed,
         )
         self._metrics.gauge("trunk_registered", 0, trunk=trunk.name)
+        self._registration_states[trunk.name] = Registered("trying", self._clock.utc_ms(), "")
         self._registrations.append(registration)
         registration.start(self._clock.monotonic_ns())
 

@@ -21,6 +21,7 @@ from callrouter.ports import (
     TracedMessage,
     TransferRequested,
 )
+from callrouter.ports.carriers import TrunkState
 from callrouter.ports.causes import TEMPORARY_FAILURE
 from callrouter.sip.access import install_access
 from callrouter.sip.arrivals import Arrivals, NotOwned
@@ -106,6 +107,10 @@ class Signalling:
     def trace(self, call_id: str) -> tuple[tuple[TracedMessage, ...], int]:
         """The messages of a call that are still remembered, in order, and how many are not."""
         return self._endpoint.trace.of(call_id)
+
+    def trunk_states(self) -> tuple[TrunkState, ...]:
+        """How the carriers are doing."""
+        return self._carriers.states()
 
     def reload(self) -> None:
         """Read the certificates again.  Open connections, and calls, stay as they are."""

@@ -17,6 +17,7 @@ from callrouter.identity.accounts import Account, Accounts, AccountStatus, ApiKe
 from callrouter.identity.secrets import SecretBox, digest
 from callrouter.media.rtp import mix_down
 from callrouter.ports import Hangup, Interrupt, NewCall, TracedMessage
+from callrouter.ports.carriers import TrunkState
 from callrouter.storage.database import Database
 from callrouter.storage.journal import Journal
 from callrouter.storage.workers import claim
@@ -199,6 +200,7 @@ class Bench:
         self.reasons: list[str] = []
         self.troubles: list[str] = []
         self.traces: dict[str, tuple[TracedMessage, ...]] = {}
+        self.trunks: tuple[TrunkState, ...] = ()
         self.base = ""
 
     async def add_calls(self, *rows: dict[str, Any]) -> None:
@@ -224,6 +226,7 @@ class Bench:
             degraded=lambda: self.troubles,
             mix_down=mix_down,
             box=SecretBox(bytes(32)),
+            trunks=lambda: self.trunks,
             trace=lambda call_id: (self.traces.get(call_id, ()), 0),
         )
 

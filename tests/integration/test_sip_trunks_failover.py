@@ -143,12 +143,16 @@ async def test_a_gateway_that_went_away_gets_no_calls_until_it_is_back() -> None
 
     async with peer() as spare, peer(trunks=(trunk(port, spare.port(), health_seconds=0.1),)) as ours:
         await until(lambda: is_up(ours) == 0)
+        gone, other = ours.signalling.trunk_states()[0].gateways
+        assert (gone.port, gone.is_up, gone.reason) == (port, False, "no answer")
+        assert (other.port, other.is_up) == (spare.port(), True)
         leg = ours.signalling.place(CALL, ours.sink)
         await ours.wait(lambda: bool(ours.told(Answered)), 1)
         assert leg.source.port == spare.port()
         leg.hangup()
         async with peer(listen=(Listen(port=port),)) as back:
             await until(lambda: is_up(ours) == 1)
+            assert ours.signalling.trunk_states()[0].gateways[0].is_up
             ours.signalling.place(CALL, ours.sink)
             await until(lambda: bool(back.legs))
 
@@ -203,6 +207,9 @@ async def test_a_wrong_password_is_tried_once_and_then_not_for_a_while() -> None
             await asyncio.sleep(0.3)
             assert carrier.metrics.counts[received] == 2
             assert ours.metrics.gauges["trunk_registered", "trunk=carrier"] == 0
+            state = ours.signalling.trunk_states()[0].registration
+            assert state is not None
+            assert (state.state, state.detail.partition(" ")[0]) == ("failed", "403")
 
 
 async def test_calls_from_a_carrier_come_in_e164_with_whom_it_vouches_for() -> None:

@@ -48,6 +48,7 @@ def description() -> Schema:
             "/v1/sessions/{sid}": {"get": _session()},
             "/v1/sessions/{sid}/sip": {"get": _sip()},
             "/v1/calls/{sid}/transfer-tokens": {"post": _transfer_token()},
+            "/v1/trunks": {"get": _trunks()},
             "/v1/usage": {"get": _usage()},
             "/v1/openapi.json": {"get": _open("openapi", "This document", _json({"type": "object"}))},
             "/healthz": {"get": _open("healthz", "Whether the server is alive", _json(_ref("Health")))},
@@ -78,6 +79,10 @@ def description() -> Schema:
                 "SipMessage": _object(_SIP_MESSAGE),
                 "TransferOrder": _object(_TRANSFER_ORDER, optional={"seconds"}),
                 "TransferToken": _object(_TRANSFER_TOKEN),
+                "Trunks": _object({"trunks": _list("Trunk")}),
+                "Trunk": _object(_TRUNK),
+                "Gateway": _object(_GATEWAY),
+                "Registration": _object(_REGISTRATION),
                 "Usage": _object(_USAGE),
                 "UsageRow": _object(_USAGE_ROW),
                 "Cost": _object({"amount": _MONEY, "currency": _CURRENCY}),
@@ -91,6 +96,7 @@ def description() -> Schema:
 _PROBLEMS: Final = {
     "BadRequest": "A parameter is wrong; `detail` says which and what it should be",
     "Unauthenticated": "No credentials, or wrong ones",
+    "Forbidden": "The account stands under another one",
     "NotFound": "There is none, or it belongs to an account that is not the caller's",
     "Over": "The call is over, or an earlier request with this `Idempotency-Key` has no answer (yet)",
     "OtherRequest": "The `Idempotency-Key` was used for another request",
@@ -153,6 +159,16 @@ def _transfer_token() -> Schema:
             "422": _response("OtherRequest"),
             **_REFUSED,
         },
+    }
+
+
+def _trunks() -> Schema:
+    return {
+        "operationId": "trunks",
+        "summary": "How the carriers are doing",
+        "description": "Which gateways answer, since when and why, and where the server is registered. "
+        "Carriers serve every account, so only accounts that stand under no other see them.",
+        "responses": {"200": _json(_ref("Trunks")), "403": _response("Forbidden"), **_REFUSED},
     }
 
 
@@ -290,6 +306,28 @@ _INTERVAL: Final[Schema] = {
     "rate": _said("The price that applied, in words", examples=["0.06 USD/min", "free"]),
     "cost": _MONEY,
     "currency": _or_null(_CURRENCY, "null where nothing is priced"),
+}
+_TRUNK: Final[Schema] = {
+    "name": _said("As in `sip.trunks`"),
+    "gateways": _list("Gateway"),
+    "registration": {
+        "oneOf": [_ref("Registration"), {"type": "null"}],
+        "description": "null: none is wanted",
+    },
+}
+_GATEWAY: Final[Schema] = {
+    "host": _said("Address or name"),
+    "port": _or_null({"type": "integer"}, "null: what the DNS says, or the transport's own"),
+    "transport": _or_null(_said("udp, tcp or tls"), "null: what the DNS says"),
+    "watched": {"type": "boolean", "description": "Asked with OPTIONS; otherwise it counts as up"},
+    "up": {"type": "boolean"},
+    "since": _TIME,
+    "reason": _or_null(_said("What changed it"), "null where nothing has yet"),
+}
+_REGISTRATION: Final[Schema] = {
+    "state": {"enum": ["trying", "registered", "failed"], "description": "Failed ones are tried again"},
+    "since": _TIME,
+    "detail": _or_null(_said("For how long, or why not")),
 }
 _SIP_TRACE: Final[Schema] = {
     "sid": _CALL_SID,

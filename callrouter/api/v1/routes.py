@@ -11,6 +11,7 @@ from callrouter.api.v1.openapi import description
 from callrouter.api.v1.sessions import Sessions
 from callrouter.api.v1.sip_trace import SipTrace
 from callrouter.api.v1.transfer_tokens import TransferTokens
+from callrouter.api.v1.trunks import Trunks
 from callrouter.api.v1.usage import Usage
 
 PREFIX: Final = "/v1"
@@ -26,6 +27,7 @@ def routes(context: Context) -> list[web.RouteDef]:
         web.post(
             f"{PREFIX}/calls/{{sid:CA[0-9a-fA-F]{{32}}}}/transfer-tokens", TransferTokens(context).create
         ),
+        web.get(f"{PREFIX}/trunks", Trunks(context).fetch),
         web.get(f"{PREFIX}/usage", Usage(context).fetch),
     ]
 
