@@ -51,6 +51,8 @@ class Endpoint:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._is_pumping = False
+        self._forgotten: list[Session] = []
+        agent.on_forgotten = self._forgotten.append
 
     # -- opening and closing
 
@@ -204,6 +206,9 @@ class Endpoint:
                         self._deliver_one(session, event)
         finally:
             self._is_pumping = False
+        for session in self._forgotten:
+            session.owner = None  # who knows its owner and is known by it would wait for the collector
+        self._forgotten.clear()
         self._arm()
 
     def _deliver_one(self, session: Session, event: SignalEvent | NewCall | Replaced) -> None:

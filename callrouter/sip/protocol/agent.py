@@ -119,6 +119,8 @@ class Agent:
         """None: nobody asks too much."""
         self.has_time_to_code: Callable[[], bool] = lambda: True
         """False: new calls have to be in a codec that costs nothing to decode and encode."""
+        self.on_forgotten: Callable[[Session], None] = lambda session: None
+        """A session is over; what it told last may still wait in `events`."""
         self._name: Fields = (("User-Agent", settings.user_agent),)
         self._large = LargeRequests(self.listeners)
         self.layer.way_for_large = self._large.way
@@ -470,11 +472,7 @@ class Agent:
         peer that has answered once may answer on another one."""
         if self.registrar is not None:
             self.registrar.bindings.connection_lost(hop)
-        lost = [
-            transaction
-            for transaction in self.layer.clients.values()
-            if transaction.is_unanswered and transaction.hop[:3] == hop[:3]
-        ]
+        lost = [c for c in self.layer.clients.values() if c.is_unanswered and c.hop[:3] == hop[:3]]
         for transaction in lost:
             transaction.fail(503, now_ns)
         if hop.connection:
@@ -490,6 +488,7 @@ class Agent:
 
     def forget(self, session: Session) -> None:
         self.sessions.pop(session.local_tag, None)
+        self.on_forgotten(session)
 
     @property
     def is_idle(self) -> bool:

@@ -18,6 +18,7 @@ from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.server import ServerTransaction
 from callrouter.sip.protocol.uri import Uri
 from callrouter.sip.protocol.validate import check_body, refusal_of
+from callrouter.sip.protocol.weakly import weakly
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.agent import Agent
@@ -47,8 +48,8 @@ class IncomingSession(Session):
             invite,
             agent.timers,
             lambda: int(agent.token(2), 16),
-            self._send_provisional,
-            self._no_prack,
+            weakly(self._send_provisional),
+            weakly(self._no_prack),
             now_ns,
         )
         self._is_settled = False

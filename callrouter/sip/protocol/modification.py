@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from callrouter.ports import EndCause, LinesAnswered, LinesOffered, LinesRetracted, Passing
 from callrouter.sip.protocol.bodies import SDP
@@ -15,6 +16,7 @@ from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.session_timer import is_too_small
+from callrouter.sip.protocol.stream import OutOfOrder
 from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.client import ClientTransaction, InviteClientTransaction
 from callrouter.sip.protocol.transactions.server import ServerTransaction
@@ -40,10 +42,10 @@ class Deferred:
 class Modification:
     """Of one session.  At most one request of ours is under way."""
 
-    __slots__ = ("_deferred", "_is_recalled", "_retry", "_session", "_wants_refresh", "request")
+    __slots__ = ("__weakref__", "_deferred", "_is_recalled", "_retry", "_wants_refresh", "_whole", "request")
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self._whole = ref(session)
         self.request: ClientTransaction | None = None
         """Ours, waiting for its answer."""
         self._retry: Timer | None = None
@@ -51,6 +53,13 @@ class Modification:
         self._deferred: Deferred | None = None
         self._is_recalled = False
         """What we ask for is wanted no more."""
+
+    @property
+    def _session(self) -> Session:
+        session = self._whole()
+        if session is None:
+            raise OutOfOrder("the session is gone")
+        return session
 
     @property
     def is_deferring(self) -> bool:

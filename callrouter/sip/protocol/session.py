@@ -40,6 +40,7 @@ from callrouter.sip.protocol.transactions.client import (
 )
 from callrouter.sip.protocol.transactions.server import ServerTransaction
 from callrouter.sip.protocol.transfer import INFO_TYPE, Transfers
+from callrouter.sip.protocol.weakly import weakly
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.agent import Agent
@@ -84,8 +85,8 @@ class Session(ClientUser):
             agent.timers,
             settings.session_seconds,
             settings.min_session_seconds,
-            self.modification.refresh,
-            self._expired,
+            weakly(self.modification.refresh),
+            weakly(self._expired),
         )
         self.allowed: frozenset[str] = frozenset()
         """Methods the far end says it takes."""
