@@ -32,6 +32,8 @@ class Kamailio:
     server_transport: str = "udp"
     telephone_transport: str = "udp"
     algorithm: str = "MD5"
+    longest: int = 3600
+    """Seconds that it grants a registration at most."""
     port: int = field(default_factory=free_port)
     program: Program | None = None
 
@@ -78,6 +80,7 @@ class Kamailio:
             "telephone_transport": self.telephone_transport,
             "secret": SECRET,
             "algorithm": self.algorithm,
+            "longest": self.longest,
         }
         text = TEMPLATE.read_text()
         for name, value in values.items():

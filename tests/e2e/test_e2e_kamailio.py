@@ -103,6 +103,7 @@ async def test_a_carrier_that_wants_a_password_before_it_calls_anybody(
 
 
 async def test_a_trunk_that_registers_with_the_carrier_is_called_there(tmp_path: Path) -> None:
+    """Also after the registration was renewed, which the carrier grants for 4 of the 60 seconds asked for."""
     carrier_port, digits = free_port(), NUMBERS[-1].removeprefix("+")
     trunk = {
         "name": "line",
@@ -117,10 +118,12 @@ async def test_a_trunk_that_registers_with_the_carrier_is_called_there(tmp_path:
     async with open_stage(tmp_path, sip={"trunks": [trunk]}) as stage:
         stage.documents.on(answer_path(f"+{digits}"), "<Say>Hello.</Say>")
         async with Kamailio(
-            tmp_path / "carrier", stage.server.sip_port, algorithm="SHA-256", port=carrier_port
+            tmp_path / "carrier", stage.server.sip_port, algorithm="SHA-256", port=carrier_port, longest=4
         ) as carrier:
             # It may have found nobody at first, and tries again after a pause.
             await registered(stage, 'callrouter_trunk_registered{trunk="line"} 1.0')
+            answered = 'callrouter_sip_responses_total{class="2xx",direction="in",method="REGISTER"'
+            await registered(stage, f'{answered},transport="udp",trunk="line"}} 3.0')
             await Sipp("hears_out", carrier.address, tmp_path / "sipp", number=digits).run()
             (call,) = await stage.server.calls(To=f"+{digits}")
             assert_partitioned(await stage.server.session(call["sid"]))
