@@ -219,6 +219,80 @@ mod tests {
         assert!(power(460.0) < 50.0);
     }
 
+    /// Country, what is heard at once in hertz, and milliseconds of sound and silence in turn
+    /// (ITU-T E.180 Supplement 2).  A modulated tone is heard as its carrier between two weaker ones.
+    const HEARD: &str = "\
+        at 420: 1000 5000|au 400.5 413 425.5: 400 200 400 2000|bg 425: 1000 4000|\
+        br 425: 1000 4000|be 440: 1000 3000|ch 425: 1000 4000|cl 400: 1000 3000|cn 450: 1000 4000|\
+        cz 425: 1000 4000|de 425: 1000 4000|dk 425: 1000 4000|ee 425: 1000 4000|es 425: 1500 3000|\
+        fi 425: 1000 4000|fr 440: 1500 3500|gr 425: 1000 4000|hu 425: 1250 3750|il 400: 1000 3000|\
+        in 375 400 425: 400 200 400 2000|it 425: 1000 4000|lt 425: 1000 4000|\
+        jp 384 400 416: 1000 2000|mx 425: 1000 4000|my 400 425 450: 400 200 400 2000|\
+        nl 425: 1000 4000|no 425: 1000 4000|nz 400 450: 400 200 400 2000|ph 425 480: 1000 4000|\
+        pl 425: 1000 4000|pt 425: 1000 5000|ru 425: 800 3200|se 425: 1000 5000|\
+        sg 401 425 449: 400 200 400 2000|th 400: 1000 4000|uk 400 450: 400 200 400 2000|\
+        us 440 480: 2000 4000|us-old 380 420 460: 2000 4000|tw 440 480: 1000 2000|\
+        ve 425: 1000 4000|za 367 400 433: 400 200 400 2000";
+
+    /// Sound and silence in turn, in milliseconds, by windows of 10 ms.
+    fn cadence(samples: &[i16]) -> Vec<u32> {
+        let mut turns: Vec<(bool, u32)> = vec![];
+        for window in samples.chunks(80) {
+            let sounds = window.iter().any(|sample| sample.unsigned_abs() > 400);
+            match turns.last_mut() {
+                Some((before, ms)) if *before == sounds => *ms += 10,
+                _ => turns.push((sounds, 10)),
+            }
+        }
+        assert!(turns[0].0, "it begins with sound");
+        turns.into_iter().map(|(_, ms)| ms).collect()
+    }
+
+    /// The frequencies from 300 to 600 Hz that are heard, to half a hertz.
+    fn frequencies(burst: &[i16]) -> Vec<f64> {
+        let length = burst.len() as f64;
+        let level = |half: usize| {
+            let turn = 2.0 * PI * (half as f64 / 2.0) / f64::from(RATE);
+            let part = |wave: fn(f64) -> f64| -> f64 {
+                let hann = |n: f64| 0.5 - 0.5 * (2.0 * PI * n / length).cos();
+                let terms = burst.iter().zip(0..);
+                terms.map(|(&s, n)| f64::from(s) * hann(f64::from(n)) * wave(turn * f64::from(n))).sum()
+            };
+            part(f64::sin).hypot(part(f64::cos))
+        };
+        let levels: Vec<f64> = (600..=1200).map(level).collect();
+        let loudest = levels.iter().copied().fold(0.0, f64::max);
+        let is_peak = |n: &usize| {
+            levels[*n] > 0.25 * loudest && levels[*n] >= levels[n - 1] && levels[*n] > levels[n + 1]
+        };
+        (1..levels.len() - 1).filter(is_peak).map(|n| 300.0 + n as f64 / 2.0).collect()
+    }
+
+    #[test]
+    fn every_country_is_heard_with_its_frequencies_and_cadence() {
+        let numbers = |words: &str| -> Vec<f64> {
+            words.split_whitespace().map(|word| word.parse().expect("a number")).collect()
+        };
+        let mut countries = vec![];
+        for line in HEARD.split('|') {
+            let (sound, times) = line.split_once(": ").expect("frequencies and times");
+            let (country, pitches) = sound.split_once(' ').expect("a country and its frequencies");
+            let (pitches, times) = (numbers(pitches), numbers(times));
+            let Some(Item::Endless(prompt)) = named(&format!("ringback-{country}")) else {
+                panic!("{country} does not ring")
+            };
+            let words = prompt.words(Codec::Pcmu).iter();
+            let heard: Vec<i16> = words.map(|&word| Codec::Pcmu.decode(word)).collect();
+            let turns: Vec<f64> = cadence(&heard).into_iter().map(f64::from).collect();
+            assert_eq!(turns, times, "{country}");
+            let found = frequencies(&heard[..3200]);
+            let is_near = found.iter().zip(&pitches).all(|(a, b)| (a - b).abs() <= 1.5);
+            assert!(is_near && found.len() == pitches.len(), "{country}: {found:?}, not {pitches:?}");
+            countries.push(country);
+        }
+        assert_eq!(countries, LIST.split_whitespace().collect::<Vec<_>>());
+    }
+
     #[test]
     fn every_key_sounds_as_its_two_frequencies_and_no_other() {
         for code in 0..16u8 {
