@@ -75,7 +75,8 @@ class Settings(BaseModel):
         ge=0,
         le=100_000,
         description="Legs that may be in G.722 or Opus and not be relayed unread, for each is decoded and "
-        "encoded; calls beyond that are agreed on in G.711.",
+        "encoded; calls beyond that are agreed on in G.711, or refused with 488 where they offer "
+        "nothing else.",
     )
     decoder_threads: int = Field(2, ge=1, le=32, description="Audio files decoded at the same time.")
 

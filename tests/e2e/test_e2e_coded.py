@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tests.e2e.baresip import BARESIP, Baresip
 from tests.e2e.baresip_calls import assert_heard, press_at_the_menu, talking
 from tests.e2e.documents import Documents
+from tests.e2e.plain_phone import PlainPhone
 from tests.e2e.server import Server, one_application
 
 pytestmark = [
@@ -57,3 +59,33 @@ async def test_telephones_of_any_two_codecs_talk_with_each_other(
         figures = await wide.text("/metrics")
     assert_heard(caller, callee)
     assert "callrouter_legs_transcoding" in figures
+
+
+async def test_beyond_the_limit_of_transcoding_a_call_is_agreed_on_in_g711_or_not_at_all(
+    tmp_path: Path, documents: Documents
+) -> None:
+    state = one_application(documents.url("/answer"))
+    documents.on("/answer", "<Pause length='1'/>")
+    allowed = {"allow_private": [f"127.0.0.1:{documents.port}"]}
+    codecs = {"codecs": ["OPUS", "G722", "PCMU"]}
+    none = {"max_transcoding": 0}
+    async with Server(tmp_path / "server", state, fetch=allowed, sip=codecs, media=none) as running:
+        for offered, status in ((("OPUS", "G722"), 488), (("G722", "PCMU"), 200)):
+            async with PlainPhone() as caller:
+                caller.invite(f"sip:+15550100@{running.sip}", caller.describe(caller.audio(codecs=offered)))
+                answer = await caller.final()
+                assert answer.status == status, offered
+                if status == 200:
+                    assert " 0" in answer.line("audio").splitlines()[0]
+                    assert "G722" not in answer.line("audio")
+                    caller.request("BYE")
+                    await caller.final("BYE")
+                else:
+                    assert "304" in answer.get("Warning") or "305" in answer.get("Warning")
+        figures = await running.text("/metrics")
+        refusals = re.findall(
+            r'sip_responses_total\{class="4xx",direction="out",method="INVITE".*\} (.*)', figures
+        )
+        # At least: until the ACK has come it is said again.
+        assert sum(map(float, refusals)) >= 1
+        assert "callrouter_legs_transcoding 0" in figures
