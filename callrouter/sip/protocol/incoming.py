@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from callrouter.ports import AUDIO_ALONE, EndCause, LinesReset, MediaAddress, Passing
 from callrouter.sip.protocol.admission import Origin
 from callrouter.sip.protocol.bodies import SDP
+from callrouter.sip.protocol.callback import weakly
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import Fields, number
 from callrouter.sip.protocol.message import Request
@@ -18,7 +19,6 @@ from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.server import ServerTransaction
 from callrouter.sip.protocol.uri import Uri
 from callrouter.sip.protocol.validate import check_body, refusal_of
-from callrouter.sip.protocol.weakly import weakly
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.agent import Agent

@@ -25,6 +25,7 @@ from callrouter.ports import (
 from callrouter.sip.protocol import dtmf_info
 from callrouter.sip.protocol.admission import PEER
 from callrouter.sip.protocol.awaited_ack import AwaitedAck
+from callrouter.sip.protocol.callback import weakly
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.headers.reason import told
@@ -40,7 +41,6 @@ from callrouter.sip.protocol.transactions.client import (
 )
 from callrouter.sip.protocol.transactions.server import ServerTransaction
 from callrouter.sip.protocol.transfer import INFO_TYPE, Transfers
-from callrouter.sip.protocol.weakly import weakly
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.agent import Agent
