@@ -192,3 +192,25 @@ async def test_keys_of_the_wrong_length_are_refused_and_never_shown() -> None:
             here.media.submit(replace(order, audio=replace(order.audio, keys=wrong)))
         with pytest.raises(ValueError, match="ROT13"):
             here.media.submit(replace(order, audio=replace(order.audio, keys=replace(wrong, suite="ROT13"))))
+
+
+async def test_under_a_new_key_the_far_end_may_go_on_counting_cycles_or_begin_again() -> None:
+    """libsrtp does the one where it is given another key, the other where it is begun anew."""
+    async with room() as here:
+        station = here.station()
+        secure = SecurePeer(station, keys(SUITES[0]))
+        here.media.submit(secure.remote())
+        await station.peer.talk(SILENCE[PCMU], 45)
+        assert station.peer.sequence < 100, "the second cycle"
+        goes_on = SecurePeer(station, keys(SUITES[0], salt=9))
+        for number in (65535, 0):
+            goes_on.seal(struct.pack("!BBHII", 128, 0, number, 0, station.peer.ssrc) + bytes(160))
+        here.media.submit(goes_on.remote())
+        await station.peer.talk(SILENCE[PCMU], 5)
+        begins = SecurePeer(station, keys(SUITES[2], salt=11))
+        here.media.submit(begins.remote())
+        await station.peer.talk(SILENCE[PCMU], 5)
+        counters = await close(station)
+        assert counters["packets_in"] == 55
+        assert (len(goes_on.heard) >= 4, len(begins.heard) >= 4) == (True, True)
+        assert counters["bad_tags"] == 0

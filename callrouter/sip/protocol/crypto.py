@@ -73,18 +73,21 @@ def chosen(values: Iterable[str]) -> Crypto | None:
 
 class OwnKeys:
     """The keys we send with on one stream: made when they are first needed, one for each suite, and
-    the same for as long as the call lasts, for a new one would begin a new stream of packets."""
+    the same for as long as the far end is where it was.  Elsewhere, with another key of its own, it
+    may be another device, which cannot know how many cycles have been counted under ours (RFC 4568
+    §7.1.4)."""
 
     __slots__ = ("_keys", "_token")
 
     def __init__(self, token: Callable[[int], str]) -> None:
         self._token = token
-        self._keys: dict[str, bytes] = {}
+        self._keys: dict[tuple[str, bytes], bytes] = {}
 
-    def of(self, suite: str) -> bytes:
-        key = self._keys.get(suite)
+    def of(self, suite: str, theirs: bytes = b"") -> bytes:
+        """`theirs`: of a far end that has moved, its new key."""
+        key = self._keys.get((suite, theirs))
         if key is None:
-            key = self._keys[suite] = bytes.fromhex(self._token(SUITES[suite]))
+            key = self._keys[suite, theirs] = bytes.fromhex(self._token(SUITES[suite]))
         return key
 
     def offer(self) -> tuple[Crypto, ...]:

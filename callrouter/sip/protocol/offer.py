@@ -115,6 +115,7 @@ def agree(
             continue
         crypto = _crypto(line, terms)
         if crypto is None and (line.profile not in _CLEAR or terms.srtp is SrtpPolicy.REQUIRED):
+            faults.append(_unprotected(line, terms))
             continue
         audio = _audio(line, terms)
         if audio is None:
@@ -122,8 +123,8 @@ def agree(
         audio = _with_our_numbers(audio, is_answer=is_answer)
         if crypto is None or terms.keys is None:
             return Agreement(audio, index, remote.media, profile=line.profile)
-        keys = SrtpKeys(crypto.suite, terms.keys.of(crypto.suite), crypto.key)
-        protected = replace(audio, keys=keys)
+        own = _own_key(terms.keys, crypto, audio, before, is_answer=is_answer)
+        protected = replace(audio, keys=SrtpKeys(crypto.suite, own, crypto.key))
         return Agreement(protected, index, remote.media, crypto.tag, profile=line.profile)
     raise NothingFits(": ".join(["no usable audio stream", *faults[:1]]))
 
@@ -156,6 +157,30 @@ def _browsers(
     known = None if before is None else before.browser
     peer = browser.read(remote, line, terms.end, before=known, is_answer=is_answer)
     return None if peer is None else _audio(line, terms, peer)
+
+
+def _unprotected(line: MediaLine, terms: Terms) -> str:
+    """Why there are no keys for a line that needs some."""
+    if line.profile not in (*_CLEAR, *_PROTECTED):
+        return f"audio by {line.profile} is not spoken"
+    if terms.srtp is SrtpPolicy.OFF:
+        return "protected audio is not spoken here"
+    if line.attribute("crypto") is None:
+        return "no a=crypto"
+    return "no a=crypto of a known suite with one key, without MKI and session parameters"
+
+
+def _own_key(
+    keys: OwnKeys, crypto: Crypto, audio: NegotiatedAudio, before: NegotiatedAudio | None, *, is_answer: bool
+) -> bytes:
+    """What we send with: what we did, unless who offers has moved and brings another key."""
+    known = None if before is None else before.keys
+    if before is None or known is None:
+        return keys.of(crypto.suite)
+    has_moved = before.remote != audio.remote and known.receive != crypto.key
+    if has_moved and not is_answer:
+        return keys.of(crypto.suite, crypto.key)
+    return known.send if known.suite == crypto.suite else keys.of(crypto.suite)
 
 
 def _crypto(line: MediaLine, terms: Terms) -> Crypto | None:

@@ -123,6 +123,20 @@ def test_without_protection_a_protected_line_is_of_no_use() -> None:
         agreed(SrtpPolicy.OPTIONAL, "m=audio 6000 RTP/SAVP 0", "a=crypto:1 UNKNOWN inline:AAAA")
 
 
+@pytest.mark.parametrize(
+    ("policy", "lines", "fault"),
+    [
+        (SrtpPolicy.OFF, ("m=audio 6000 RTP/SAVP 0", f"a=crypto:1 {CM80} {inline(CM80)}"), "not spoken here"),
+        (SrtpPolicy.REQUIRED, ("m=audio 6000 RTP/AVP 0",), "no a=crypto$"),
+        (SrtpPolicy.OPTIONAL, ("m=audio 6000 RTP/SAVP 0", f"a=crypto:1 {CM80} {inline(CM80)}|1:4"), "MKI"),
+        (SrtpPolicy.OPTIONAL, ("m=audio 6000 TCP/RTP/AVP 0",), "TCP/RTP/AVP"),
+    ],
+)
+def test_why_there_is_no_protection_is_said(policy: SrtpPolicy, lines: tuple[str, ...], fault: str) -> None:
+    with pytest.raises(NothingFits, match=fault):
+        agreed(policy, *lines)
+
+
 def test_where_it_is_required_clear_audio_is_refused() -> None:
     with pytest.raises(NothingFits):
         agreed(SrtpPolicy.REQUIRED, "m=audio 6000 RTP/AVP 0")
@@ -174,3 +188,49 @@ def test_our_key_stays_the_same_through_hold_and_resume() -> None:
     stream.agreed = stream.read(answer.encode(), is_answer=True)
     stream.hold_wanted = False
     assert stream.audio == first, "nothing new to tell"
+
+
+def keyed(key: int, port: int = 6000, suite: str = CM80) -> bytes:
+    """An offer of a far end with a key of that octet."""
+    value = base64.b64encode(bytes([key]) * SUITES[suite]).decode()
+    return (HEAD + f"m=audio {port} RTP/SAVP 0\r\na=crypto:1 {suite} inline:{value}\r\n").encode()
+
+
+def test_a_new_key_of_a_far_end_that_stays_leaves_ours() -> None:
+    stream = Stream(("PCMU",), Tokens(), SrtpPolicy.REQUIRED)
+    stream.agreed = stream.read(keyed(1))
+    first = stream.agreed.audio.keys
+    stream.first_answer(OURS.local)
+    stream.agreed = stream.read(keyed(2))
+    renewed = stream.agreed.audio.keys
+    assert first is not None
+    assert renewed is not None
+    assert (renewed.send, renewed.receive) == (first.send, b"\x02" * 30)
+
+
+def test_a_far_end_that_moves_with_a_new_key_is_given_one_of_ours() -> None:
+    """However often its offer is read, and for as long as it stays there."""
+    stream = Stream(("PCMU",), Tokens(), SrtpPolicy.REQUIRED)
+    stream.agreed = stream.read(keyed(1))
+    first = stream.agreed.audio.keys
+    stream.first_answer(OURS.local)
+    assert stream.read(keyed(1, port=6002)).audio.keys == first, "an address alone changes nothing"
+    moved = stream.read(keyed(2, port=6002)).audio.keys
+    assert stream.read(keyed(2, port=6002)).audio.keys == moved
+    stream.agreed = stream.read(keyed(2, port=6002))
+    assert first is not None
+    assert moved is not None
+    assert moved.send != first.send
+    value = base64.b64encode(moved.send).decode()
+    assert f"a=crypto:1 {CM80} inline:{value}\r\n" in stream.next_answer().decode()
+    assert stream.read(keyed(2, port=6002)).audio.keys == moved
+    assert f"inline:{value}\r\n" in stream.next_offer().decode()
+
+
+def test_another_suite_in_mid_call_has_a_key_of_its_own() -> None:
+    stream = Stream(("PCMU",), Tokens(), SrtpPolicy.REQUIRED)
+    stream.agreed = stream.read(keyed(1))
+    stream.first_answer(OURS.local)
+    changed = stream.read(keyed(3, suite=GCM256)).audio.keys
+    assert changed is not None
+    assert (changed.suite, len(changed.send), len(changed.receive)) == (GCM256, 44, 44)

@@ -231,9 +231,11 @@ impl Leg {
     }
 
     pub fn set_remote(&mut self, agreed: &Negotiated, now_ns: i64) {
+        let mut moved = false;
         let source = match self.remote.take() {
             Some(mut before) => {
-                if before.source.signal(agreed.remote) {
+                moved = before.source.signal(agreed.remote);
+                if moved {
                     self.ports.widen();
                 }
                 if !before.is_conversing() && agreed.may_send && agreed.may_receive {
@@ -248,7 +250,7 @@ impl Leg {
             }
         };
         if agreed.browser.is_none() {
-            self.protect(agreed.keys.as_ref());
+            self.protect(agreed.keys.as_ref(), moved);
         }
         self.set_edge(agreed.coded);
         self.out.mark();
@@ -271,12 +273,9 @@ impl Leg {
     }
 
     /// Seal what is sent and open what is heard with the keys that hold now; None: nothing is.
-    fn protect(&mut self, keys: Option<&Keys>) {
+    fn protect(&mut self, keys: Option<&Keys>, moved: bool) {
         self.protection = match (self.protection.take(), keys) {
-            (Some(mut protection), Some(keys)) => {
-                protection.renew(keys);
-                Some(protection)
-            }
+            (Some(protection), Some(keys)) => Some(Box::new(protection.renewed(keys, moved))),
             (None, Some(keys)) => Some(Box::new(Protection::new(keys))),
             (_, None) => None,
         };

@@ -69,16 +69,17 @@ impl Protection {
         Self { out: Outgoing::new(&keys.send), heard: Incoming::new(&keys.receive), keys: keys.clone() }
     }
 
-    /// Take over what offer and answer now say.  A direction whose key stays goes on where it is:
-    /// its indices must never be used again.
-    pub fn renew(&mut self, keys: &Keys) {
-        if self.keys.send != keys.send {
-            self.out = Outgoing::new(&keys.send);
+    /// Take over what offer and answer now say, `moved` where the far end is at another address.  A
+    /// direction whose key stays goes on where it is: its indices must never be used again.
+    pub fn renewed(self, keys: &Keys, moved: bool) -> Self {
+        let Self { keys: before, mut out, mut heard } = self;
+        if before.send != keys.send {
+            out = out.renewed(&keys.send, moved);
         }
-        if self.keys.receive != keys.receive {
-            self.heard = Incoming::new(&keys.receive);
+        if before.receive != keys.receive {
+            heard = heard.renewed(&keys.receive);
         }
-        self.keys = keys.clone();
+        Self { keys: keys.clone(), out, heard }
     }
 }
 

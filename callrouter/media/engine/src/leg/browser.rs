@@ -261,7 +261,7 @@ impl Leg {
         if let Some(keys) = progress.keys {
             browser.is_keyed = true;
             let suite = keys.send.suite();
-            self.protect(Some(&keys));
+            self.protect(Some(&keys), false);
             // From here on there is something to miss.
             self.heard_ns = now_ns;
             events.send(self.id, now_ns, Told::Secured { suite });

@@ -11,6 +11,8 @@ const REPORT_HEADER: usize = 8;
 /// Streams a far end may begin under one key.  None is ever forgotten, or its packets could be
 /// played back.
 const MAX_STREAMS: usize = 64;
+/// The first number heard of a stream is below this where those ahead of a wrap may have been lost.
+const EARLY: u16 = 1 << 15;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
@@ -36,6 +38,8 @@ pub struct Incoming {
     is_gcm: bool,
     streams: Vec<(u32, Replay)>,
     reports: Vec<(u32, Replay)>,
+    /// What held before the key was changed, until something comes that is sealed with the new one.
+    former: Option<Box<Incoming>>,
 }
 
 fn of(known: &[(u32, Replay)], ssrc: u32) -> Replay {
@@ -65,7 +69,18 @@ impl Incoming {
             is_gcm: master.suite.salt_length() == 12,
             streams: vec![],
             reports: vec![],
+            former: None,
         }
+    }
+
+    /// Another key from now on.  What is on its way is still sealed with the one before.
+    pub fn renewed(self, master: &Master) -> Self {
+        Self { former: Some(Box::new(Self { former: None, ..self })), ..Self::new(master) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_heard(&mut self, ssrc: u32, index: u64) {
+        mark(&mut self.streams, ssrc, index).expect("there is room");
     }
 
     #[cfg(test)]
@@ -75,6 +90,46 @@ impl Incoming {
 
     /// An RTP packet; its length without the tag.
     pub fn rtp(&mut self, packet: &mut [u8]) -> Result<usize, Rejected> {
+        let opened = self.own_rtp(packet);
+        self.or_former(opened, |former| former.rtp(packet))
+    }
+
+    /// A compound RTCP packet; its length without index and tag.
+    pub fn rtcp(&mut self, packet: &mut [u8]) -> Result<usize, Rejected> {
+        let opened = self.own_rtcp(packet);
+        self.or_former(opened, |former| former.rtcp(packet))
+    }
+
+    fn or_former(
+        &mut self,
+        opened: Result<usize, Rejected>,
+        by: impl FnOnce(&mut Self) -> Result<usize, Rejected>,
+    ) -> Result<usize, Rejected> {
+        match (&mut self.former, opened) {
+            (former, Ok(length)) => {
+                *former = None;
+                Ok(length)
+            }
+            (Some(former), Err(_)) => by(former),
+            (None, rejected) => rejected,
+        }
+    }
+
+    /// Which packets of its stream this may be, the likeliest first.  Of one that has not been heard
+    /// the cycle is a guess: the first there is; that of before the key was changed, for some go on
+    /// counting (RFC 3711 §3.3.1) and some begin again (RFC 4568 §7.1.4); or the second, where what
+    /// was sent ahead of the first wrap is lost.
+    fn indices_of(&self, ssrc: u32, sequence: u16) -> [Option<u64>; 3] {
+        if let Some((_, replay)) = self.streams.iter().find(|(of, _)| *of == ssrc) {
+            return [Some(replay.index_of(sequence)), None, None];
+        }
+        let first = u64::from(sequence);
+        let before = self.former.as_ref().map(|former| of(&former.streams, ssrc).index_of(sequence));
+        let wrapped = (sequence < EARLY).then_some(1 << 16 | first);
+        [Some(first), before.filter(|index| *index != first), wrapped.filter(|_| before != wrapped)]
+    }
+
+    fn own_rtp(&mut self, packet: &mut [u8]) -> Result<usize, Rejected> {
         let head = header_length(packet).ok_or(Rejected::Malformed)?;
         let length = packet.len().checked_sub(self.rtp.tag_length()).ok_or(Rejected::Malformed)?;
         let sequence = u16::from_be_bytes([packet[2], packet[3]]);
@@ -83,22 +138,22 @@ impl Incoming {
             return Err(Rejected::Malformed);
         }
         let replay = of(&self.streams, ssrc);
-        let index = replay.index_of(sequence);
-        if !replay.is_fresh(index) {
+        let indices = self.indices_of(ssrc, sequence);
+        if indices.iter().flatten().all(|index| !replay.is_fresh(*index)) {
             return Err(Rejected::Replayed);
         }
         let (packet, tag) = packet.split_at_mut(length);
         let (head, body) = packet.split_at_mut(head);
-        let cycles = ((index >> 16) as u32).to_be_bytes();
-        let trailer = if self.is_gcm { &[][..] } else { &cycles };
-        let opened = self.rtp.open(Place { ssrc, index }, head, body, trailer, tag);
-        opened.map_err(|_| Rejected::BadTag)?;
-        mark(&mut self.streams, ssrc, index)?;
+        let index = indices.into_iter().flatten().find(|index| {
+            let cycles = ((index >> 16) as u32).to_be_bytes();
+            let trailer = if self.is_gcm { &[][..] } else { &cycles };
+            self.rtp.open(Place { ssrc, index: *index }, head, body, trailer, tag).is_ok()
+        });
+        mark(&mut self.streams, ssrc, index.ok_or(Rejected::BadTag)?)?;
         Ok(length)
     }
 
-    /// A compound RTCP packet; its length without index and tag.
-    pub fn rtcp(&mut self, packet: &mut [u8]) -> Result<usize, Rejected> {
+    fn own_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, Rejected> {
         let tag_length = self.rtcp.tag_length();
         let length = packet.len().checked_sub(4 + tag_length).ok_or(Rejected::Malformed)?;
         if length < REPORT_HEADER {

@@ -31,6 +31,12 @@ impl Outgoing {
         }
     }
 
+    /// Another key from now on.  The stream goes on, and so does the count of its cycles (RFC 3711
+    /// §3.3.1), but to somebody `new` who has not heard of it (RFC 4568 §7.1.4).
+    pub fn renewed(&self, master: &Master, new: bool) -> Self {
+        Self { sent: if new { Replay::default() } else { self.sent }, ..Self::new(master) }
+    }
+
     /// An RTP packet of our one stream.  None for one whose index has been used: the same keystream
     /// over two packets gives both away.
     pub fn rtp(&mut self, packet: &[u8]) -> Option<&[u8]> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::chance::Chance;
 use crate::rtp::{HEADER, write_header};
 
 const SUITES: [Suite; 4] = [Suite::AesCm80, Suite::AesCm32, Suite::Gcm128, Suite::Gcm256];
@@ -77,18 +78,90 @@ fn any_changed_bit_is_noticed_and_changes_nothing() {
     }
 }
 
+fn keys(send: u8, receive: u8) -> Keys {
+    Keys { send: master(Suite::AesCm80, send), receive: master(Suite::AesCm80, receive) }
+}
+
 #[test]
-fn a_renewed_key_starts_over_and_a_kept_one_goes_on() {
-    let keys = |send: u8, receive: u8| Keys {
-        send: master(Suite::AesCm80, send),
-        receive: master(Suite::AesCm80, receive),
-    };
+fn a_key_that_is_kept_goes_on_and_so_does_the_count_under_another() {
     let mut protection = Protection::new(&keys(1, 2));
-    assert!(protection.out.rtp(&packet(5, 7, &[1; 20])).is_some());
-    protection.renew(&keys(1, 3));
+    for sequence in [65_535, 0, 5] {
+        assert!(protection.out.rtp(&packet(sequence, 7, &[1; 20])).is_some());
+    }
+    let mut protection = protection.renewed(&keys(1, 3), false);
     assert!(protection.out.rtp(&packet(5, 7, &[1; 20])).is_none(), "the key is the same");
-    protection.renew(&keys(4, 3));
-    assert!(protection.out.rtp(&packet(5, 7, &[1; 20])).is_some());
+    let mut protection = protection.renewed(&keys(4, 3), false);
+    assert!(protection.out.rtp(&packet(5, 7, &[1; 20])).is_none(), "and so is the stream");
+    let sealed = protection.out.rtp(&packet(6, 7, &[1; 20])).expect("a fresh index").to_vec();
+    let mut heard = Incoming::new(&master(Suite::AesCm80, 4));
+    heard.has_heard(7, 1 << 16 | 5);
+    assert_eq!(heard.rtp(&mut sealed.clone()), Ok(32), "in its second cycle");
+    let mut protection = protection.renewed(&keys(8, 3), true);
+    let sealed = protection.out.rtp(&packet(7, 7, &[1; 20])).expect("a fresh index").to_vec();
+    let mut heard = Incoming::new(&master(Suite::AesCm80, 8));
+    heard.has_heard(7, 6);
+    assert_eq!(heard.rtp(&mut sealed.clone()), Ok(32), "to somebody new, in its first");
+}
+
+/// Far ends differ in what a new key does to the count of cycles.
+#[test]
+fn under_a_new_key_a_stream_may_begin_again_or_go_on() {
+    for suite in SUITES {
+        for goes_on in [true, false] {
+            let mut theirs = Outgoing::new(&master(suite, 1));
+            let mut heard = Incoming::new(&master(suite, 1));
+            for sequence in [65_535, 0, 1] {
+                let mut sealed = theirs.rtp(&packet(sequence, 7, &[9; 20])).expect("is fresh").to_vec();
+                assert!(heard.rtp(&mut sealed).is_ok());
+            }
+            let mut late = theirs.rtp(&packet(2, 7, &[9; 20])).expect("is fresh").to_vec();
+            let repeated = theirs.rtp(&packet(3, 7, &[9; 20])).expect("is fresh").to_vec();
+            let mut theirs = theirs.renewed(&master(suite, 2), !goes_on);
+            let mut heard = heard.renewed(&master(suite, 2));
+            assert_eq!(heard.rtp(&mut late), Ok(32), "on its way when the key was changed");
+            assert!(heard.rtp(&mut late).is_err(), "once");
+            for sequence in [4, 5, 70] {
+                let mut sealed = theirs.rtp(&packet(sequence, 7, &[9; 20])).expect("is fresh").to_vec();
+                assert_eq!(heard.rtp(&mut sealed), Ok(32), "{suite:?} {goes_on} {sequence}");
+            }
+            assert!(heard.rtp(&mut repeated.clone()).is_err(), "the key before is of no more use");
+        }
+    }
+}
+
+#[test]
+fn a_stream_is_heard_although_all_ahead_of_its_first_wrap_was_lost() {
+    let (mut out, mut heard) =
+        (Outgoing::new(&master(Suite::Gcm128, 1)), Incoming::new(&master(Suite::Gcm128, 1)));
+    for sequence in [65_530, 65_535, 0, 1] {
+        let mut sealed = out.rtp(&packet(sequence, 7, &[1; 20])).expect("is fresh").to_vec();
+        assert!(sequence > 1 || heard.rtp(&mut sealed).is_ok(), "{sequence}");
+    }
+}
+
+/// Three wraps, a twentieth lost, and up to sixty packets out of order, forgeries among them.
+#[test]
+fn the_count_of_cycles_is_kept_whatever_the_network_does() {
+    let mut chance = Chance::new(5);
+    let (mut out, mut heard) =
+        (Outgoing::new(&master(Suite::AesCm32, 1)), Incoming::new(&master(Suite::AesCm32, 1)));
+    let mut held: Vec<Vec<u8>> = vec![];
+    for number in 0..200_000u32 {
+        held.push(out.rtp(&packet((number + 64_000) as u16, 7, &[1; 20])).expect("is fresh").to_vec());
+        if held.len() < 60 {
+            continue;
+        }
+        let mut sealed = held.swap_remove(chance.next() as usize % 60);
+        let forged = &mut sealed.clone();
+        forged[2] ^= 0x80;
+        assert!(heard.rtp(forged).is_err());
+        if chance.next() % 20 > 0 {
+            match heard.rtp(&mut sealed) {
+                Ok(length) => assert_eq!(length, 32),
+                Err(rejected) => assert_eq!(rejected, Rejected::Replayed, "older than the window"),
+            }
+        }
+    }
 }
 
 #[test]
