@@ -273,3 +273,6 @@ fn narrow(lowering: &mut Lowering, wide: &[i16]) -> [u8; FRAME] {
     });
     frame
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ pub struct Decoder {
     last: Vec<i16>,
     /// Samples of 20 ms.
     frame: usize,
+    /// Of the last packet: those that are lost were as long.
+    packet: usize,
     made_up: u32,
 }
 
@@ -39,7 +41,7 @@ impl Decoder {
             }
         };
         let frame = FRAME * scale;
-        Some(Self { kind, ready: vec![], last: vec![0; frame], frame, made_up: 0 })
+        Some(Self { kind, ready: vec![], last: vec![0; frame], frame, packet: frame, made_up: 0 })
     }
 
     /// A frame from what the buffer has; None when the stream is not running.
@@ -47,10 +49,10 @@ impl Decoder {
         while self.ready.len() < self.frame {
             match buffer.turn() {
                 Turn::Idle if self.ready.is_empty() => return None,
-                Turn::Idle | Turn::Nothing => self.conceal(counts),
+                Turn::Idle | Turn::Nothing => self.conceal(self.frame, counts),
                 Turn::Packet(packet) => {
                     if !self.decode(&packet, false) {
-                        self.conceal(counts);
+                        self.conceal(self.packet, counts);
                     } else {
                         self.made_up = 0;
                     }
@@ -59,7 +61,7 @@ impl Decoder {
                     if behind.is_some_and(|packet| self.recover(&packet)) {
                         counts.recovered += 1;
                     } else {
-                        self.conceal(counts);
+                        self.conceal(self.packet, counts);
                     }
                 }
             }
@@ -75,11 +77,14 @@ impl Decoder {
             Kind::G722(decoder) => decoder.decode_frame_into(packet, &mut space).unwrap_or(0),
             Kind::Opus(decoder) => {
                 // What a packet recovers is the one before it, which was as long as the others.
-                let room = if fec { &mut space[..self.frame] } else { &mut space[..] };
+                let room = if fec { &mut space[..self.packet] } else { &mut space[..] };
                 decoder.decode(packet, room, fec).unwrap_or(0)
             }
         };
         self.ready.extend(&space[..length]);
+        if length > 0 {
+            self.packet = length;
+        }
         length > 0
     }
 
@@ -88,10 +93,11 @@ impl Decoder {
         matches!(self.kind, Kind::Opus(_)) && self.decode(behind, true)
     }
 
-    fn conceal(&mut self, counts: &mut Counts) {
+    /// Make up so many samples.
+    fn conceal(&mut self, length: usize, counts: &mut Counts) {
         counts.concealed += 1;
         self.made_up += 1;
-        let mut space = vec![0; self.frame];
+        let mut space = vec![0; length];
         if let Kind::Opus(decoder) = &mut self.kind {
             // An empty packet asks for concealment.
             if decoder.decode(&[], &mut space, false).is_ok() {
@@ -102,7 +108,7 @@ impl Decoder {
         if self.made_up <= MAX_MADE_UP {
             // The last frame again, softer each time.
             let (share, whole) = ((MAX_MADE_UP - self.made_up) as i32, MAX_MADE_UP as i32);
-            let softer = self.last.iter().map(|&sample| (i32::from(sample) * share / whole) as i16);
+            let softer = self.last.iter().cycle().map(|&sample| (i32::from(sample) * share / whole) as i16);
             space.iter_mut().zip(softer).for_each(|(to, sample)| *to = sample);
         }
         self.ready.append(&mut space);
