@@ -25,6 +25,8 @@ pub struct Outgoing {
     floor: u32,
     /// Timestamp that belongs to sample time 0.
     offset: u32,
+    /// How far that has been moved on because something had to find a place: given back in a pause.
+    ahead: u32,
     talkspurt: bool,
     /// Ticks of the RTP clock in a sample: timestamps are samples until they are written.
     scale: u32,
@@ -58,6 +60,7 @@ impl Outgoing {
             sequence,
             floor: offset,
             offset,
+            ahead: 0,
             talkspurt: true,
             scale: 1,
             relayed: None,
@@ -107,9 +110,20 @@ impl Outgoing {
         }
         let mut timestamp = self.timestamp_at(due_ns);
         if self.packets > 0 && (timestamp.wrapping_sub(self.floor) as i32) < 0 {
-            // A relayed stream ran ahead of our clock: the clock moves, never back.
-            self.offset = self.offset.wrapping_add(self.floor.wrapping_sub(timestamp));
+            // A relayed stream ran ahead of our clock: the clock moves, and not back before a pause.
+            let more = self.floor.wrapping_sub(timestamp);
+            self.offset = self.offset.wrapping_add(more);
+            self.ahead = self.ahead.saturating_add(more);
             timestamp = self.floor;
+        } else {
+            let less = self.ahead.min(timestamp.wrapping_sub(self.floor));
+            self.offset = self.offset.wrapping_sub(less);
+            self.ahead -= less;
+            if let Some(relayed) = &mut self.relayed {
+                // It comes back that much earlier.
+                relayed.timestamp_out = relayed.timestamp_out.wrapping_sub(less);
+            }
+            timestamp = timestamp.wrapping_sub(less);
         }
         self.floor = timestamp.wrapping_add(FRAME as u32);
         timestamp
@@ -196,14 +210,19 @@ impl Outgoing {
             return Some(self.lay_anew(packet, now_ns));
         };
         let step = packet.sequence.wrapping_sub(relayed.sequence_in) as i16;
-        let timestamp =
+        let mut timestamp =
             relayed.timestamp_out.wrapping_add(packet.timestamp.wrapping_sub(relayed.timestamp_in));
         if relayed.is_interrupted {
             let shift = timestamp.wrapping_sub(self.timestamp_at(now_ns)) as i32;
             if shift.unsigned_abs() > MAX_SHIFT || relayed.drops >= MAX_DROPS {
                 return Some(self.lay_anew(packet, now_ns));
             }
-            if (timestamp.wrapping_sub(self.floor) as i32) < 0 {
+            let late = self.floor.wrapping_sub(timestamp) as i32;
+            if (1..=FRAME as i32).contains(&late) {
+                // Somebody speaks again, while a frame of ours was on its way: the next pause makes up for it.
+                timestamp = self.floor;
+                self.ahead = self.ahead.saturating_add(late as u32);
+            } else if late > 0 {
                 relayed.drops += 1;
                 self.relayed = Some(relayed);
                 return None;
@@ -219,6 +238,11 @@ impl Outgoing {
         relayed.is_interrupted = false;
         relayed.drops = 0;
         self.follow(relayed, packet, timestamp, now_ns)
+    }
+
+    /// A relayed stream is back that has been made up for, and cannot be heard yet.
+    pub fn is_catching_up(&self) -> bool {
+        self.relayed.is_some_and(|relayed| relayed.is_interrupted && relayed.drops > 0)
     }
 
     fn lay_anew(&mut self, packet: &Packet<'_>, now_ns: i64) -> (u16, u32) {
@@ -350,6 +374,30 @@ mod tests {
             assert!((5..=7).contains(&passed), "{passed}");
             let ahead = out.floor.wrapping_sub(out.timestamp_at((base + 10) * TICK)) as i32;
             assert!(ahead.abs() <= 640, "{ahead} samples off in burst {burst}");
+        }
+    }
+
+    #[test]
+    fn the_first_word_after_a_pause_that_was_filled_is_whole_and_delay_does_not_pile_up() {
+        for phase in 0..8 {
+            let mut out = Outgoing::new(1, 0, 0);
+            let (mut sequence, begun) = (0u16, phase * TICK / 8 + 1);
+            for round in 0..200i64 {
+                let talk = round * 40;
+                for n in talk..talk + 20 {
+                    let packet = incoming(sequence, (n * 160) as u32, &[1; 160]);
+                    sequence = sequence.wrapping_add(1);
+                    assert!(out.relay(&packet, 0, None, n * TICK + begun).is_some(), "round {round}");
+                }
+                for n in talk + 21..talk + 40 {
+                    let timestamp = out.begin_frame(n * TICK + TICK);
+                    out.audio_packet(0, timestamp);
+                }
+                let ahead = out.floor.wrapping_sub(out.timestamp_at((talk + 41) * TICK)) as i32;
+                assert!(ahead.abs() <= 320 && out.ahead <= 320, "{ahead} and {} ahead in {round}", out.ahead);
+            }
+            let drift = out.offset as i32;
+            assert!(drift.abs() <= 480, "{drift}");
         }
     }
 
