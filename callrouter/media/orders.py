@@ -208,6 +208,7 @@ def _set_remote(batch: Batch, command: SetRemote) -> None:
         event_rate=audio.dtmf_clock_rate,
         srtp=None if keys is None else (keys.suite, keys.send, keys.receive),
         browser=None if audio.browser is None else _browser(audio.browser),
+        noise_type=audio.noise_payload_type,
     )
 
 

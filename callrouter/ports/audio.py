@@ -73,5 +73,7 @@ class NegotiatedAudio:
     with either (RFC 3264 §6.1)."""
     own_dtmf_payload_type: int | None = None
     """The same of the telephone events."""
+    noise_payload_type: int | None = None
+    """RFC 3389 comfort noise, by which either end describes its silence; None: both send it."""
     browser: BrowserPeer | None = None
     """What `remote` says then is of no account: its checks do."""

@@ -15,6 +15,7 @@ from callrouter.sip.limits import Limits
 from callrouter.sip.passing_settings import PassedMedia
 from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.grammar import write_host
+from callrouter.sip.protocol.noise import NoisePolicy
 from callrouter.sip.redirect_settings import Redirects
 from callrouter.sip.registrar_settings import RegistrarSettings
 from callrouter.sip.resolver import split_server
@@ -125,6 +126,12 @@ class Settings(BaseModel):
         description="Which redirections of a callee (3xx) are followed: `off`; `own`, a carrier to its own "
         "servers, an address to its own host, a user to users and numbers here; or `anywhere`, but to no "
         "address that may not be mentioned to us.",
+    )
+    comfort_noise: NoisePolicy = Field(
+        default=NoisePolicy.MIRROR,
+        description="Whether far ends may describe their silence instead of sending it (RFC 3389): `mirror`, "
+        "where they offer it; `offer`, where they agree, and we offer it too; `off`. It is passed on between "
+        "connected parties where both may, and made into sound for whoever else hears or records it.",
     )
     passes: tuple[PassedMedia, ...] = Field(
         default=("video", "t38"),

@@ -246,6 +246,7 @@ def _agent_settings(settings: Settings, fingerprint: str) -> AgentSettings:
         mentionable=settings.defence.mentionable,
         unanswered_seconds=dialogs.unanswered_seconds,
         srtp=settings.srtp,
+        noise=settings.comfort_noise,
         fingerprint=fingerprint,
         srtp_of_listeners=tuple(listen.srtp for listen in settings.listen),
         passes=passed_kinds(settings.passes),

@@ -23,6 +23,7 @@ from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.large import LargeRequests
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.methods import ACCEPTED, ALLOWED, DIALOG_ONLY, KNOWN, SUPPORTED
+from callrouter.sip.protocol.noise import NoisePolicy
 from callrouter.sip.protocol.offer import CHEAP_CODECS, DEFAULT_CODECS
 from callrouter.sip.protocol.outgoing import NOBODY, Invitation, OutgoingSession
 from callrouter.sip.protocol.passed import KINDS
@@ -65,6 +66,7 @@ class AgentSettings:
     srtp: SrtpPolicy = SrtpPolicy.OPTIONAL
     fingerprint: str = ""
     """Of the certificate that browsers are shown, as `a=fingerprint` has it; "": none can be served."""
+    noise: NoisePolicy = NoisePolicy.MIRROR
     srtp_of_listeners: tuple[SrtpPolicy | None, ...] = ()
     srtp_of_trunks: Mapping[str, SrtpPolicy] = field(default_factory=dict)
     passes: frozenset[str] = KINDS

@@ -10,6 +10,7 @@ from callrouter.sip.protocol import browser
 from callrouter.sip.protocol.addresses import is_unicast, is_unspecified
 from callrouter.sip.protocol.browser import OwnEnd
 from callrouter.sip.protocol.crypto import Crypto, OwnKeys, SrtpPolicy, chosen
+from callrouter.sip.protocol.noise import COMFORT_NOISE, NoisePolicy, with_noise
 from callrouter.sip.protocol.passed import declined, write_slots
 from callrouter.sip.protocol.sdp import Codec, MediaLine, SessionDescription
 
@@ -77,6 +78,8 @@ class Terms:
     """What browsers are shown; None: they cannot be served."""
     for_browser: bool = False
     """Offer what a browser needs, which a telephone does not know."""
+    noise: NoisePolicy = NoisePolicy.MIRROR
+    """Whether silence may be described instead of sent."""
     preferred: str = ""
     """Of the codecs the one that spares transcoding, "" = as the far end would have it."""
 
@@ -109,6 +112,7 @@ def agree(
             audio = None
         if audio is not None:
             audio = _with_our_numbers(audio, is_answer=is_answer)
+            audio = with_noise(audio, line.codecs(), terms.noise, before=before, is_answer=is_answer)
             bundle = browser.bundle_of(remote, line)
             return Agreement(audio, index, remote.media, bundle=bundle, profile=line.profile)
         if line.port == 0:
@@ -121,6 +125,7 @@ def agree(
         if audio is None:
             continue
         audio = _with_our_numbers(audio, is_answer=is_answer)
+        audio = with_noise(audio, line.codecs(), terms.noise, before=before, is_answer=is_answer)
         if crypto is None or terms.keys is None:
             return Agreement(audio, index, remote.media, profile=line.profile)
         own = _own_key(terms.keys, crypto, audio, before, is_answer=is_answer)
@@ -258,7 +263,8 @@ def write_offer(
     is_offered = terms.srtp is SrtpPolicy.REQUIRED or (terms.srtp is SrtpPolicy.OPTIONAL and is_secret)
     cryptos = terms.keys.offer() if terms.keys is not None and is_offered else ()
     profile = _PROTECTED[0] if terms.srtp is SrtpPolicy.REQUIRED else _CLEAR[0]
-    line = _audio_line(ours, profile, [*known, *_offered_events(known)], direction)
+    noise = [COMFORT_NOISE] if terms.noise is NoisePolicy.OFFER else []
+    line = _audio_line(ours, profile, [*known, *noise, *_offered_events(known)], direction)
     audio = line + "".join(crypto.line() for crypto in cryptos)
     return (_session(ours) + write_slots(1, passed, ours.local.host, {0: audio})).encode()
 
@@ -361,6 +367,8 @@ def _session(ours: Description) -> str:
 def _agreed_codecs(audio: NegotiatedAudio) -> list[Codec]:
     ours = _OURS[audio.codec]
     codecs = [replace(ours, payload_type=audio.payload_type)]
+    if audio.noise_payload_type is not None:
+        codecs.append(replace(COMFORT_NOISE, payload_type=audio.noise_payload_type))
     if audio.dtmf_payload_type is not None:
         events = Codec(audio.dtmf_payload_type, "telephone-event", audio.dtmf_clock_rate, _EVENTS)
         codecs.append(events)

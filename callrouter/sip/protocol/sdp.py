@@ -24,7 +24,12 @@ class Codec:
     fmtp: str = ""
 
 
-_STATIC = {0: Codec(0, "PCMU", 8000), 8: Codec(8, "PCMA", 8000), 9: Codec(9, "G722", 8000)}
+_STATIC = {
+    0: Codec(0, "PCMU", 8000),
+    8: Codec(8, "PCMA", 8000),
+    9: Codec(9, "G722", 8000),
+    13: Codec(13, "CN", 8000),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,11 @@ class Session(ClientUser):
         self.dialog: Dialog | None = None
         settings = agent.settings
         self.stream = Stream(
-            agent.codecs, agent.token, fingerprint=settings.fingerprint, mentionable=settings.mentionable
+            agent.codecs,
+            agent.token,
+            fingerprint=settings.fingerprint,
+            mentionable=settings.mentionable,
+            noise=settings.noise,
         )
         self.modification = Modification(self)
         self._transfers: Transfers | None = None

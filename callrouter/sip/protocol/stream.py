@@ -11,6 +11,7 @@ from callrouter.sip.protocol.addresses import Network
 from callrouter.sip.protocol.anchoring import anchored
 from callrouter.sip.protocol.browser import OwnCredentials, OwnEnd
 from callrouter.sip.protocol.crypto import OwnKeys, SrtpPolicy
+from callrouter.sip.protocol.noise import NoisePolicy
 from callrouter.sip.protocol.offer import Agreement, Description, Terms
 from callrouter.sip.protocol.passage import Passage
 
@@ -45,6 +46,7 @@ class Stream:
         srtp: SrtpPolicy = SrtpPolicy.OFF,
         fingerprint: str = "",
         mentionable: tuple[Network, ...] = (),
+        noise: NoisePolicy = NoisePolicy.MIRROR,
     ) -> None:
         """`fingerprint` is that of the certificate for browsers; "": they cannot be served.
         `mentionable`: where anybody may have us send to."""
@@ -53,7 +55,7 @@ class Stream:
         """Address that their descriptions come from, which bounds what those may name; "": nothing does."""
         self._token = token
         end = OwnEnd(fingerprint, OwnCredentials(token)) if fingerprint else None
-        self._terms = Terms(codecs, srtp, OwnKeys(token), end)
+        self._terms = Terms(codecs, srtp, OwnKeys(token), end, noise=noise)
         self.agreed: Agreement | None = None
         self.passage = Passage()
         self.hold_wanted = False

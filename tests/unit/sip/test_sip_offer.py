@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from callrouter.ports import Direction, MediaAddress
+from callrouter.ports import Direction, MediaAddress, NegotiatedAudio
 from callrouter.sip.protocol import sdp
+from callrouter.sip.protocol.noise import NoisePolicy
 from callrouter.sip.protocol.offer import (
     Agreement,
     Description,
@@ -14,6 +17,7 @@ from callrouter.sip.protocol.offer import (
     agree,
     write_answer,
     write_offer,
+    write_renewal,
 )
 
 HEAD = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
@@ -210,3 +214,49 @@ def test_events_of_another_clock_are_better_than_none() -> None:
 def test_g722_has_the_clock_of_an_old_mistake() -> None:
     assert agreed_wide("m=audio 6000 RTP/AVP 9 0").audio.codec == "G722"
     assert agreed_wide("m=audio 6000 RTP/AVP 96 0", "a=rtpmap:96 G722/16000").audio.codec == "PCMU"
+
+
+CN = "m=audio 6000 RTP/AVP 0 13 101"
+EVENTS = "a=rtpmap:101 telephone-event/8000"
+
+
+def with_policy(policy: NoisePolicy, *lines: str, **how: Any) -> NegotiatedAudio:
+    body = (HEAD + "".join(f"{line}\r\n" for line in lines)).encode()
+    return agree(sdp.parse(body), Terms(noise=policy, codecs=("OPUS", "G722", "PCMU")), **how).audio
+
+
+@pytest.mark.parametrize(
+    ("policy", "lines", "number"),
+    [
+        (NoisePolicy.MIRROR, (CN, EVENTS), 13),
+        (NoisePolicy.OFFER, (CN, "a=rtpmap:13 CN/8000", EVENTS), 13),
+        (NoisePolicy.OFF, (CN, EVENTS), None),
+        (NoisePolicy.MIRROR, ("m=audio 6000 RTP/AVP 0",), None),
+        (NoisePolicy.MIRROR, ("m=audio 6000 RTP/AVP 9 98", "a=rtpmap:98 CN/8000"), 98),
+        (NoisePolicy.MIRROR, ("m=audio 6000 RTP/AVP 0 105", "a=rtpmap:105 CN/16000"), None),
+        (NoisePolicy.MIRROR, ("m=audio 6000 RTP/AVP 96 13", "a=rtpmap:96 opus/48000/2"), None),
+    ],
+)
+def test_comfort_noise_is_agreed_on_where_it_is_offered_and_wanted(
+    policy: NoisePolicy, lines: tuple[str, ...], number: int | None
+) -> None:
+    assert with_policy(policy, *lines).noise_payload_type == number
+
+
+def test_comfort_noise_is_answered_with_the_callers_number_and_offered_only_if_it_is_to_be() -> None:
+    found = agreed(CN, EVENTS)
+    text = write_answer(OURS, found).decode()
+    assert "m=audio 4000 RTP/AVP 0 13 101\r\n" in text
+    assert "a=rtpmap:13 CN/8000\r\n" in text
+    assert " 13 " in write_renewal(OURS, found, Direction.SENDRECV).decode().split("m=audio")[1]
+    for policy in NoisePolicy:
+        text = write_offer(OURS, Direction.SENDRECV, Terms(noise=policy)).decode()
+        is_offered = "m=audio 4000 RTP/AVP 0 8 13 101\r\n" in text and "a=rtpmap:13 CN/8000\r\n" in text
+        assert is_offered is (policy is NoisePolicy.OFFER)
+
+
+def test_an_answer_cannot_bring_in_what_was_not_offered() -> None:
+    assert with_policy(NoisePolicy.MIRROR, CN, is_answer=True).noise_payload_type is None
+    assert with_policy(NoisePolicy.OFFER, CN, is_answer=True).noise_payload_type == 13
+    before = with_policy(NoisePolicy.MIRROR, CN)
+    assert with_policy(NoisePolicy.MIRROR, CN, is_answer=True, before=before).noise_payload_type == 13

@@ -171,6 +171,16 @@ impl Edge {
         self.buffer.put(sequence, payload);
     }
 
+    /// The far end is silent now: nothing is made up for packets that do not come.
+    pub fn will_rest(&mut self) {
+        self.buffer.will_rest();
+    }
+
+    /// Nothing that came waits to be decoded.
+    pub fn is_resting(&self) -> bool {
+        self.buffer.is_idle()
+    }
+
     /// What the far end says was passed on unread.
     pub fn was_unread(&mut self, now_ns: i64) {
         self.unread_ns = now_ns;

@@ -35,6 +35,8 @@ pub struct Negotiated {
     pub own_event_type: Option<u8>,
     /// Ticks of the telephone events' clock in a sample of 8 kHz.
     pub event_scale: u16,
+    /// By which either end tells what its silence sounds like.
+    pub noise_type: Option<u8>,
     pub may_send: bool,
     pub may_receive: bool,
     /// Both ends' keys; None: RTP as it is.

@@ -39,8 +39,18 @@ const GAP: u32 = 4;
 
 impl Ear {
     pub fn hear(&mut self, samples: &[i16]) -> Heard {
-        self.missed = 0;
         let judged = self.voice.judge(samples);
+        self.hear_judged(samples, judged)
+    }
+
+    /// Samples that are known to be silence: what is heard of it is what voices are told from.
+    pub fn hear_silence(&mut self, samples: &[i16]) -> Heard {
+        let judged = Judgement { voiced: false, ..self.voice.judge(samples) };
+        self.hear_judged(samples, judged)
+    }
+
+    fn hear_judged(&mut self, samples: &[i16], judged: Judgement) -> Heard {
+        self.missed = 0;
         let turn = self.talk.hear(samples.len(), judged.voiced).filter(|_| self.tells_voice);
         let keys = self.keys.as_mut().map(|keys| keys.hear(samples)).unwrap_or_default();
         let answer = self.answering.as_mut().and_then(|answering| answering.hear(samples, judged.voiced));

@@ -7,6 +7,7 @@ mod hearing;
 mod hostile;
 mod listening;
 mod reporting;
+mod resting;
 mod speaking;
 #[cfg(test)]
 mod stand;
@@ -42,6 +43,7 @@ use crate::unread::Line;
 
 use browser::Browser;
 pub use hearing::MAX_READ;
+use resting::{Background, FarSilence};
 
 /// A leg sends a packet every so often.
 pub const TICK: i64 = 20 * MILLISECOND;
@@ -71,6 +73,8 @@ pub struct Remote {
     own_type: Option<u8>,
     own_event_type: Option<u8>,
     event_scale: u16,
+    /// By which both ends tell what silence sounds like.
+    noise_type: Option<u8>,
     pub may_send: bool,
     may_receive: bool,
     rtcp: Option<SocketAddr>,
@@ -169,6 +173,8 @@ pub struct Leg {
     heard_ns: i64,
     has_heard: bool,
     heard_codec: Option<Codec>,
+    far_silence: Option<Box<FarSilence>>,
+    background: Option<Box<Background>>,
     is_lost: bool,
     /// When it was last found readable.
     read_ns: i64,
@@ -213,6 +219,8 @@ impl Leg {
             heard_ns: 0,
             has_heard: false,
             heard_codec: None,
+            far_silence: None,
+            background: None,
             is_lost: false,
             read_ns: i64::MIN / 2,
             regular_ticks: 0,
@@ -264,6 +272,7 @@ impl Leg {
             own_type: agreed.own_type,
             own_event_type: agreed.own_event_type,
             event_scale: agreed.event_scale.max(1),
+            noise_type: agreed.noise_type,
             may_send: agreed.may_send,
             may_receive: agreed.may_receive,
             rtcp: agreed.remote_rtcp,

@@ -8,6 +8,7 @@ pub mod answering;
 mod chance;
 pub mod clock;
 pub mod coded;
+pub mod comfort_noise;
 pub mod command;
 pub mod counters;
 pub mod decode;

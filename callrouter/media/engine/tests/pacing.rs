@@ -39,6 +39,7 @@ fn to(remote: SocketAddr) -> Action {
         browser: None,
         coded: None,
         event_scale: 1,
+        noise_type: None,
     })
 }
 

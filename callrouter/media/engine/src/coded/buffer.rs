@@ -30,6 +30,8 @@ pub struct Buffer {
     turns: u32,
     /// Packets that came after their turn.
     pub too_late: u64,
+    /// When nothing waits any more, nothing is missed.
+    rests: bool,
 }
 
 impl Default for Buffer {
@@ -43,6 +45,7 @@ impl Default for Buffer {
             least: usize::MAX,
             turns: 0,
             too_late: 0,
+            rests: false,
         }
     }
 }
@@ -62,10 +65,21 @@ pub enum Turn {
 }
 
 impl Buffer {
+    /// The stream stops for a while after what has come.
+    pub fn will_rest(&mut self) {
+        self.rests = true;
+    }
+
+    /// The stream has not begun, or has stopped.
+    pub fn is_idle(&self) -> bool {
+        !self.is_running && self.waiting.len() < self.depth
+    }
+
     pub fn put(&mut self, sequence: u16, payload: &[u8]) {
         if payload.len() > LARGEST {
             return;
         }
+        self.rests = false;
         let next = *self.next.get_or_insert(sequence);
         let ahead = sequence.wrapping_sub(next) as i16;
         if ahead < -4 * DEEPEST as i16 {
@@ -125,7 +139,7 @@ impl Buffer {
         match self.waiting.pop_front() {
             None => {
                 self.empty += 1;
-                if self.empty >= STOPPED {
+                if self.rests || self.empty >= STOPPED {
                     self.is_running = false;
                     self.next = None;
                     return Turn::Idle;

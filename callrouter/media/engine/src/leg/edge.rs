@@ -21,6 +21,7 @@ impl Leg {
     /// The leg was joined: what is relayed now is another stream than before, whatever its numbers.
     pub fn restart_relay(&mut self) {
         self.out.release();
+        self.end_background();
         if let Some(edge) = &mut self.edge {
             edge.restart_relay();
         }
@@ -71,7 +72,7 @@ impl Leg {
         // One a slot: its place says its number as well.
         let sequence = (timestamp / FRAME as u32) as u16;
         let packet = Packet { marker: false, payload_type: 0, sequence, timestamp, ssrc: 0, payload: frame };
-        self.relay(&packet, Kind::Audio(Codec::Pcmu), now_ns);
+        self.pass_on(&packet, Kind::Audio(Codec::Pcmu), now_ns);
     }
 
     /// What was passed on to the partner unread.

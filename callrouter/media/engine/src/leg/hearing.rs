@@ -46,6 +46,7 @@ impl Remote {
                 Some(Kind::Event { scale: self.event_scale })
             }
             NOISE_TYPE => Some(Kind::Noise),
+            number if Some(number) == self.noise_type => Some(Kind::Noise),
             _ if self.coded.is_some() => None,
             MULAW_TYPE => Some(Kind::Audio(Codec::Pcmu)),
             ALAW_TYPE => Some(Kind::Audio(Codec::Pcma)),
@@ -178,8 +179,14 @@ impl Leg {
         self.counters.octets_in += packet.payload.len() as u64;
         match kind {
             Kind::Event { scale } => self.hear_key(written_timestamp, packet.payload, scale, now_ns, events),
-            Kind::Noise => self.counters.comfort_noise += 1,
+            Kind::Noise => {
+                self.counters.comfort_noise += 1;
+                if in_order {
+                    self.hear_noise(packet.timestamp, packet.payload);
+                }
+            }
             Kind::Coded(_) => {
+                self.far_silence = None;
                 if let Some(edge) = &mut self.edge {
                     edge.hear(packet.sequence, self.reception.streams != streams, packet.payload);
                 }
@@ -187,6 +194,7 @@ impl Leg {
             Kind::Audio(codec) => {
                 self.counters.switches += u64::from(self.heard_codec.is_some_and(|before| before != codec));
                 self.heard_codec = Some(codec);
+                self.far_silence = self.far_silence.take().filter(|_| !in_order);
                 self.hear(&packet, codec, in_order, now_ns, events);
             }
         }
@@ -203,6 +211,7 @@ impl Leg {
             }
             Arrival::NewStream => {
                 self.counters.new_streams = self.reception.streams;
+                self.far_silence = None;
                 if let Some(press) = self.keys.restart() {
                     self.pressed(press, false, now_ns, events);
                 }

@@ -93,6 +93,15 @@ impl Leg {
         voiced
     }
 
+    /// Silence that the far end described: it counts as silence, whatever it sounds like.
+    pub(super) fn listen_to_silence(&mut self, samples: &[i16; FRAME], now_ns: i64, events: &EventSender) {
+        let Some(heard) = self.ear.as_mut().map(|ear| ear.hear_silence(samples)) else { return };
+        for recording in &mut self.recordings {
+            recording.hear(FRAME, true, now_ns);
+        }
+        self.tell_heard(&heard, now_ns, events);
+    }
+
     /// A slot went by.  Nothing may have come for a while: that is silence, too.
     pub(super) fn hear_nothing(&mut self, now_ns: i64, events: &EventSender) {
         if let Some(heard) = self.ear.as_mut().and_then(|ear| ear.tick()) {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::clock::now_ns;
 use crate::leg::Leg;
 use crate::quality::{self, CONCEALED, Measured};
 use crate::reception::ReportBlock;
@@ -49,7 +50,12 @@ impl Leg {
         let is_peer = |from| has_port && source.is_some_and(|source| source.is_peer_host(from));
         let heard = self.protection.as_mut().map(|protection| &mut protection.heard);
         let rate = 8000 * self.out.scale();
+        let before = self.counters.reports_in;
         self.reports.receive(&self.ports.rtcp, (ssrc, rate), is_peer, heard, &mut self.counters);
+        // In silence that was described nothing else comes.
+        if self.far_silence.is_some() && self.counters.reports_in > before {
+            self.heard_ns = now_ns();
+        }
     }
 
     /// Bring the figures that are not counted one by one up to date.

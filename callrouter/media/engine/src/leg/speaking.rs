@@ -116,6 +116,7 @@ impl Leg {
         let (codec, events) = (remote.codec, around.events);
         self.tune(around.rooms);
         self.hear_coded(due_ns, now_ns, events);
+        self.hear_silence(due_ns, now_ns, events);
         self.speak(due_ns, now_ns, around);
         if let Some(sending) = &mut self.sending {
             match sending.keys.frame() {
@@ -130,6 +131,9 @@ impl Leg {
                     events.send(self.id, now_ns, Told::DigitsSent { token });
                 }
             }
+        }
+        if self.rests(due_ns) {
+            return;
         }
         if self.relays_coded(due_ns) {
             return self.send_audio(due_ns, now_ns);
@@ -185,7 +189,7 @@ impl Leg {
         } else if self.hear_room(due_ns, now_ns, around) {
             return;
         }
-        self.out.frame().fill(codec.silence());
+        self.fill_silence(codec);
         self.send_audio(due_ns, now_ns);
     }
 
@@ -265,8 +269,20 @@ impl Leg {
         }
     }
 
-    /// Pass on what the partner heard.  True: unread, in a codec that both speak.
+    /// Pass on a packet that the partner heard.  True: unread, in a codec that both speak.
     pub fn relay(&mut self, packet: &Packet<'_>, kind: Kind, now_ns: i64) -> bool {
+        match kind {
+            Kind::Noise => {
+                self.relay_noise(packet, now_ns);
+                return false;
+            }
+            Kind::Audio(_) | Kind::Coded(_) => self.end_background(),
+            Kind::Event { .. } => {}
+        }
+        self.pass_on(packet, kind, now_ns)
+    }
+
+    pub(super) fn pass_on(&mut self, packet: &Packet<'_>, kind: Kind, now_ns: i64) -> bool {
         let (Some(remote), Path::Relay { sent_ns, .. }, None, None) =
             (&self.remote, &mut self.path, &self.sending, &self.hold)
         else {
@@ -300,6 +316,10 @@ impl Leg {
             packet.payload = &event;
         }
         let Some((timestamp, bytes)) = self.out.relay(&packet, payload_type, recode, now_ns) else {
+            if self.out.is_catching_up() {
+                // Nothing more is made up for it.
+                *sent_ns = now_ns;
+            }
             return is_coded;
         };
         *sent_ns = now_ns;
@@ -312,7 +332,7 @@ impl Leg {
     }
 }
 
-fn transmit(
+pub(super) fn transmit(
     ports: &PortPair,
     target: SocketAddr,
     bytes: &[u8],

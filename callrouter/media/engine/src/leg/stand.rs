@@ -30,6 +30,7 @@ pub fn leg(first_port: u16, coded: Option<coded::Codec>) -> (Leg, UdpSocket) {
         event_scale: 1,
         own_type: None,
         own_event_type: None,
+        noise_type: None,
         may_send: true,
         may_receive: true,
         keys: None,

@@ -101,7 +101,7 @@ impl Batch {
         Self::default()
     }
 
-    #[pyo3(signature = (leg, *, remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, srtp=None, event_rate=8000, browser=None, own_type=None, own_event_type=None))]
+    #[pyo3(signature = (leg, *, remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, srtp=None, event_rate=8000, browser=None, own_type=None, own_event_type=None, noise_type=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword-only, one per negotiated property")]
     fn set_remote(
         &self,
@@ -118,6 +118,7 @@ impl Batch {
         browser: Option<BrowserDraft>,
         own_type: Option<u8>,
         own_event_type: Option<u8>,
+        noise_type: Option<u8>,
     ) -> PyResult<()> {
         let coded = coded::Codec::named(codec);
         let law = Codec::named(codec).or(coded.map(|_| Codec::Pcmu));
@@ -127,7 +128,7 @@ impl Batch {
             48_000 => 6,
             _ => return Err(invalid("telephone events have a clock of 8000 or 48000")),
         };
-        let numbers = [Some(payload_type), event_type, own_type, own_event_type];
+        let numbers = [Some(payload_type), event_type, own_type, own_event_type, noise_type];
         if numbers.into_iter().flatten().any(|number| number > 127) {
             return Err(invalid("payload types are below 128"));
         }
@@ -145,6 +146,7 @@ impl Batch {
             own_type,
             own_event_type,
             event_scale,
+            noise_type,
             may_send,
             may_receive,
             keys,

@@ -49,6 +49,7 @@ impl Shard {
             && let Some(other) = self.legs.get_mut(partner)
         {
             other.begin_silence();
+            other.end_background();
         }
     }
 

@@ -74,6 +74,7 @@ impl Call {
             own_type: None,
             own_event_type: None,
             event_scale: 1,
+            noise_type: None,
             may_send: true,
             may_receive: true,
             keys: None,

@@ -1,0 +1,134 @@
+//! What silence sounds like where a far end sends none: noise of a level and colour that a packet of
+//! a few octets tells (RFC 3389).
+
+/// Reflection coefficients that are heeded; senders have ten at the most.
+const ORDER: usize = 16;
+/// The loudest there is, 0 dBov, as the effective value of samples.
+const OVERLOAD: f32 = 32_768.0;
+/// A filter whose coefficients come nearer to 1 rings rather than hisses.
+const STEADY: f32 = 0.98;
+
+#[derive(Clone, Debug)]
+pub struct ComfortNoise {
+    /// The effective value of what goes into the filter.
+    drive: f32,
+    reflections: [f32; ORDER],
+    /// What each section of the lattice remembers.
+    sections: [f32; ORDER],
+    chance: u32,
+}
+
+impl ComfortNoise {
+    /// `seed` is any number: two noises that are added up should not be the same.
+    pub fn new(seed: u32) -> Self {
+        Self { drive: 0.0, reflections: [0.0; ORDER], sections: [0.0; ORDER], chance: seed | 1 }
+    }
+
+    /// Sound as a packet says from now on: its level in -dBov, then reflection coefficients (§3).
+    pub fn update(&mut self, payload: &[u8]) {
+        let Some((&level, rest)) = payload.split_first() else { return };
+        self.reflections = [0.0; ORDER];
+        for (reflection, &index) in self.reflections.iter_mut().zip(rest) {
+            *reflection = ((f32::from(index) - 127.0) * 258.0 / 32_768.0).clamp(-STEADY, STEADY);
+        }
+        // What the filter adds to the level is taken off what goes into it.
+        let gain: f32 = self.reflections.iter().map(|reflection| 1.0 - reflection * reflection).product();
+        self.drive = OVERLOAD * 10f32.powf(-f32::from(level & 127) / 20.0) * gain.sqrt();
+    }
+
+    pub fn fill(&mut self, out: &mut [i16]) {
+        out.iter_mut().for_each(|sample| *sample = self.next() as i16);
+    }
+
+    /// The lattice of the coefficients, driven by white noise.
+    fn next(&mut self) -> f32 {
+        self.chance ^= self.chance << 13;
+        self.chance ^= self.chance >> 17;
+        self.chance ^= self.chance << 5;
+        // Evenly between -1 and 1, which has an effective value of the root of a third.
+        let white = self.chance as f32 / (1u32 << 31) as f32 - 1.0;
+        let mut forward = white * self.drive * 3f32.sqrt();
+        for at in (0..ORDER).rev() {
+            forward -= self.reflections[at] * self.sections[at];
+            let backward = self.sections[at] + self.reflections[at] * forward;
+            if at + 1 < ORDER {
+                self.sections[at + 1] = backward;
+            }
+        }
+        self.sections[0] = forward;
+        forward
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(payload: &[u8], samples: usize) -> Vec<i16> {
+        let mut noise = ComfortNoise::new(7);
+        noise.update(payload);
+        let mut out = vec![0; samples];
+        noise.fill(&mut out);
+        out
+    }
+
+    /// In dBov.
+    fn level(samples: &[i16]) -> f64 {
+        let power: f64 = samples.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / samples.len() as f64;
+        10.0 * (power / f64::from(OVERLOAD).powi(2)).log10()
+    }
+
+    /// How alike neighbours are: 1 where all is low, -1 where all is high.
+    fn likeness(samples: &[i16]) -> f64 {
+        let product = |(one, other): (&i16, &i16)| f64::from(*one) * f64::from(*other);
+        let power: f64 = samples.iter().map(|s| product((s, s))).sum();
+        samples.iter().zip(&samples[1..]).map(product).sum::<f64>() / power
+    }
+
+    #[test]
+    fn it_is_as_loud_as_it_is_said_to_be_whatever_its_colour() {
+        let colours: [&[u8]; 4] =
+            [&[], &[40], &[210, 90, 140], &[60, 180, 100, 150, 120, 130, 127, 120, 135, 127]];
+        for dbov in [20u8, 40, 55, 65] {
+            for colour in colours {
+                let payload = [&[dbov], colour].concat();
+                let got = level(&noise(&payload, 80_000));
+                assert!((got + f64::from(dbov)).abs() < 0.7, "{payload:?}: {got}");
+            }
+        }
+    }
+
+    #[test]
+    fn its_colour_is_that_of_the_coefficients() {
+        assert!(likeness(&noise(&[40], 80_000)).abs() < 0.02, "white");
+        // The first coefficient is the likeness of neighbours, with its sign turned.
+        let low = likeness(&noise(&[40, 127 - 89], 80_000));
+        let high = likeness(&noise(&[40, 127 + 89], 80_000));
+        assert!((low - 0.7).abs() < 0.02 && (high + 0.7).abs() < 0.02, "{low} {high}");
+    }
+
+    #[test]
+    fn no_packet_makes_it_ring_or_silences_it_for_good() {
+        let mut chance = crate::chance::Chance::new(5);
+        let mut noise = ComfortNoise::new(1);
+        let mut out = [0; 800];
+        for _ in 0..2000 {
+            let length = chance.next() as usize % 20;
+            let payload: Vec<u8> = (0..length).map(|_| chance.next() as u8).collect();
+            noise.update(&payload);
+            noise.fill(&mut out);
+            assert!(noise.sections.iter().all(|section| section.is_finite()));
+        }
+        noise.update(&[50]);
+        noise.fill(&mut out);
+        let mut settled = vec![0; 8000];
+        noise.fill(&mut settled);
+        assert!((level(&settled) + 50.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn the_least_is_silence() {
+        assert!(noise(&[127], 1000).iter().all(|sample| sample.abs() <= 1));
+        assert!(noise(&[], 1000).iter().all(|sample| *sample == 0));
+    }
+}
