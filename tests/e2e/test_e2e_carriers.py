@@ -11,7 +11,7 @@ from callrouter.caller.answering import Manner
 from callrouter.caller.hearing import sounds_in
 from callrouter.caller.voice import write_hum
 from tests.e2e.sipp import SIPP, Sipp
-from tests.e2e.stage import Stage, desk, heard, open_stage
+from tests.e2e.stage import Stage, answer_path, desk, heard, open_stage
 from tests.e2e.tracks import assert_partitioned
 
 pytestmark = [
@@ -23,7 +23,7 @@ ELSEWHERE = "+15550777"
 
 async def test_a_gateway_that_announces_and_then_fails_is_followed_by_the_next(tmp_path: Path) -> None:
     """What it announced is forgotten: the callee of the second one is heard, and told apart."""
-    write_hum(tmp_path / "voice.wav", 2_000)
+    write_hum(tmp_path / "voice.wav", 800)
     manner = Manner(tmp_path / "voice.wav", ring_seconds=0.2)
     failing = Sipp("announces_and_fails", "127.0.0.1:9", tmp_path / "gateway")
     async with desk(tmp_path / "desk", manner, ELSEWHERE) as agent:
@@ -49,9 +49,12 @@ async def test_a_gateway_that_announces_and_then_fails_is_followed_by_the_next(t
     assert sounds_in(agent.heard()) == ()
 
 
-@pytest.mark.parametrize("trusted", [True, False])
-async def test_who_calls_is_believed_of_trusted_carriers_alone(tmp_path: Path, trusted: bool) -> None:
-    trunks = [{"name": "carrier", "sources": ["127.0.0.2/32"], "trusted": trusted}]
+async def test_who_calls_is_believed_of_trusted_carriers_alone(tmp_path: Path) -> None:
+    hosts = {"127.0.0.2": True, "127.0.0.3": False}
+    trunks = [
+        {"name": f"carrier-{host}", "sources": [f"{host}/32"], "trusted": trusted}
+        for host, trusted in hosts.items()
+    ]
     said = "\n      ".join(
         (
             'P-Asserted-Identity: "Office" <sip:+15550188@carrier.example>',
@@ -59,23 +62,23 @@ async def test_who_calls_is_believed_of_trusted_carriers_alone(tmp_path: Path, t
         )
     )
     async with open_stage(tmp_path, sip={"trunks": trunks, "peers": []}) as stage:
-        forms = []
-        for folder, headers in (("open", said), ("private", f"{said}\n      Privacy: id")):
+
+        async def shown(host: str, headers: str) -> tuple[str | None, ...]:
             number = stage.number("<Hangup/>")
-            await Sipp(
-                "says_who_calls",
-                stage.server.sip,
-                tmp_path / folder,
-                number,
-                host="127.0.0.2",
-                values={"headers": headers},
-            ).run()
-            forms.append((await stage.documents.request(f"/answer/{number[1:]}")).form)
-    assert [form["From"] for form in forms] == (["+15550188", "anonymous"] if trusted else ["+15550199"] * 2)
-    assert [form.get("ForwardedFrom") for form in forms] == [("+15550177" if trusted else None)] * 2
-    assert [form.get("CallerName") for form in forms] == (
-        ["Office", "Anonymous"] if trusted else [None, None]
-    )
+            folder = tmp_path / number
+            values = {"headers": headers}
+            await Sipp("says_who_calls", stage.server.sip, folder, number, host=host, values=values).run()
+            form = (await stage.documents.request(answer_path(number))).form
+            return tuple(form.get(name) for name in ("From", "CallerName", "ForwardedFrom"))
+
+        private = f"{said}\n      Privacy: id"
+        results = await asyncio.gather(*(shown(host, h) for host in hosts for h in (said, private)))
+    assert results == [
+        ("+15550188", "Office", "+15550177"),
+        ("anonymous", "Anonymous", "+15550177"),
+        ("+15550199", None, None),
+        ("+15550199", None, None),
+    ]
 
 
 async def test_a_carrier_is_told_who_withholds_the_number_and_whom_the_call_was_for(tmp_path: Path) -> None:
@@ -108,23 +111,18 @@ async def connected(stage: Stage) -> None:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize(("forged", "status"), [("", 200), ("x", 403)])
-async def test_a_callee_moves_the_call_with_the_token_of_its_invite(
-    tmp_path: Path, forged: str, status: int
-) -> None:
-    agent = Sipp(
-        "moves_by_token", "127.0.0.1:9", tmp_path / "agent", values={"forged": forged, "status": status}
-    )
+async def test_a_callee_moves_the_call_with_the_token_of_its_invite_alone(tmp_path: Path) -> None:
+    agent = Sipp("moves_by_token", "127.0.0.1:9", tmp_path / "agent")
     async with open_stage(tmp_path) as stage:
         stage.documents.on("/next", '<Pause length="1"/>')
         target = stage.documents.url("/next").replace(":", "%3A").replace("/", "%2F")
         callee = f"sip:agent@127.0.0.1:{agent.port};callrouter-transfer={target}"
-        number = stage.number(f'<Dial timeLimit="4"><Sip>{callee}</Sip></Dial>')
+        number = stage.number(f"<Dial><Sip>{callee}</Sip></Dial>")
         program = await agent.start()
         async with stage.call(number) as phone:
             await agent.finish(program)
             session = await stage.session(phone.story.call_id, 15)
-        assert bool(stage.documents.requests("/next")) is (status == 200)
+        assert len(stage.documents.requests("/next")) == 1
     assert_partitioned(session)
     causes = [interval["cause"] for interval in session["calls"][0]["intervals"]]
-    assert ("sip" in causes) is (status == 200)
+    assert causes.count("sip") == 1
