@@ -6,6 +6,7 @@ from __future__ import annotations
 from callrouter.ports import (
     AUDIO_ALONE,
     Direction,
+    EndCause,
     Ended,
     Held,
     LinesAnswered,
@@ -90,6 +91,14 @@ def test_a_cancelled_request_that_nobody_answers_does_not_cost_the_call() -> Non
     assert answers(stranger) == [487]
     assert not [event for event in stranger.events if isinstance(event, Ended)]
     assert session.is_up
+
+
+def test_who_has_not_even_heard_what_is_taken_back_is_not_there_any_more() -> None:
+    stranger = Stranger()
+    session, _ = asking(stranger)
+    session.modification.recall(stranger.now)
+    stranger.run(33 * SECOND)
+    assert [event.cause for event in stranger.events if isinstance(event, Ended)] == [EndCause.TIMEOUT]
 
 
 def test_what_has_not_been_asked_yet_is_asked_no_more() -> None:

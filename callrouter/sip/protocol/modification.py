@@ -42,7 +42,16 @@ class Deferred:
 class Modification:
     """Of one session.  At most one request of ours is under way."""
 
-    __slots__ = ("__weakref__", "_deferred", "_is_recalled", "_retry", "_wants_refresh", "_whole", "request")
+    __slots__ = (
+        "__weakref__",
+        "_deferred",
+        "_is_cancelled",
+        "_is_recalled",
+        "_retry",
+        "_wants_refresh",
+        "_whole",
+        "request",
+    )
 
     def __init__(self, session: Session) -> None:
         self._whole = ref(session)
@@ -52,7 +61,9 @@ class Modification:
         self._wants_refresh = False
         self._deferred: Deferred | None = None
         self._is_recalled = False
-        """What we ask for is wanted no more."""
+        """What we ask for is wanted no more …"""
+        self._is_cancelled = False
+        """… and they have been told so."""
 
     @property
     def _session(self) -> Session:
@@ -212,16 +223,17 @@ class Modification:
     def _cancel(self, now_ns: int) -> None:
         request = self.request
         if isinstance(request, InviteClientTransaction) and request.is_proceeding:
+            self._is_cancelled = True
             request.cancel(self._session, now_ns)
 
     # -- what came of it
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
         if response.status < 200:
-            if self._is_recalled and response.status == 100:
+            if self._is_recalled and not self._is_cancelled:
                 self._cancel(now_ns)
             return
-        self.request, self._is_recalled = None, False
+        self.request, self._is_recalled, self._is_cancelled = None, False, False
         if response.status < 300:
             self._succeeded(transaction, response, now_ns)
         else:
@@ -305,8 +317,9 @@ class Modification:
             self.pursue(now_ns)
 
     def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
-        was_recalled, self.request, self._is_recalled = self._is_recalled, None, False
-        if was_recalled and status == 408:
+        was_cancelled = self._is_cancelled
+        self.request, self._is_recalled, self._is_cancelled = None, False, False
+        if was_cancelled and status == 408:
             self._give_up(487, now_ns)  # what has been cancelled need not be answered (§9.1)
             return
         cause = EndCause.TIMEOUT if status == 408 else EndCause.TRANSPORT

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from callrouter.calls.loops import Loops
+from callrouter.calls.loops import Looped, Loops, TooFar
 from callrouter.ports import History
 from callrouter.testing.world import Callee
 from tests.unit.calls.conftest import NUMBER
@@ -78,3 +79,23 @@ async def test_who_passed_a_call_on_is_told_to_the_application(house: Any) -> No
     await built.idle()
     asked = dict(built.fetcher.requests[0].parameters)
     assert (asked["ForwardedFrom"], asked["CalledVia"]) == (OUT, OUT)
+
+
+def dialled(chain: tuple[str, ...], marks: tuple[str, ...] = (), hops_left: int = 70) -> Any:
+    return cast(Any, SimpleNamespace(chain=chain, marks=marks, hops_left=hops_left))
+
+
+def test_numbers_of_the_server_hand_a_call_on_as_often_as_others_and_no_further() -> None:
+    loops = Loops("of this house", 3)
+    loops.check_hosted("+3", dialled(("+1", "+2")))
+    loops.check_departure("sip:bob@192.0.2.7", dialled(("+1", "+2", "+3")))
+    with pytest.raises(Looped, match=r"\+4 is not called: .* 3 numbers"):
+        loops.check_hosted("+4", dialled(("+1", "+2", "+3")))
+    with pytest.raises(Looped, match="3 numbers"):
+        loops.check_hosted("+4", dialled(("+1",), ("0123456789abcdef",) * 2))
+    with pytest.raises(Looped, match=r"went from \+1 to \+2 to \+1"):
+        loops.check_hosted("+1", dialled(("+1", "+2")))
+    with pytest.raises(Looped, match=r"\+9 calls itself"):
+        loops.check_hosted("+9", dialled(("+1",), (loops.mark("+9"),)))
+    with pytest.raises(TooFar):
+        loops.check_hosted("+2", dialled(("+1",), hops_left=0))
