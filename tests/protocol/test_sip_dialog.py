@@ -20,6 +20,7 @@ from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.outgoing import Invitation, OutgoingSession
+from callrouter.sip.protocol.session import UNUSABLE
 from tests.protocol.stranger import OFFER, SDP_TYPE, Stranger, invite, text
 from tests.protocol.wire import CALLEE_MEDIA, CALLER_MEDIA, SECOND
 
@@ -64,7 +65,8 @@ def test_a_late_offer_that_is_never_answered_ends_the_call() -> None:
     stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
     (ok,) = stranger.take()
     sent = stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKa"))
-    assert [m.method for m in sent if isinstance(m, Request)] == ["BYE"]
+    (bye,) = [m for m in sent if isinstance(m, Request)]
+    assert (bye.method, bye.get("Reason")) == ("BYE", UNUSABLE)
     assert isinstance(stranger.events[0], Ended)
     assert stranger.events[0].cause is EndCause.NO_ACK
 
@@ -339,7 +341,9 @@ def test_a_second_callee_that_picks_up_is_acknowledged_and_hung_up() -> None:
 def test_a_200_without_usable_sdp_is_ended_and_told_as_488() -> None:
     stranger = Stranger()
     _, sent = placed(stranger)
-    assert sent_methods(stranger.send(reply(sent, 200, *ANSWER, body="v=0\r\n"))) == ["ACK", "BYE"]
+    ended = stranger.send(reply(sent, 200, *ANSWER, body="v=0\r\n"))
+    assert sent_methods(ended) == ["ACK", "BYE"]
+    assert ended[1].get("Reason") == UNUSABLE
     (failed,) = stranger.events
     assert isinstance(failed, Failed)
     assert failed.status == 488

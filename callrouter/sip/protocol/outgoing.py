@@ -31,7 +31,7 @@ from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.offer import Agreement
 from callrouter.sip.protocol.proof import Proof
 from callrouter.sip.protocol.redirection import contacts_of
-from callrouter.sip.protocol.session import Session, SessionState
+from callrouter.sip.protocol.session import UNUSABLE, Session, SessionState
 from callrouter.sip.protocol.status import reason_of
 from callrouter.sip.protocol.stream import Stream
 from callrouter.sip.protocol.timers import MS, Timer
@@ -263,13 +263,13 @@ class OutgoingSession(Session):
         self.agent.acknowledge(transaction, dialog)
         self.state = SessionState.CONFIRMED
         if self._cancelling is not _Cancelling.NO or self.is_over:
-            self._bye("", now_ns)
+            self._bye(self._cancel_reason, now_ns)
             return
         try:
             agreed = self._agreed_with(response, early)
         except ValueError as error:
             self._fail(488, str(error), response, now_ns)
-            self._bye("", now_ns)
+            self._bye(UNUSABLE, now_ns)
             return
         self.answer_headers = {n: displayable(v) for n, v in response.mapping().items()}
         if early is not None:

@@ -57,6 +57,8 @@ class SessionState(enum.Enum):
     ENDED = "ended"
 
 
+UNUSABLE = 'Q.850;cause=88;text="no usable description"'
+"""Why a call is ended whose answer leads to no audio."""
 _NO_ACK = 'Q.850;cause=102;text="no ACK"'
 _OVER = (SessionState.ENDING, SessionState.ENDED)
 
@@ -283,7 +285,8 @@ class Session(ClientUser):
             try:
                 self.stream.agreed = self.stream.read(request.description, is_answer=True)
             except ValueError as error:
-                self.lose(EndCause.NO_ACK, f"the ACK brought no usable answer: {error}", now_ns)
+                detail = f"the ACK brought no usable answer: {error}"
+                self.lose(EndCause.NO_ACK, detail, now_ns, UNUSABLE)
                 return
         if first:
             audio = self.stream.tell()
