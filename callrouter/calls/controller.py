@@ -20,43 +20,20 @@ from callrouter.errors import CallError, CallGone, FetchFailed
 from callrouter.ports import (
     Answered,
     CallStatus,
-    Confirmed,
-    EndCause,
-    Ended,
     Failed,
     Hangup,
-    Held,
-    InfoDigit,
     Interrupt,
-    LinesAnswered,
-    LinesOffered,
-    LinesReset,
-    LinesRetracted,
-    MediaChanged,
-    ReferProgress,
     Replace,
-    Ringing,
     Shutdown,
     Side,
-    SignalEvent,
     SipLeg,
     Transfer,
-    TransferRequested,
     causes,
 )
 from dispatcher.grant import Control
 from metering.interval import Cause, Holder, Mode
 
 logger = structlog.get_logger(__name__)
-
-_UNSECURED = {
-    "wrong-certificate": "its certificate is not the announced one",
-    "no-certificate": "it has no certificate of elliptic curves",
-    "refused": "it refused the DTLS handshake",
-    "unanswered": "it did not answer the DTLS handshake",
-    "handshake": "the DTLS handshake failed",
-    "consent": "for 30 s it has not asked to be sent any",
-}
 
 
 class Controller:
@@ -200,6 +177,14 @@ class Controller:
                 self.part_company(self.services.clock.monotonic_ns(), end)
             case Replace() | Transfer():
                 pass
+        self._queue(cause)
+
+    def left(self, at_ns: int, cause: Hangup) -> None:
+        """The far end has gone, at `at_ns`."""
+        self.part_company(at_ns, cause)
+        self._queue(cause)
+
+    def _queue(self, cause: Interrupt) -> None:
         self._pending.append(cause)
         if self._signal is not None and not self._signal.done():
             self._signal.set_result(None)
@@ -232,106 +217,11 @@ class Controller:
         at_ns = self.services.clock.monotonic_ns() if at_ns is None else at_ns
         self.part_company(at_ns, Hangup(Side.US, self.call.end_detail, status))
 
-    def on_audio_lost(self, silent_ms: int) -> None:
-        """Nothing was received for too long: nobody is there any more (reliability.md §2, 30)."""
-        detail = f"no audio received for {silent_ms // 1000} s"
-        self.interrupt(Hangup(Side.CALLER, detail, q850=causes.TIMER_EXPIRED))
-
-    def on_mute(self) -> None:
-        """The far end has other media in place of its audio, and does not go back to that."""
-        self.interrupt(Hangup(Side.US, "the far end does not go back from fax to audio"))
-
-    def on_unsecured(self, reason: str) -> None:
-        """The browser at the other end is not who its description said, cannot be talked to, or is gone."""
-        self._log.warning("media_not_secured", reason=reason)
-        detail = f"no audio with the browser: {_UNSECURED[reason]}"
-        self.interrupt(Hangup(Side.US, detail, q850=causes.TEMPORARY_FAILURE))
-
-    # ------------------------------------------------------------------ signalling
-
-    def on_signal(self, event: SignalEvent) -> None:
-        """Sink of the leg's SIP events.  They come outside of the call's task: a fault ends the call
-        here, or nobody would be left to end it."""
-        try:
-            self._take_signal(event)
-        except Exception:  # noqa: BLE001 - the boundary of signalling; one event costs its own call only
-            self._log.exception("signal_crashed", event_type=type(event).__name__)
-            self.interrupt(Hangup(Side.US, "internal error", CallStatus.FAILED))
-
-    def _take_signal(self, event: SignalEvent) -> None:
-        leg = self.call.leg
-        if isinstance(event, Ended):
-            # A caller may be gone again before the leg is open.
-            self._on_ended(event)
-            return
-        if leg is None:
-            return
-        match event:
-            case Ringing():
-                self._on_ringing(event)
-            case Answered() | Failed():
-                self._on_outcome(event)
-            case Confirmed() | MediaChanged():
-                if event.audio is not None:
-                    leg.connect(event.audio)
-            case InfoDigit() | Held() | ReferProgress():
-                leg.told(event)
-            case LinesOffered() | LinesRetracted() | LinesAnswered() | LinesReset():
-                leg.told_lines(event)
-            case TransferRequested():
-                self._on_transfer(event)
-
-    def _on_outcome(self, event: Answered | Failed) -> None:
-        if isinstance(event, Answered) and not self.over.is_set():
-            # Noted at once: a far end that hangs up in the same tick did answer.
-            self.call.answered_ns, self.call.answered_ms = event.at_ns, self.wall_ms(event.at_ns)
-        if not self.answer.done():
-            self.answer.set_result(event)
-
-    def _on_ringing(self, event: Ringing) -> None:
-        if self.call.status is CallStatus.INITIATED:
-            self.enter(CallStatus.RINGING)
-        if event.early is not None and self.call.leg is not None:
-            self.call.leg.connect(event.early)
-            self.early.set()
-
-    def _on_transfer(self, event: TransferRequested) -> None:
-        """A party wants control of a call of this session to pass on; its token says whether it may."""
-        services, sip = self.services, self.call.leg.sip if self.call.leg is not None else None
-        if sip is None:
-            return
-        if not event.token:
-            services.exchange.start(referral.receive(self, sip, event), "transfer by a telephone")
-            return
-        members = {c.call.sid: c for c in services.exchange.session(self.call.facts.session_sid)}
-        now_ms = services.clock.monotonic_ns() // 1_000_000
-        sid = services.transfers.redeem(event.token, event.target, members, now_ms)
-        moved = members.get(sid)
-        if moved is None or moved.over.is_set():
-            self._log.warning("transfer_refused", target=event.target, why="not a token for this call")
-            sip.settle_transfer(event.request, 403)
-            return
-        sip.settle_transfer(event.request, 202)
-        moved.transfer_asked = (sip, event.request)
-        moved.interrupt(Transfer(event.target, "sip"))
-
     def conclude_transfer(self, status: int) -> None:
         """Tell the party that asked for a transfer by SIP how it ended, if there is one."""
         asked, self.transfer_asked = self.transfer_asked, None
         if asked is not None:
             asked[0].conclude_transfer(asked[1], status)
-
-    def _on_ended(self, event: Ended) -> None:
-        cause = Hangup(Side.CALLER, event.detail or event.cause.value)
-        if event.cause in (EndCause.NO_ACK, EndCause.TRANSPORT, EndCause.TIMEOUT):
-            cause = Hangup(Side.CALLER, event.detail or event.cause.value, CallStatus.FAILED)
-        if event.cause is EndCause.CANCEL:
-            self.call.sip_status = 487
-        self.call.q850 = event.q850
-        self.part_company(event.at_ns, cause)
-        self._pending.append(cause)
-        if self._signal is not None and not self._signal.done():
-            self._signal.set_result(None)
 
     # ------------------------------------------------------------------ control and the meter
 

@@ -12,6 +12,7 @@ from callrouter.calls.leg import Leg
 from callrouter.calls.loops import Looped
 from callrouter.calls.party import party_of, user_of
 from callrouter.calls.services import Services
+from callrouter.calls.signals import Signals
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, MediaUnavailable
 from callrouter.ports import CallStatus, GoTo, SipLeg
@@ -76,7 +77,7 @@ class Incoming:
         key_number = await self._key_number(sip, mapping)
         controller = Controller(self._call(sip, mapping, key_number), services)
         services.exchange.spawn(controller, Arriving(sip, mapping))
-        sip.attach(controller.on_signal)
+        sip.attach(Signals(controller).on_signal)
 
     async def _key_number(self, sip: SipLeg, mapping: NumberMapping) -> str:
         """What the call is metered to: the number that a user of ours is registered under where it is
@@ -136,9 +137,7 @@ class Arriving(Step):
             self._refuse(controller, error)
             return None
         leg.sip = self._sip
-        leg.on_lost = controller.on_audio_lost
-        leg.on_unsecured = controller.on_unsecured
-        leg.on_mute = controller.on_mute
+        Signals(controller).hear(leg)
         call.leg = leg
         if controller.over.is_set():
             leg.depart()

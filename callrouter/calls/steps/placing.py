@@ -14,6 +14,7 @@ from callrouter.calls.leg import Leg
 from callrouter.calls.passage import Passage
 from callrouter.calls.redirection import Trail
 from callrouter.calls.referral import Referral
+from callrouter.calls.signals import Signals
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, NoSuchFamily, Unroutable
 from callrouter.ports import (
@@ -134,7 +135,7 @@ class Placing(Step):
                 trunk=target.trunk,
                 mentioned_by=target.mentioned_by,
             )
-            sip = leg.sip = services.signalling.place(order, controller.on_signal)
+            sip = leg.sip = services.signalling.place(order, Signals(controller).on_signal)
         call.sip_call_id = sip.call_id
 
     def _open(self, controller: Controller, family: Literal[4, 6]) -> Leg:
@@ -144,9 +145,7 @@ class Placing(Step):
                 return call.leg
             call.leg.close()
         call.leg = Leg(services.media, services.clock, family)
-        call.leg.on_lost = controller.on_audio_lost
-        call.leg.on_unsecured = controller.on_unsecured
-        call.leg.on_mute = controller.on_mute
+        Signals(controller).hear(call.leg)
         if call.start_ms is None:
             call.start_ms = services.clock.utc_ms()
         controller.enter(CallStatus.INITIATED)
@@ -173,7 +172,7 @@ class Placing(Step):
         )
         own, arriving = InnerLeg.facing(invite, services.ids.token(16), services.clock)
         leg.sip = own
-        own.attach(controller.on_signal)
+        own.attach(Signals(controller).on_signal)
         if services.exchange.incoming is None:
             raise Unroutable(f"nothing takes calls to {mapping.address} here")
         services.exchange.incoming(arriving)

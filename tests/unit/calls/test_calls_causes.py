@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from callrouter.calls.signals import Signals
 from callrouter.ports import EndCause, Ended, Hangup, Shutdown, Side
 from callrouter.ports.causes import cause_of, is_final, refined
 from callrouter.testing.world import Callee
@@ -99,7 +100,7 @@ async def test_our_own_ends_have_causes_that_fit(
     caller = await h.call()
     await asyncio.sleep(1)
     if end is None:
-        h.root.on_audio_lost(60_000)
+        Signals(h.root).on_audio_lost(60_000)
     else:
         h.root.interrupt(end)
     await h.idle()
