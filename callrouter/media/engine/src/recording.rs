@@ -252,3 +252,6 @@ impl Recording {
         writer.samples(&self.sink, std::mem::take(&mut self.block))
     }
 }
+
+#[cfg(test)]
+mod exact;
