@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from callrouter.ports import CloseLeg, LegClosed
+from callrouter.ports import CloseLeg, Direction, LegClosed
 from tests.integration.rtp_peer import PCMA, PCMU, SILENCE, Station, room
 
 NTP_EPOCH = 2_208_988_800
@@ -172,3 +172,16 @@ async def test_sequence_numbers_wrap_without_loss() -> None:
         await station.peer.talk(SILENCE[PCMU], 6)
         counters = await close(station)
         assert (counters["wraps"], counters["lost"], counters["packets_in"]) == (1, 0, 6)
+
+
+async def test_what_is_said_while_it_is_not_wanted_is_not_lost() -> None:
+    async with room() as here:
+        station = here.station()
+        for direction, frames in ((Direction.SENDRECV, 4), (Direction.SENDONLY, 20), (Direction.SENDRECV, 4)):
+            here.media.submit(station.remote(direction=direction))
+            await asyncio.sleep(0.05)
+            await station.peer.talk(SILENCE[PCMU], frames)
+            await asyncio.sleep(0.05)
+        counters = await close(station)
+        assert (counters["packets_in"], counters["unexpected"]) == (8, 20)
+        assert (counters["lost"], counters["gaps"]) == (0, 0)

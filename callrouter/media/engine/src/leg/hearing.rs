@@ -156,6 +156,8 @@ impl Leg {
         }
         if !remote.may_receive {
             self.counters.unexpected += 1;
+            // Not wanted now, but not lost when it is again.
+            self.reception.pass(packet.ssrc, packet.sequence);
             return None;
         }
         let written_timestamp = packet.timestamp;
