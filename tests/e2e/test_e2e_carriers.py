@@ -23,7 +23,7 @@ ELSEWHERE = "+15550777"
 
 async def test_a_gateway_that_announces_and_then_fails_is_followed_by_the_next(tmp_path: Path) -> None:
     """What it announced is forgotten: the callee of the second one is heard, and told apart."""
-    write_hum(tmp_path / "voice.wav", 800)
+    write_hum(tmp_path / "voice.wav", 2_000)
     manner = Manner(tmp_path / "voice.wav", ring_seconds=0.2)
     failing = Sipp("announces_and_fails", "127.0.0.1:9", tmp_path / "gateway")
     async with desk(tmp_path / "desk", manner, ELSEWHERE) as agent:
@@ -36,8 +36,9 @@ async def test_a_gateway_that_announces_and_then_fails_is_followed_by_the_next(t
             gateway = await failing.start()
             number = stage.number(f'<Dial callerId="+15550199">{ELSEWHERE}</Dial>')
             async with stage.call(number) as phone:
-                await phone.turn()
                 await failing.finish(gateway)
+                await connected(stage)
+                await asyncio.sleep(1)  # to be heard
                 await phone.hangup()
                 session = await stage.session(phone.story.call_id, 15)
             figures = await stage.server.text("/metrics")
