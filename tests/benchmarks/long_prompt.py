@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 import wave
-from array import array
 from pathlib import Path
 from typing import Final
 
@@ -48,11 +47,9 @@ def make_mp3(path: Path, seconds: int) -> None:
     encoder.set_in_sample_rate(44_100)
     encoder.set_bit_rate(64)
     encoder.set_quality(9)
-    minute = array("h", sine(440, 60.0, rate=44_100)).tobytes()
-    with path.open("wb") as out:
-        for _ in range(seconds // 60):
-            out.write(encoder.encode(minute))
-        out.write(encoder.flush())
+    minute = encoder.encode(sine(440, 60.0, rate=44_100).tobytes()) + encoder.flush()
+    # One after the other, for every frame is whole without those before it but for a moment's sound.
+    path.write_bytes(minute * (seconds // 60))
 
 
 async def first_sound(media: RtpMedia, station: Station, audio: AudioFile) -> tuple[float, PlayPrompt]:
