@@ -70,6 +70,7 @@ bench-media: $(VENV)/.engine
 	@.ci/toolchain rust
 	$(BIN)/python -m tests.benchmarks.media --seconds $(or $(SECONDS_EACH),10)
 	$(BIN)/python -m tests.benchmarks.media_paths --seconds $(or $(SECONDS_EACH),10)
+	$(BIN)/python -m tests.benchmarks.media_browser --seconds $(or $(SECONDS_EACH),10)
 
 soak: $(VENV)/.engine
 	$(BIN)/python -m tests.benchmarks.soak --minutes $(or $(SOAK_MINUTES),30)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,8 @@ class Case:
     most_cpu: float | None = None
     """Per cent of a core per 100 legs that hear a prompt, or per 100 bridged calls."""
     most_p99_ms: float = 5.0
+    far: str = "plain"
+    """What the far ends are: telephones', or browsers' with `pcmu` or `opus`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,23 +116,46 @@ def build_generator() -> Path:
     return CRATE / "target/release/examples/rtp_load"
 
 
+def introduce(load: subprocess.Popen[str], server: subprocess.Popen[str], far: str) -> None:
+    """Tell each where the other is, and wait for the handshakes that follow."""
+    pass_line(load, server)
+    pass_line(server, load)
+    if far != "plain" and not load.stdout.readline():
+        raise RuntimeError("the load generator has ended")
+
+
+def pass_line(of: subprocess.Popen[str], to: subprocess.Popen[str]) -> None:
+    line = of.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{of.args} has ended")
+    to.stdin.write(line)
+    to.stdin.flush()
+
+
 def run(
-    generator: Path, case: Case, seconds: int, *, threads: int = 1, arguments: Sequence[str] = ()
+    generator: Path,
+    case: Case,
+    seconds: int,
+    *,
+    threads: int = 1,
+    arguments: Sequence[str] = (),
+    meanwhile: Callable[[subprocess.Popen[str]], None] | None = None,
 ) -> Result:
+    """`meanwhile` is given the server while it is measured."""
     with tempfile.TemporaryDirectory() as folder:
         words = Path(folder) / "prompt.ulaw"
         words.write_bytes(prompt_words())
         check = str(words) if case.check == "prompt" else case.check
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        load = subprocess.Popen([generator, *map(str, (case.legs, seconds, case.talkers, check))], **pipes)
+        given = (case.legs, seconds, case.talkers, check, case.far)
+        load = subprocess.Popen([generator, *map(str, given)], **pipes)
         order = [sys.executable, "-m", "tests.benchmarks.media_server", case.mode, str(threads), str(words)]
-        server = subprocess.Popen([*order, *arguments], cwd=ROOT, **pipes)
-        server.stdin.write(load.stdout.readline())
-        server.stdin.flush()
-        load.stdin.write(server.stdout.readline())
-        load.stdin.flush()
+        server = subprocess.Popen([*order, case.far, *arguments], cwd=ROOT, **pipes)
+        introduce(load, server, case.far)
         time.sleep(1.0)
         before = read(server.pid)
+        if meanwhile is not None:
+            meanwhile(server)
         heard = json.loads(load.communicate()[0])
         after = read(server.pid)
         served = json.loads(server.communicate()[0])

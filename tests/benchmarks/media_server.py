@@ -1,9 +1,11 @@
 """The process whose processor time `media.py` measures: one engine and nothing else.
 
-    media_server MODE THREADS PROMPT [PORT]
+    media_server MODE THREADS PROMPT FAR [PORT]
 
 Reads the far ends' ports from standard input, prints its own, serves until its input ends, and
-prints what it counted as JSON.  PROMPT is a file of μ-law words, PORT where taps go."""
+prints what it counted as JSON.  A further line of ports is of browsers with `pcmu` that come later; it
+is answered in the same way.  PROMPT is a file of μ-law words, FAR what the far ends are (`plain`,
+or browsers' with `pcmu` or `opus`), PORT where taps go."""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ from array import array
 from binascii import b2a_base64
 from collections import deque
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import uvloop
@@ -26,6 +29,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse, TCPConnector
 from callrouter.media import RtpMedia, Settings
 from callrouter.ports import (
     AudioFile,
+    BrowserPeer,
     CloseLeg,
     EnterRoom,
     Join,
@@ -47,6 +51,8 @@ from callrouter.ports import (
 CHURN_RATE = 500
 CHURN_OPEN = 50
 """Legs that come and go: so many a second, so many at once."""
+PAGE_CERTIFICATE = Path(__file__).parents[2] / "callrouter/media/engine/tests/data/one.certificate.der"
+"""What the load generator's browsers show."""
 TOTALS_AGE = 0.6
 """Sums are brought up to date twice a second."""
 
@@ -64,9 +70,9 @@ class Streams:
 
     @classmethod
     async def open(cls, count: int) -> Streams:
-        """`count` connections to the receiver whose port is the fourth argument."""
+        """`count` connections to the receiver whose port is the last argument."""
         session = ClientSession(connector=TCPConnector(limit=0))
-        url = f"ws://127.0.0.1:{sys.argv[4]}/"
+        url = f"ws://127.0.0.1:{sys.argv[5]}/"
         return cls(session, [await session.ws_connect(url, compress=0) for _ in range(count)])
 
     def sink(self, number: int) -> Callable[[MediaEvent], None]:
@@ -163,6 +169,17 @@ def resident_kb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1000
 
 
+def agreed(remote: MediaAddress, far: str) -> NegotiatedAudio:
+    """As offer and answer would with such a far end; the load generator knows the same names."""
+    if far == "plain":
+        return NegotiatedAudio(remote, None, "PCMU", 0, 101)
+    digest = sha256(PAGE_CERTIFICATE.read_bytes()).digest()
+    page = BrowserPeer("server", "a-password-for-benchmarks", "loader", "sha-256", digest, is_client=True)
+    if far == "opus":
+        return NegotiatedAudio(remote, None, "OPUS", 111, None, browser=page)
+    return NegotiatedAudio(remote, None, "PCMU", 0, 101, browser=page)
+
+
 async def commands(media: RtpMedia, mode: str, legs: list[OpenedLeg], prompt: PromptId) -> list[MediaCommand]:
     if mode == "bridge":
         return [Join(a.leg, b.leg) for a, b in zip(legs[::2], legs[1::2], strict=True)]
@@ -191,12 +208,18 @@ async def serve(mode: str, threads: int) -> None:
     legs = [media.open(4, ignore if streams is None else streams.sink(n)) for n in range(len(remotes))]
     orders = await commands(media, mode, legs, prompt)
     for opened, remote in zip(legs, remotes, strict=True):
-        media.submit(SetRemote(opened.leg, NegotiatedAudio(remote, None, "PCMU", 0, 101)))
+        media.submit(SetRemote(opened.leg, agreed(remote, sys.argv[4])))
     for order in orders:
         media.submit(order)
     churn = Churn(media, prompt, CHURN_RATE) if mode == "churn" else None
-    print(*(opened.local.port for opened in legs), flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    digest = media.fingerprint.partition(" ")[2].replace(":", "")
+    print(*([] if sys.argv[4] == "plain" else [digest]), *(opened.local.port for opened in legs), flush=True)
+    while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
+        late = [(media.open(4, ignore), MediaAddress("127.0.0.1", int(port))) for port in line.split()]
+        for opened, remote in late:
+            play = Play(opened.leg, media.token(), (PlayPrompt(prompt),), loops=0)
+            media.submit(SetRemote(opened.leg, agreed(remote, "pcmu")), play)
+        print(digest, *(opened.local.port for opened, _ in late), flush=True)
     figures = {"kb_per_leg": (resident_kb() - before_kb) / len(legs)}
     if churn is not None:
         churn.stop()

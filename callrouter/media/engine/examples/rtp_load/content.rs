@@ -1,12 +1,19 @@
 //! What far ends say, and whether what they hear is what it should be, octet by octet.
 
+use std::f32::consts::TAU;
 use std::sync::Arc;
 
+use _engine::coded::{Codec, Edge, MAX_CODED};
+use _engine::g711::Codec as Law;
 use _engine::rtp::FRAME;
 
 /// Of the frame, the octets that say who says it and which of its packets it is.
 const NAME: usize = 6;
 const LOUD: u8 = 0x20;
+/// Its payload type.
+pub const OPUS: u8 = 111;
+/// Packets of Opus that are not silence are no shorter.
+const SHORTEST: usize = 12;
 const SILENCE: u8 = 0xFF;
 /// Most packets of a far end that are left out after silence was sent in their place.
 const MAX_LEFT_OUT: u16 = 40;
@@ -17,6 +24,8 @@ pub enum Check {
     Prompt(Arc<Vec<u8>>),
     Partner,
     Sound,
+    /// Opus, and not silence.
+    Coded,
     Nothing,
 }
 
@@ -86,6 +95,7 @@ impl Listener {
             return;
         }
         let is_right = match &self.check {
+            Check::Coded => payload.len() >= SHORTEST,
             Check::Prompt(words) => {
                 let step = self.before.map(|(before, at)| (sequence.wrapping_sub(before), at));
                 let at = place_in_prompt(words, payload, step);
@@ -125,4 +135,21 @@ fn place_in_prompt(words: &[u8], payload: &[u8], step: Option<(u16, usize)>) -> 
         Some((step, before)) => Some((before + usize::from(step)) % frames).filter(is_at),
         None => (0..frames).find(is_at),
     }
+}
+
+/// So many packets of Opus, one after the other: what a voice may cost to decode.
+pub fn coded_words(packets: u32) -> Vec<Vec<u8>> {
+    let mut edge = Edge::new(Codec::Opus);
+    (0..packets)
+        .map(|number| {
+            let mut frame = [SILENCE; FRAME];
+            for (n, word) in (number * FRAME as u32..).zip(&mut frame) {
+                let seconds = n as f32 / 8000.0;
+                let pitch = 120.0 + 30.0 * (seconds * 3.0).sin();
+                let voice: f32 = (1..12).map(|k| (seconds * pitch * k as f32 * TAU).sin() / k as f32).sum();
+                *word = Law::Pcmu.encode((voice * 4000.0 * (1.0 + (seconds * 8.0).sin())) as i16);
+            }
+            edge.encode(&frame, &mut [0; MAX_CODED]).to_vec()
+        })
+        .collect()
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::net::UdpSocket;
+use std::sync::Arc;
 
 use _engine::clock::now_ns;
 use _engine::rtp::{FRAME, HEADER, Packet, write_header};
 
 use crate::TICK;
-use crate::content::{Check, Listener, said};
+use crate::content::{Check, Listener, OPUS, said};
+use crate::page::Page;
 
 /// A key is pressed every so many packets.
 const KEY_EVERY: u32 = 250;
@@ -23,8 +25,26 @@ const OVERDUE: i64 = TICK;
 /// How finely lateness is told apart.
 const FINENESS: i64 = 10_000;
 
+/// The longest packet before it is sealed.
+const LONGEST: usize = 1000;
+
+/// A packet of Opus, of 20 ms.
+fn coded(sent: u32, words: &[u8]) -> ([u8; LONGEST], usize) {
+    let mut packet = [0; LONGEST];
+    let length = HEADER + words.len();
+    if let Some(header) = packet.first_chunk_mut() {
+        write_header(header, false, OPUS, sent as u16, sent.wrapping_mul(6 * FRAME as u32), 1);
+    }
+    packet[HEADER..length].copy_from_slice(words);
+    (packet, length)
+}
+
 pub struct FarEnd {
     pub socket: UdpSocket,
+    /// Where it is one of a browser's.
+    pub page: Option<Page>,
+    /// What it says over and over, where that is Opus.
+    pub words: Arc<Vec<Vec<u8>>>,
     pub heard: u64,
     /// When the first packet came, and how many came how long after the schedule it began; a list
     /// of all would grow for as long as a soak goes on.
@@ -52,6 +72,8 @@ impl FarEnd {
         let listener = Listener::new(check, number ^ 1);
         Ok(Self {
             socket,
+            page: None,
+            words: Arc::default(),
             heard: 0,
             begin_ns: 0,
             delays: BTreeMap::new(),
@@ -70,7 +92,25 @@ impl FarEnd {
     /// Send the next packet, due at `due_ns`; it does not begin a key unless it may press one.
     pub fn send(&mut self, due_ns: i64, may_press: bool) -> Result<(), Error> {
         self.overdue += u64::from(now_ns() - due_ns > OVERDUE);
-        let mut packet = [0; HEADER + FRAME];
+        let (packet, length) = match self.words.get(self.sent as usize % self.words.len().max(1)) {
+            Some(words) => coded(self.sent, words),
+            None => self.next(may_press),
+        };
+        self.sent = self.sent.wrapping_add(1);
+        let mut said = &packet[..length];
+        if let Some(page) = &mut self.page {
+            page.consent(&self.socket)?;
+            let Some(protection) = &mut page.protection else { return Ok(()) };
+            said = protection.out.rtp(said).ok_or_else(|| Error::other("a number was used twice"))?;
+        }
+        match self.socket.send(said) {
+            Err(error) if error.kind() != ErrorKind::ConnectionRefused => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn next(&mut self, may_press: bool) -> ([u8; LONGEST], usize) {
+        let mut packet = [0; LONGEST];
         // In turn: what a leg hears of many is never nothing but keys.
         let in_key = self.sent.wrapping_add(self.number * KEY_TURN) % KEY_EVERY;
         if in_key == 0 {
@@ -82,7 +122,7 @@ impl FarEnd {
         if let Some(header) = packet.first_chunk_mut() {
             write_header(header, false, kind, self.sent as u16, time.wrapping_mul(FRAME as u32), 1);
         }
-        let mut length = packet.len();
+        let mut length = HEADER + FRAME;
         if is_key {
             let [high, low] = (((in_key + 1).min(5) * FRAME as u32) as u16).to_be_bytes();
             let end = if in_key >= KEY_END { 0x8A } else { 0x0A };
@@ -90,27 +130,34 @@ impl FarEnd {
             length = HEADER + 4;
             self.keys += u64::from(in_key == KEY_END);
         } else {
-            packet[HEADER..].copy_from_slice(&said(self.number, self.sent as u16, self.is_loud));
+            packet[HEADER..length].copy_from_slice(&said(self.number, self.sent as u16, self.is_loud));
         }
-        self.sent = self.sent.wrapping_add(1);
-        match self.socket.send(&packet[..length]) {
-            Err(error) if error.kind() != ErrorKind::ConnectionRefused => Err(error),
-            _ => Ok(()),
-        }
+        (packet, length)
     }
 
     pub fn hear(&mut self, begin_ns: i64) -> Result<(), Error> {
         let mut buffer = [0; 2048];
         loop {
-            let length = match self.socket.recv(&mut buffer) {
+            let mut length = match self.socket.recv(&mut buffer) {
                 Ok(length) => length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => continue,
                 Err(error) => return Err(error),
             };
             let now = now_ns();
+            if let Some(page) = &mut self.page {
+                let Some(protection) = &mut page.protection else { continue };
+                // Answers to checks, and reports.
+                if buffer[0] < 128 || matches!(buffer[1], 192..=223) {
+                    continue;
+                }
+                length = protection
+                    .heard
+                    .rtp(&mut buffer[..length])
+                    .map_err(|error| Error::other(format!("not as it was sealed: {error:?}")))?;
+            }
             let Some(packet) = Packet::parse(&buffer[..length]).filter(|_| now >= begin_ns) else { continue };
-            if packet.payload_type == 0 {
+            if matches!(packet.payload_type, 0 | OPUS) {
                 self.listener.hear(packet.sequence, packet.payload);
             }
             let last = self.last.replace(packet.sequence).unwrap_or(packet.sequence);
