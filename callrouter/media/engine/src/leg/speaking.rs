@@ -363,8 +363,8 @@ mod tests {
     use crate::rooms::Rooms;
 
     /// A leg that relays and was last given something to relay at time 0, and its far end.
-    fn relay(first_port: u16) -> (Leg, UdpSocket) {
-        let (mut leg, far_end) = stand::leg(first_port, None);
+    fn relay() -> (Leg, UdpSocket) {
+        let (mut leg, far_end) = stand::leg(None);
         leg.path = Path::Relay { partner: LegId(2), sent_ns: 0 };
         leg.due_ns = TICK;
         (leg, far_end)
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_partner_that_pauses_is_made_up_for_in_time() {
-        let (mut leg, far_end) = relay(46620);
+        let (mut leg, far_end) = relay();
         let sent: Vec<usize> = (1..=8).map(|n| tick(&mut leg, &far_end, n * 20)).collect();
         assert_eq!(sent, [0, 0, 1, 1, 1, 1, 1, 1]);
     }
@@ -388,7 +388,7 @@ mod tests {
     #[test]
     fn after_a_stall_of_ours_the_partner_has_a_tick_to_say_what_it_owes() {
         for stall in [150, 390] {
-            let (mut leg, far_end) = relay(46622);
+            let (mut leg, far_end) = relay();
             assert_eq!(tick(&mut leg, &far_end, stall), 0, "{stall} ms");
             leg.path = Path::Relay { partner: LegId(2), sent_ns: stall * MILLISECOND };
             assert_eq!(tick(&mut leg, &far_end, stall + 20), 0);
@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn on_hold_there_is_no_partner_to_wait_for() {
-        let (mut leg, far_end) = relay(46624);
+        let (mut leg, far_end) = relay();
         let (sender, _) = events().expect("an eventfd");
         leg.hold(None, 0, &sender);
         assert_eq!(tick(&mut leg, &far_end, 150), 7);

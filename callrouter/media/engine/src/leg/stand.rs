@@ -13,11 +13,14 @@ use crate::ports::Ports;
 pub const AUDIO: u8 = 96;
 pub const KEYS: u8 = 101;
 
-/// The leg number 1 of `first_port` on, in PCMU (0) or another codec (`AUDIO`), with keys.
-pub fn leg(first_port: u16, coded: Option<coded::Codec>) -> (Leg, UdpSocket) {
+/// Where ports are looked for, from another one on in each process that runs tests.
+const PORTS: std::ops::Range<u16> = 46_620..47_000;
+
+/// The leg number 1, in PCMU (0) or another codec (`AUDIO`), with keys.
+pub fn leg(coded: Option<coded::Codec>) -> (Leg, UdpSocket) {
     let far_end = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     far_end.set_nonblocking(true).expect("nonblocking");
-    let mut ports = Ports::new([127, 0, 0, 1].into(), first_port..first_port + 2, 0, 0);
+    let mut ports = Ports::new([127, 0, 0, 1].into(), PORTS, 0, std::process::id() as usize * 7);
     let policy = Policy { rtp_timeout_ns: i64::MAX, report_interval_ns: 3_600_000_000_000, handshakes: None };
     let mut leg = Leg::new(LegId(1), ports.take().expect("a pair"), Arc::new(policy), [0; 12]);
     let agreed = Negotiated {
