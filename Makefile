@@ -20,9 +20,10 @@ BIN := $(VENV)/bin
 # pip looks for maturin by name; rustup puts cargo into the home without telling every shell.
 export PATH := $(abspath $(BIN)):$(PATH):$(HOME)/.cargo/bin
 ENGINE := callrouter/media/engine
+DOOR := callrouter/sip/door
 MANIFEST := --manifest-path $(ENGINE)/Cargo.toml
 # The stub is part of the engine: it is what the engine was built for.
-ENGINE_SOURCES := callrouter/media/_engine.pyi $(shell find $(ENGINE) -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
+ENGINE_SOURCES := callrouter/_engine.pyi $(shell find $(ENGINE) $(DOOR) -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 # PyO3 asks this interpreter what to build for.
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
@@ -49,7 +50,7 @@ run: $(VENV)/.engine
 
 test: $(VENV)/.engine
 	@.ci/toolchain rust
-	cargo test $(MANIFEST) --no-default-features --quiet
+	cargo test $(MANIFEST) --workspace --no-default-features --quiet
 	@.ci/toolchain phones
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -59,8 +60,8 @@ check: $(VENV)/.engine
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	cargo fmt $(MANIFEST) --check
-	cargo clippy $(MANIFEST) --all-targets --quiet -- -D warnings
+	cargo fmt $(MANIFEST) --all --check
+	cargo clippy $(MANIFEST) --workspace --all-targets --quiet -- -D warnings
 
 bench: $(VENV)/.engine
 	@.ci/toolchain phones
@@ -104,5 +105,5 @@ wheel: $(VENV)/.installed
 
 clean:
 	rm -rf $(VENV) dist build var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	rm -rf $(ENGINE)/target callrouter/media/_engine*.so
+	rm -rf $(ENGINE)/target callrouter/_engine*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

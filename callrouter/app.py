@@ -212,6 +212,7 @@ async def _doors(
     services.public_url = services.public_url or f"http://{host}:{port}"
     engines.guard.own(host, port)
     engines.signalling.on_incoming(Incoming(services))
+    engines.signalling.limit_calls(lambda: durable.meter.keeps_up)
     await _entered(stack, engines.signalling.start, engines.signalling.stop)
     for sid in end_orphans(engines.signalling, durable.recovery.orphan_dialogs):
         durable.meter.drop_dialog(sid)

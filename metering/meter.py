@@ -71,6 +71,11 @@ class Unposted:
     """This moment in the call's own time: the end of an interval that still runs."""
 
 
+_MOST_AWAITED = 256
+"""Calls that wait for the journal: at 500 a second as many as a quarter of a second brings, since each waits
+twice."""
+
+
 class Meter:
     """Used from one event loop; every instant comes as nanoseconds of the monotonic clock."""
 
@@ -153,6 +158,11 @@ class Meter:
     def writable(self) -> bool:
         """False while the journal cannot be written: no paid call may begin."""
         return self._journal.writable
+
+    @property
+    def keeps_up(self) -> bool:
+        """Not too many wait for the journal: more calls than the disk can take would only wait too."""
+        return self._journal.awaited < _MOST_AWAITED
 
     def troubles(self) -> list[str]:
         """Why the database is behind the journal or lacks some of it; calls go on all the same."""

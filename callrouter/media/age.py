@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from callrouter import _engine
 from callrouter.errors import StartupError
-from callrouter.media import _engine
 from callrouter.media.counters import COUNTERS
 
 REBUILD = "make .venv/.engine"
@@ -18,7 +18,7 @@ REBUILD = "make .venv/.engine"
 
 def check_age() -> None:
     """Raises `StartupError` for an engine that was not built with this Python."""
-    stub = Path(__file__).with_name("_engine.pyi")
+    stub = Path(__file__).parents[1] / "_engine.pyi"
     # An installation may leave out what only type checkers read.
     interface = stub.read_text(encoding="utf-8") if stub.exists() else None
     difference = find_difference(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from callrouter.media._engine import Batch
+from callrouter._engine import Batch
 from callrouter.ports import (
     Announce,
     BrowserPeer,

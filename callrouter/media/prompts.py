@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from callrouter._engine import Engine, Rest
 from callrouter.errors import AudioUnplayable
-from callrouter.media._engine import Engine, Rest
 from callrouter.ports import AudioFile, PromptId
 from callrouter.singleflight import SingleFlight
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import structlog
 
+from callrouter import _engine
+from callrouter._engine import Engine
 from callrouter.errors import MediaUnavailable, NoSuchFamily, StartupError
-from callrouter.media import _engine
-from callrouter.media._engine import Engine
 from callrouter.media.age import check_age
 from callrouter.media.certificate import make_certificate
 from callrouter.media.counters import DISCARDS, GAUGES, Totals, by_name

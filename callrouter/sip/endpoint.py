@@ -46,7 +46,7 @@ class Endpoint:
         self._certificates = Certificates(settings.tls)
         self._connections = Connections(settings.limits, self._certificates, clock, metrics, self)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._udp: dict[int, UdpTransport] = {}
+        self.udp = UdpTransport(settings, self.datagram)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
@@ -62,7 +62,7 @@ class Endpoint:
         self._certificates.load()
         for index, listen in enumerate(self._settings.listen):
             try:
-                port = await self._bind(index, listen, self._loop)
+                port = self._bind(index, listen)
             except OSError as failure:
                 await self.close()
                 error = failure.__cause__ if isinstance(failure.__cause__, OSError) else failure
@@ -79,20 +79,12 @@ class Endpoint:
                     family_of(listen.host),
                 )
             )
+        self.udp.start()
 
-    async def _bind(self, index: int, listen: Listen, loop: asyncio.AbstractEventLoop) -> int:
-        if listen.transport != "udp":
-            return self._connections.listen(index, listen)
-        transport, protocol = await loop.create_datagram_endpoint(
-            lambda: UdpTransport(index, self.datagram), local_addr=(listen.host, listen.port)
-        )
-        self._udp[index] = protocol
-        return int(transport.get_extra_info("sockname")[1])
-
-    @property
-    def queued(self) -> float:
-        """How full the fullest receive buffer is, from 0 to 1."""
-        return max((socket.queued for socket in self._udp.values()), default=0.0)
+    def _bind(self, index: int, listen: Listen) -> int:
+        if listen.transport == "udp":
+            return self.udp.bind(index, listen.host, listen.port)
+        return self._connections.listen(index, listen)
 
     async def close(self) -> None:
         if self._timer is not None:
@@ -102,9 +94,7 @@ class Endpoint:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for socket in self._udp.values():
-            socket.close()
-        self._udp.clear()
+        self.udp.close()
 
     def reload(self) -> None:
         """Read the certificates again; open connections keep what they have."""
@@ -127,13 +117,6 @@ class Endpoint:
     # -- feeding
 
     def datagram(self, data: bytes, hop: Hop) -> None:
-        shield = self._agent.shield
-        if shield is not None:
-            instead = shield.before_reading(data, hop, self._clock.monotonic_ns())
-            if instead is not None:
-                if instead:
-                    self._turn_away(instead, hop)
-                return
         try:
             message = parse(data.lstrip(b"\r\n"))
         except Unframeable as error:
@@ -141,21 +124,13 @@ class Endpoint:
             return
         self.received(message, hop)
 
-    def _turn_away(self, answer: bytes, hop: Hop) -> None:
-        """Send an answer back where its question came from: under a flood this is all that is done, and
-        the gate counts it."""
-        with contextlib.suppress(OSError):  # it will ask again
-            own = self._udp[hop.listener]
-            own.send(answer, hop.host, hop.port)
-            own.drain_soon()
-
     def _no_message(self, data: bytes, hop: Hop, error: Unframeable) -> None:
         """Keep-alives are no errors: empty lines, zeros, and STUN, which is answered."""
         if stun.is_stun(data):
             answer = stun.answer(data, hop.host, hop.port)
             if answer:
                 with contextlib.suppress(OSError):  # it will ask again
-                    self._udp[hop.listener].send(answer, hop.host, hop.port)
+                    self.udp.send(hop.listener, answer, hop.host, hop.port)
                 return
         if data.strip(b"\r\n\0"):
             self.malformed(error, hop)
@@ -254,7 +229,7 @@ class Endpoint:
             return
         try:
             if hop.transport == "udp":
-                self._udp_for(hop, address).send(packet.data, address, hop.port)
+                self.udp.send(self._udp_listener(hop, address), packet.data, address, hop.port)
                 self.sent(packet)
             elif hop.transport in _STREAMS:
                 self._connections.send(packet, address)
@@ -273,16 +248,15 @@ class Endpoint:
             self._send(packet)
         self.pump()
 
-    def _udp_for(self, hop: Hop, address: str) -> UdpTransport:
-        """The socket the hop knows, else one that can reach the address."""
+    def _udp_listener(self, hop: Hop, address: str) -> int:
+        """The one the hop knows, else one that can reach the address."""
         family = family_of(address)
         listeners = self._agent.listeners
-        own = self._udp.get(hop.listener)
-        if own is not None and listeners[hop.listener].family == family:
-            return own
-        for index, socket in self._udp.items():
+        if hop.listener in self.udp.listeners and listeners[hop.listener].family == family:
+            return hop.listener
+        for index in self.udp.listeners:
             if listeners[index].family == family:
-                return socket
+                return index
         raise OSError(f"no UDP listener of IPv{family}")
 
     def undeliverable(self, packet: Packet, error: str) -> None:

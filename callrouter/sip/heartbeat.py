@@ -12,14 +12,11 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
 
-import structlog
+from callrouter.ports import Clock
+from callrouter.sip.protocol.gate import CallGate
+from callrouter.sip.tally import Tally
 
-from callrouter.ports import Clock, Metrics
-from callrouter.sip.protocol.shield import Shield
-
-log = structlog.get_logger(__name__)
 _PROBE_NS = 20_000_000
 _PROBES = 5
 """Of one judgement."""
@@ -29,30 +26,21 @@ _MOST_WANTED = 0.6
 """Share of the time that the loop ran or waited for a processor: a loop that is late without wanting
 one was held up by something that fewer calls do not help against.  Less than all of it, since waiting
 for the interpreter's lock is seen nowhere."""
-_MOST_QUEUED = 0.5
-"""Share of a receive buffer: what waits there waits unseen, and what finds no room is lost."""
-
-_SUDDEN = 0.25
-"""The same, which no calls of an ordinary day bring about: not waited with until the next judgement."""
 
 
 class Heartbeat:
-    """`queued` says how full the fullest receive buffer is, from 0 to 1."""
+    """`tally` is brought up to date with each judgement."""
 
-    def __init__(self, shield: Shield, clock: Clock, metrics: Metrics, queued: Callable[[], float]) -> None:
-        self._shield = shield
+    def __init__(self, gate: CallGate, clock: Clock, tally: Tally) -> None:
+        self._gate = gate
         self._clock = clock
-        self._metrics = metrics
-        self._queued = queued
+        self._tally = tally
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._due_ns = 0
         self._late_ns: list[int] = []
         self._judged_ns = 0
         self._wanted_ns = 0
-        self._told = 0
-        """Calls turned away that were counted."""
-        self._was_open = True
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -72,8 +60,6 @@ class Heartbeat:
     def _probe(self) -> None:
         now_ns = self._clock.monotonic_ns()
         self._late_ns.append(max(0, now_ns - self._due_ns))
-        if self._queued() > _SUDDEN:
-            self._shield.gate.brace()
         if len(self._late_ns) >= _PROBES:
             self._judge(now_ns)
         self._arm(now_ns)
@@ -85,26 +71,8 @@ class Heartbeat:
         wanted = (wanted_ns - self._wanted_ns) / elapsed_ns / _MOST_WANTED
         self._late_ns.clear()
         self._judged_ns, self._wanted_ns = now_ns, wanted_ns
-        self._shield.gate.tick(max(min(late, wanted), self._queued() / _MOST_QUEUED), elapsed_ns / 1e9)
-        self._report()
-
-    def _report(self) -> None:
-        shield = self._shield
-        for source in shield.sources.bans:
-            log.warning("sip_source_banned", source=source)
-        if shield.sources.bans:
-            self._metrics.count("sip_errors", len(shield.sources.bans), kind="banned")
-            shield.sources.bans.clear()
-        if shield.dropped:
-            self._metrics.count("sip_errors", shield.dropped, kind="unwelcome")
-            shield.dropped = 0
-        if turned_away := shield.gate.turned_away - self._told:
-            self._metrics.count("sip_errors", turned_away, kind="overload")
-            self._told += turned_away
-        is_open = not shield.gate.per_second
-        if is_open is not self._was_open:
-            self._was_open = is_open
-            log.warning("sip_gate_changed", calls_per_second=round(shield.gate.per_second, 1))
+        self._gate.tick(min(late, wanted), elapsed_ns / 1e9)
+        self._tally.report()
 
 
 def _wanted_ns() -> int:

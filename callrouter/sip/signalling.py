@@ -46,6 +46,7 @@ from callrouter.sip.redirections import Redirections
 from callrouter.sip.referrals import Referrals
 from callrouter.sip.resolver import Place, Unresolvable
 from callrouter.sip.settings import Settings
+from callrouter.sip.tally import Tally
 from callrouter.sip.trunks import Trunks
 
 log = structlog.get_logger(__name__)
@@ -67,7 +68,8 @@ class Signalling:
         self._trusted = settings.defence.trusted
         self._shield = Shield(settings.defence.shield, ids.token, self._is_trusted)
         self._agent.shield = self._shield
-        self._heartbeat = Heartbeat(self._shield, clock, metrics, lambda: self._endpoint.queued)
+        tally = Tally(self._shield, self._endpoint.udp, settings.defence.ban_seconds, metrics)
+        self._heartbeat = Heartbeat(self._shield.gate, clock, tally)
         self._trunks = Trunks(settings, ids.token)
         domains = Domains(settings.registrar.domains, self._agent.listeners)
         access = install_access(settings, self._agent, domains, ids.token)
@@ -164,6 +166,11 @@ class Signalling:
     def limit_coding(self, has_time: Callable[[], bool]) -> None:
         """While `has_time` says no, new calls are in codecs that cost nothing."""
         self._agent.has_time_to_code = has_time
+
+    def limit_calls(self, has_time: Callable[[], bool]) -> None:
+        """While `has_time` says no, new calls by UDP wait at the door, and are turned away where
+        too many wait."""
+        self._endpoint.udp.has_time = has_time
 
     # -- calls we place
 

@@ -3,94 +3,74 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import struct
 from collections.abc import Callable
-from socket import SO_RCVBUF, SOL_SOCKET
-from typing import Any, cast
 
+from callrouter._engine import Door
 from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.settings import Settings
 
-_SO_RCVBUFFORCE = 33
-_SO_MEMINFO = 55
-"""Of Linux 4.12 and later."""
-_MEMINFO = struct.Struct("2I")
-"""Bytes in the receive buffer as the kernel counts them, and how many it takes."""
-_RECEIVE_BUFFER = 2 << 20
-"""Bytes: a burst must not cost a BYE.  Without CAP_NET_ADMIN the kernel gives what it allows everybody
-(net.core.rmem_max)."""
-_LONGEST = 65_536
-_AT_ONCE = 300
-"""Datagrams read in one go under a flood."""
+_CALLS_AT_ONCE = 16
+"""New calls taken in one round of the event loop.  What has begun goes on in each round, so a loop that
+is busy comes round less often and takes fewer of them: it is never given more than it can carry.
+Fewer at once would leave the processor idle: between two rounds other threads have the interpreter."""
+_PAUSE_SECONDS = 0.005
+"""Until it is asked again whether there is time for new calls."""
 
 
-class UdpTransport(asyncio.DatagramProtocol):
-    def __init__(self, listener: int, receive: Callable[[bytes, Hop], None]) -> None:
-        self._listener = listener
+class UdpTransport:
+    """All UDP listeners, behind one door."""
+
+    def __init__(self, settings: Settings, receive: Callable[[bytes, Hop], None]) -> None:
+        self._door = Door(settings.defence.calls_per_second, settings.answers_without_rport == "via")
         self._receive = receive
-        self._transport: asyncio.DatagramTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._second: socket.socket | None = None
-        """The same socket, to read from it past the event loop."""
-        self._drains = False
+        self._again: asyncio.TimerHandle | None = None
+        self.has_time: Callable[[], bool] = lambda: True
+        """False: new calls have to wait."""
+        self.listeners: list[int] = []
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
-        self._loop = asyncio.get_running_loop()
-        own = self._transport.get_extra_info("socket")
-        try:
-            own.setsockopt(SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-        except OSError:
-            own.setsockopt(SOL_SOCKET, SO_RCVBUF, _RECEIVE_BUFFER)
-        self._second = socket.socket(fileno=os.dup(own.fileno()))
-        self._second.setblocking(False)
+    def bind(self, listener: int, host: str, port: int) -> int:
+        """The port; raises `OSError`."""
+        bound = self._door.bind(listener, host, port)
+        self.listeners.append(listener)
+        return bound
 
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        self._receive(data, Hop("udp", addr[0], addr[1], self._listener))
+    def start(self) -> None:
+        """Begin to receive."""
+        if self.listeners:
+            self._door.start()
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(self._door.fileno(), self._take)
 
-    def drain_soon(self) -> None:
-        """Read what else waits in this round of the event loop, which itself takes a few dozen
-        datagrams in each: under a flood the rest would wait for rounds, a BYE among it."""
-        if not self._drains and self._loop is not None:
-            self._drains = True
-            self._loop.call_soon(self._drain)
+    def _take(self) -> None:
+        has_time = self.has_time()
+        if not has_time and self._again is None and self._loop is not None:
+            self._again = self._loop.call_later(_PAUSE_SECONDS, self._take_again)
+        for data, host, port, listener in self._door.take(_CALLS_AT_ONCE if has_time else 0):
+            self._receive(data, Hop("udp", host, port, listener))
 
-    def _drain(self) -> None:
-        try:
-            for _ in range(_AT_ONCE):
-                if self._second is None:
-                    return
-                data, address = self._second.recvfrom(_LONGEST)
-                self._receive(data, Hop("udp", address[0], address[1], self._listener))
-        except OSError:
-            return  # nothing waits, or ICMP had something to say
-        finally:
-            self._drains = False
+    def _take_again(self) -> None:
+        self._again = None
+        self._take()
 
-    def error_received(self, exc: Exception) -> None:
-        """ICMP is anybody's word: retransmission and time-out decide, not this."""
-
-    def send(self, data: bytes, host: str, port: int) -> None:
+    def send(self, listener: int, data: bytes, host: str, port: int) -> None:
         """Raises `OSError` or `ValueError` when it cannot even be tried."""
-        if self._transport is None or self._transport.is_closing():
-            raise OSError("the socket is closed")
-        self._transport.sendto(data, (host, port))
+        self._door.send(listener, data, host, port)
+
+    def ban(self, host: str, seconds: int) -> None:
+        """Do not listen to `host` for a while, unless it is about a call that is up."""
+        self._door.ban(host, seconds)
 
     @property
-    def queued(self) -> float:
-        """How full the receive buffer is, from 0 to 1; 0 where the system does not say."""
-        if self._second is None:
-            return 0.0
-        try:
-            used, most = _MEMINFO.unpack(self._second.getsockopt(SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
-        except (OSError, struct.error):
-            return 0.0
-        return int(used) / max(1, int(most))
+    def counts(self) -> tuple[int, int, int]:
+        """Since the start: new calls turned away, datagrams of banned sources, and others dropped."""
+        return self._door.counts()
 
     def close(self) -> None:
-        if self._second is not None:
-            self._second.close()
-            self._second = None
-        if self._transport is not None:
-            self._transport.close()
+        if self._again is not None:
+            self._again.cancel()
+        if self._loop is not None:
+            self._loop.remove_reader(self._door.fileno())
+            self._loop = None
+        self._door.close()
+        self.listeners.clear()

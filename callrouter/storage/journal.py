@@ -149,6 +149,11 @@ class Journal:
         """How far the records are on disk."""
         return self._position
 
+    @property
+    def awaited(self) -> int:
+        """How many wait for their record to be on disk."""
+        return len(self._waiting)
+
     async def append(self, kind: str, body: Mapping[str, Any]) -> int:
         """Write a fact; its sequence, once it is on disk.  Raises `JournalUnwritable`."""
         sequence = self.post(kind, body)

@@ -22,8 +22,8 @@ def python_sources(*folders: str) -> list[Path]:
 
 
 def rust_sources() -> list[Path]:
-    engine = ROOT / "callrouter/media/engine"
-    return sorted(path for path in engine.rglob("*.rs") if "target" not in path.parts)
+    found = (ROOT / "callrouter").rglob("*.rs")
+    return sorted(path for path in found if "target" not in path.parts)
 
 
 def name(path: Path) -> str:

@@ -1,27 +1,41 @@
-"""A flood of INVITE at ten times what the other side carries: what is left of the calls, how soon
-the others hear that there is no room, whether calls that are up can end, and how soon it is over."""
+"""A flood of INVITE at ten times what the other side is asked to carry: what is left of the calls, how
+soon the others hear that there is no room, whether calls that are up can end, and how soon it is over.
+
+What it can carry is searched for first: ever more calls a second, until no more are completed.  It is
+kept on one core, and who calls it on the others: else the flood would take the processor from it, not
+by what it asks but by asking."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.benchmarks.hearing import ROOT
 from tests.benchmarks.load import Phase
 
 TIMES = 10
 FLOOD_SECONDS = 8
-PEAK_SECONDS = 4
+PEAK_SECONDS = 3
+STEPS = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
+"""Rates at which the most is searched for."""
 AFTER_SECONDS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Flooded:
-    """`peak` and `goodput` are calls completed per second, without and with the flood."""
+    """`asked`, `peak` and `goodput` are calls completed per second: at the rate asked for, at most, and with
+    the flood."""
 
+    asked: float
+    refused_before: int
+    """Calls turned away at the rate asked for."""
     peak: float
     offered: float
     goodput: float
@@ -34,9 +48,12 @@ class Flooded:
     recovery_seconds: float
 
     @classmethod
-    def of(cls, peak: Phase, flood: Phase, after: Phase) -> Flooded:
+    def of(cls, asked: Phase, more: Sequence[Phase], flood: Phase, after: Phase) -> Flooded:
+        rates = [phase.completed_meanwhile / phase.seconds for phase in (asked, *more)]
         return cls(
-            peak=peak.completed_meanwhile / peak.seconds,
+            asked=rates[0],
+            refused_before=asked.refused,
+            peak=max(rates),
             offered=flood.offered / flood.seconds,
             goodput=flood.completed_meanwhile / flood.seconds,
             refused=flood.refused,
@@ -51,8 +68,9 @@ class Flooded:
     def told(self, what: str) -> str:
         share = self.goodput / self.peak if self.peak else 0.0
         return (
-            f"{what}: {self.peak:.0f} calls/s completed before the flood, {self.goodput:.0f} of "
-            f"{self.offered:.0f} offered in it ({share:.0%}), {self.failed} failed\n"
+            f"{what}: {self.asked:.0f} calls/s completed as asked ({self.refused_before} turned away), "
+            f"{self.peak:.0f} at most; {self.goodput:.0f} of {self.offered:.0f} offered in the flood "
+            f"({share:.0%} of the most), {self.failed} failed\n"
             f"  503: {self.refused}, p99 {self.refusal_p99_ms:.0f} ms; BYE: {self.byes}, "
             f"{self.byes_lost} lost, p99 {self.bye_p99_ms:.0f} ms; recovered after "
             f"{self.recovery_seconds:.1f} s"
@@ -71,13 +89,31 @@ async def load(port: int, user: str, hold: float, *phases: tuple[float, float]) 
     return [Phase(**json.loads(line)) for line in told.splitlines()]
 
 
-async def flood(port: int, user: str, hold: float, rate: float) -> Flooded:
-    """Ten times `rate` behind `rate` itself; half of it afterwards."""
-    phases = await load(
-        *(port, user, hold),
-        *((rate / 2, 2), (rate, PEAK_SECONDS), (rate * TIMES, FLOOD_SECONDS), (rate / 2, AFTER_SECONDS)),
-    )
-    return Flooded.of(*phases[1:])
+async def flood(pid: int, port: int, user: str, hold: float, rate: float) -> Flooded:
+    """Ten times `rate`, behind the search for the most that `pid` carries; half of it afterwards."""
+    with apart(pid):
+        phases = await load(
+            *(port, user, hold),
+            (rate / 2, 2),
+            *((rate * step, PEAK_SECONDS) for step in STEPS),
+            *((rate / 2, 2), (rate * TIMES, FLOOD_SECONDS), (rate / 2, AFTER_SECONDS)),
+        )
+    _, asked, *more, _, flooded, after = phases
+    return Flooded.of(asked, more, flooded, after)
+
+
+@contextmanager
+def apart(pid: int) -> Iterator[None]:
+    """The process `pid` has one core, and what this one begins has the others."""
+    own = os.sched_getaffinity(0)
+    first, *others = sorted(own)
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {first})
+    os.sched_setaffinity(0, others or own)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 def p99(values: list[float]) -> float:

@@ -131,7 +131,9 @@ class Load:
         heapq.heappush(self._due, (call.bye_at + _T1, call.number, "leaving", _T1))
 
     def _request(self, call: Call, method: bytes, cseq: int, body: bytes = b"") -> bytes:
-        branch = b"%d%b%b" % (call.number, self._tag, b"ack" if method == b"ACK" and call.to else b"")
+        # The ACK of a refusal is of the INVITE's transaction, that of a 200 is not (§17.1.1.3).
+        is_of_200 = method == b"ACK" and call.state != "inviting"
+        branch = b"%d%b%b" % (call.number, self._tag, b"ack" if is_of_200 else b"")
         kind = b"Content-Type: application/sdp\r\n" if body else b""
         return (
             b"%b %b SIP/2.0\r\nVia: SIP/2.0/UDP %b;branch=z9hG4bK%d%b\r\nMax-Forwards: 70\r\n"
@@ -182,9 +184,10 @@ class Load:
                 self._send(self._request(call, b"ACK", 1))
             return
         call.to = b"To:" + _between(data, b"\r\nTo:", b"\r\n")
-        self._send(self._request(call, b"ACK", 1))
         if status == 200:
             call.state = "talking"
+        self._send(self._request(call, b"ACK", 1))
+        if status == 200:
             call.phase.answered += 1
             heapq.heappush(self._due, (time.perf_counter() + self._hold, call.number, "talking", 0.0))
             return

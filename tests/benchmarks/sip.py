@@ -135,7 +135,7 @@ async def steady(rate: int) -> bool:
 async def flood_core(rate: int) -> bool:
     async with core() as ours:
         with cost_of(ours.pid) as cost:
-            flooded = await flood(ours.port, "bob", 0.1, rate)
+            flooded = await flood(ours.pid, ours.port, "bob", 0.1, rate)
     print(flooded.told("the SIP core alone") + cost.verdict(), flush=True)
     return cost.void
 
@@ -144,7 +144,7 @@ async def flood_server(folder: Path, rate: int) -> bool:
     """Callers hear a document that waits for keys, and hang up themselves."""
     document = '<Response><Gather timeout="60"/></Response>'
     with server_calls.served(folder, document) as (pid, sip), cost_of(pid) as cost:
-        flooded = await flood(sip, server_calls.NUMBER, 0.2, rate)
+        flooded = await flood(pid, sip, server_calls.NUMBER, 0.2, rate)
     print(flooded.told("the whole server") + cost.verdict(), flush=True)
     return cost.void
 

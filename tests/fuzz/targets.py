@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from callrouter._engine import turned_away
 from callrouter.ports import MediaAddress
-from callrouter.sip.protocol import auth, offer, sdp
+from callrouter.sip.protocol import auth, offer, responses, sdp
 from callrouter.sip.protocol.addresses import is_unspecified, may_send
 from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall
 from callrouter.sip.protocol.anchoring import anchored
 from callrouter.sip.protocol.bodies import Part, description_in
 from callrouter.sip.protocol.digest_server import DigestServer, Verdict
 from callrouter.sip.protocol.framer import Framer
-from callrouter.sip.protocol.gate import CallGate
 from callrouter.sip.protocol.hop import Hop, Listener
 from callrouter.sip.protocol.message import Message, Request, Response, Unframeable, parse
 from callrouter.sip.protocol.offer import Description
@@ -30,6 +30,7 @@ from tests.fuzz.headers import header
 NOW = 10**15
 OURS = MediaAddress("192.0.2.2", 5000)
 FAR = "203.0.113.9"
+HOP = Hop("udp", "192.0.2.9", 5060)
 
 
 def token(size: int) -> str:
@@ -82,15 +83,18 @@ def _converse(data: bytes) -> None:
 
 
 def _turn_away(data: bytes) -> None:
-    """The answer that is written without reading is one."""
-    shield = Shield(ShieldSettings(calls_per_second=0.001), token, lambda host: False)
-    shield.gate = CallGate(0.001, token)
-    assert not shield.gate.has_room(0)
-    written = shield.before_reading(data, Hop("udp", "192.0.2.9", 5060), 0)
-    if written:
-        answer = parse(written)
-        assert isinstance(answer, Response)
-        assert answer.flaw is None or parse(data).flaw is not None, (answer.flaw, written)
+    """The door's answer is the core's, to a message without flaw that would begin a call."""
+    written = turned_away(data, "192.0.2.9", 5060)
+    if written is None:
+        return
+    asked, answer = parse(data.lstrip(b"\r\n")), parse(written)
+    assert isinstance(asked, Request)
+    assert isinstance(answer, Response)
+    assert (asked.flaw, answer.flaw, asked.method, asked.to_tag) == (None, None, "INVITE", ""), written
+    later = (("Retry-After", answer.get("Retry-After") or ""),)
+    assert 5 <= int(later[0][1]) <= 30
+    assert len(answer.to_tag) == 16
+    assert written == responses.write(asked, HOP, 503, tag=answer.to_tag, fields=later), written
 
 
 # -- streams

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from callrouter._engine import Engine
 from callrouter.errors import AudioUnplayable
-from callrouter.media._engine import Engine
 from callrouter.media.prompts import Prompts, Shelf
 from callrouter.ports import AudioFile
 from tests.unit.media.sound import riff, sine, write_wav

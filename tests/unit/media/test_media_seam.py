@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from callrouter import _engine
 from callrouter.errors import StartupError
-from callrouter.media import RtpMedia, Settings, _engine
+from callrouter.media import RtpMedia, Settings
 from callrouter.media.age import find_difference
 from callrouter.media.counters import COUNTERS, GAUGES
 from callrouter.media.news import READERS, event_of

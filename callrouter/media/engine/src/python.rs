@@ -1,4 +1,4 @@
-//! The Python face of the engine: `callrouter.media._engine`.  Everything that may wait lets go
+//! The Python face of the engine: `callrouter._engine`.  Everything that may wait lets go
 //! of the GIL first; nothing that has it is ever waited for by a media thread.
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +12,7 @@ mod loading;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use sip_door::python::{PyDoor, turned_away};
 
 use crate::command::{Action, Command};
 use crate::counters::Counters;
@@ -197,12 +198,12 @@ fn mix_down(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyResult<()> {
 
 /// What Python was told of this engine when it was built: Python compares it with what it is told
 /// now, so that an engine that was left from another version is found out at once.
-const INTERFACE: &str = include_str!("../../_engine.pyi");
+const INTERFACE: &str = include_str!("../../../_engine.pyi");
 
 #[pymodule(gil_used = true)]
 mod _engine {
     #[pymodule_export]
-    use super::{Batch, PyEngine, Rest, mix_down};
+    use super::{Batch, PyDoor, PyEngine, Rest, mix_down, turned_away};
     use super::{Bound, Counters, INTERFACE, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_init]

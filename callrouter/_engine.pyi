@@ -1,4 +1,5 @@
-"""The compiled RTP engine (source: engine/).  Leg ids, tokens and prompt ids are plain integers."""
+"""The native parts: the RTP engine (source: media/engine/), whose leg ids, tokens and prompt ids are plain
+integers, and the door of SIP."""
 
 from collections.abc import Sequence
 from os import PathLike
@@ -156,3 +157,40 @@ class Engine:
     def has_prompt(self, prompt: int) -> bool: ...
     def totals(self) -> tuple[list[int], int, int]: ...
     def stop(self) -> list[tuple[Any, ...]]: ...
+
+class Door:
+    """Reads SIP over UDP on a thread of its own, and turns new calls away that find no room (source:
+    sip/door/).  Raises `OSError`."""
+
+    def __init__(self, calls_per_second: float, answers_where_via_says: bool) -> None:
+        """New calls to let in, 0: as many as are taken; whether who does not ask for `rport` is answered
+        at the port of its Via."""
+
+    def bind(self, listener: int, host: str, port: int) -> int:
+        """Open a socket; its port."""
+
+    def start(self) -> None:
+        """Begin to read what comes to the sockets that are open."""
+
+    def fileno(self) -> int:
+        """Readable while something waits to be taken."""
+
+    def take(self, new_calls: int) -> list[tuple[bytes, str, int, int]]:
+        """What is next, with up to `new_calls` of these: datagram, host and port it came from, and
+        the listener it came to."""
+
+    def send(self, listener: int, data: bytes, host: str, port: int) -> None:
+        """Raises `ValueError` too, where `host` is no IP literal."""
+
+    def ban(self, host: str, seconds: int) -> None:
+        """Do not hear `host` (for IPv6, its network of 64 bits) but for what belongs to calls."""
+
+    def counts(self) -> tuple[int, int, int]:
+        """Since the start: new calls turned away, datagrams of banned sources, and others dropped."""
+
+    def close(self) -> None:
+        """End the thread and close the sockets."""
+
+def turned_away(data: bytes, host: str, port: int) -> bytes | None:
+    """The 503 to a datagram from there, were it a new call for which there is no room; None: it is not
+    the door's to answer."""

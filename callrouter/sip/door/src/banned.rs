@@ -1,0 +1,39 @@
+//! Sources that the core does not listen to for a while.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+
+const REMEMBERED: usize = 10_000;
+
+#[derive(Default)]
+pub struct Banned {
+    until_ns: HashMap<IpAddr, u64>,
+    order: VecDeque<IpAddr>,
+}
+
+impl Banned {
+    pub fn ban(&mut self, host: IpAddr, until_ns: u64) {
+        let source = source_of(host);
+        if self.until_ns.insert(source, until_ns).is_some() {
+            return;
+        }
+        self.order.push_back(source);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.until_ns.remove(&oldest);
+        }
+    }
+
+    pub fn holds(&self, host: IpAddr, now_ns: u64) -> bool {
+        !self.until_ns.is_empty() && self.until_ns.get(&source_of(host)).is_some_and(|until| *until > now_ns)
+    }
+}
+
+/// An IPv4 address, an IPv6 network of 64 bits: as the core counts them (`sources.py`).
+fn source_of(host: IpAddr) -> IpAddr {
+    match host {
+        IpAddr::V4(_) => host,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}

@@ -1,0 +1,212 @@
+//! The sockets, and the thread that reads them.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::net::sockopt;
+
+use crate::desk::{Arrival, Counts, Desk, Wishes};
+use crate::keyed::Key;
+use crate::waiting::Datagram;
+
+/// Octets: a burst must not cost a BYE.  Without CAP_NET_ADMIN the kernel gives what it allows
+/// everybody (net.core.rmem_max).
+const RECEIVE_BUFFER: usize = 2 << 20;
+const LONGEST: usize = 65_536;
+/// Datagrams read of one socket before the others have their turn.
+const AT_ONCE: usize = 256;
+/// Between two looks while calls are turned away: to be woken for each datagram of a flood would cost
+/// more than all that is done with it, at the expense of the calls that are let in.
+const REST: Duration = Duration::from_millis(1);
+
+/// Threads and sockets end with it.
+pub struct Door {
+    shared: Arc<Shared>,
+    sockets: Mutex<Vec<(u32, Arc<UdpSocket>)>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Readable while something waits to be taken.
+    wake: OwnedFd,
+    /// Readable once the thread has to end.
+    stop: OwnedFd,
+    began: Instant,
+}
+
+struct State {
+    desk: Desk,
+    /// `wake` is readable.
+    is_awake: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Have `wake` say whether something waits.
+    fn settle(&self, state: &mut State) {
+        if state.is_awake == state.desk.is_idle() {
+            state.is_awake = !state.is_awake;
+            // The one fails only near 2^64, the other only where it was not readable.
+            let _ = match state.is_awake {
+                true => rustix::io::write(&self.wake, &1_u64.to_ne_bytes()),
+                false => rustix::io::read(&self.wake, &mut [0; 8]),
+            };
+        }
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Door {
+    pub fn new(wishes: Wishes) -> io::Result<Self> {
+        let shared = Shared {
+            state: Mutex::new(State { desk: Desk::new(Key::default(), wishes), is_awake: false }),
+            wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+            stop: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+            began: Instant::now(),
+        };
+        Ok(Self { shared: Arc::new(shared), sockets: Mutex::default(), thread: Mutex::default() })
+    }
+
+    /// Open a socket; its port.  What comes there is read from `start` on.
+    pub fn bind(&self, listener: u32, host: &str, port: u16) -> io::Result<u16> {
+        let socket = UdpSocket::bind((host, port))?;
+        socket.set_nonblocking(true)?;
+        if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
+            sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
+        }
+        let port = socket.local_addr()?.port();
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).push((listener, Arc::new(socket)));
+        Ok(port)
+    }
+
+    /// Begin to read.
+    pub fn start(&self) -> io::Result<()> {
+        let (shared, sockets) = (self.shared.clone(), self.sockets());
+        let thread =
+            std::thread::Builder::new().name("sip-door".into()).spawn(move || watch(&shared, &sockets))?;
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).replace(thread);
+        Ok(())
+    }
+
+    fn sockets(&self) -> Vec<(u32, Arc<UdpSocket>)> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Readable while something waits to be taken.
+    pub fn descriptor(&self) -> i32 {
+        self.shared.wake.as_raw_fd()
+    }
+
+    pub fn take(&self, new_calls: usize) -> Vec<Datagram> {
+        let mut state = self.shared.state();
+        let taken = state.desk.take(new_calls);
+        self.shared.settle(&mut state);
+        taken
+    }
+
+    /// Send by the socket of `listener`.
+    pub fn send(&self, listener: u32, octets: &[u8], to: SocketAddr) -> io::Result<()> {
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((_, socket)) = sockets.iter().find(|(number, _)| *number == listener) else {
+            return Err(io::Error::from(io::ErrorKind::NotConnected));
+        };
+        match socket.send_to(octets, to) {
+            // As if it were lost on the way: it is sent again.
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Do not hear `host` for so long.
+    pub fn ban(&self, host: IpAddr, nanoseconds: u64) {
+        let until_ns = self.shared.now_ns().saturating_add(nanoseconds);
+        self.shared.state().desk.ban(host, until_ns);
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.shared.state().desk.counts()
+    }
+
+    /// End the thread and close the sockets.
+    pub fn close(&self) {
+        // Fails only near 2^64.
+        let _ = rustix::io::write(&self.shared.stop, &1_u64.to_ne_bytes());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // It has panicked where this fails, and said so.
+            let _ = thread.join();
+        }
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn watch(shared: &Shared, sockets: &[(u32, Arc<UdpSocket>)]) {
+    let mut buffer = vec![0; LONGEST];
+    loop {
+        let mut polled: Vec<_> = sockets
+            .iter()
+            .map(|(_, socket)| PollFd::from_borrowed_fd(as_fd(socket), PollFlags::IN))
+            .collect();
+        polled.push(PollFd::new(&shared.stop, PollFlags::IN));
+        // Interrupted, or out of memory for a moment: asked again.
+        if poll(&mut polled, None).is_err() {
+            continue;
+        }
+        if polled.last().is_some_and(|stop| !stop.revents().is_empty()) {
+            return;
+        }
+        let mut turned_away = false;
+        for ((listener, socket), polled) in sockets.iter().zip(&polled) {
+            if !polled.revents().is_empty() {
+                turned_away |= read(shared, *listener, socket, &mut buffer);
+            }
+        }
+        if turned_away {
+            std::thread::sleep(REST);
+        }
+    }
+}
+
+fn as_fd(socket: &UdpSocket) -> std::os::fd::BorrowedFd<'_> {
+    std::os::fd::AsFd::as_fd(socket)
+}
+
+/// Whether calls were turned away.
+fn read(shared: &Shared, listener: u32, socket: &UdpSocket, buffer: &mut [u8]) -> bool {
+    let mut turned_away = false;
+    for _ in 0..AT_ONCE {
+        // Nothing waits, or ICMP had something to say: that is anybody's word.
+        let Ok((length, source)) = socket.recv_from(buffer) else { break };
+        let arrival = Arrival { octets: &buffer[..length], source, listener };
+        let answer = {
+            let mut state = shared.state();
+            let answer = state.desk.receive(arrival, shared.now_ns());
+            shared.settle(&mut state);
+            answer
+        };
+        if let Some(answer) = answer {
+            turned_away = true;
+            // Who is not reached asks again.
+            let _ = socket.send_to(&answer.octets, answer.to);
+        }
+    }
+    turned_away
+}

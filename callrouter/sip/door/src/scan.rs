@@ -1,0 +1,263 @@
+//! What a datagram is, by the few headers that say so.
+//!
+//! This is no parser of SIP: it is sure of a message or it is not.  Whatever is folded, doubled,
+//! out of range or merely odd is `Unclear`, and the core reads it.
+
+use std::ops::Range;
+
+use crate::via::{self, Via};
+
+/// Octets of a header block that are looked at, and its lines; what is larger is `Unclear`.
+const MAX_HEAD: usize = 8192;
+const MAX_LINES: usize = 128;
+/// As in the core (`message.py`).
+const MAX_BODY: usize = 65536;
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Kind<'a> {
+    Response,
+    /// A request with a To tag.
+    InDialog(Request<'a>),
+    /// An INVITE without one.
+    NewCall(Request<'a>),
+    Cancel(Request<'a>),
+    /// Another request without To tag.
+    Request,
+    /// Begins like an INVITE; only the core can say what it is.
+    UnclearInvite,
+    Unclear,
+}
+
+/// The header values that an answer copies, and those that tell requests apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request<'a> {
+    pub method: &'a [u8],
+    /// Of the topmost, which has a line of its own.
+    pub via: Via<'a>,
+    /// All others, one a line.
+    pub further_vias: Vec<&'a [u8]>,
+    pub from: &'a [u8],
+    pub to: &'a [u8],
+    /// "" where To has none.
+    pub to_tag: &'a [u8],
+    pub call_id: &'a [u8],
+    pub cseq: &'a [u8],
+}
+
+pub fn scan(datagram: &[u8]) -> Kind<'_> {
+    // The core skips empty lines ahead of a message, which keep pinholes open.
+    let start = datagram.iter().position(|octet| !matches!(octet, b'\r' | b'\n')).unwrap_or(datagram.len());
+    let message = &datagram[start..];
+    if message.starts_with(b"SIP/2.0 ") {
+        return Kind::Response;
+    }
+    let is_invite = message.starts_with(b"INVITE ");
+    match request(message) {
+        Some(request) if !request.to_tag.is_empty() => Kind::InDialog(request),
+        Some(request) if is_invite => Kind::NewCall(request),
+        Some(request) if request.method == b"CANCEL" => Kind::Cancel(request),
+        Some(_) => Kind::Request,
+        None if is_invite => Kind::UnclearInvite,
+        None => Kind::Unclear,
+    }
+}
+
+/// None: not without doubt.
+fn request(message: &[u8]) -> Option<Request<'_>> {
+    let end = find(&message[..message.len().min(MAX_HEAD + 4)], b"\r\n\r\n")?;
+    let body = message.len() - end - 4;
+    let mut lines = Lines { head: &message[..end], next: 0 };
+    let method = start_line(lines.next()?)?;
+    let mut headers = Headers::default();
+    for (count, line) in lines.enumerate() {
+        if count >= MAX_LINES {
+            return None;
+        }
+        headers.add(line)?;
+    }
+    headers.into_request(method, body)
+}
+
+/// The lines of a header block.  Where a CR or LF stands alone, it stays in its line, and is refused there.
+struct Lines<'a> {
+    head: &'a [u8],
+    next: usize,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.head.get(self.next..)?;
+        let length = find(rest, b"\r\n").unwrap_or(rest.len());
+        self.next += length + 2;
+        Some(&rest[..length])
+    }
+}
+
+fn start_line(line: &[u8]) -> Option<&[u8]> {
+    let mut words = line.split(|octet| *octet == b' ');
+    let (method, uri, version) = (words.next()?, words.next()?, words.next()?);
+    let fits = words.next().is_none() && version == b"SIP/2.0" && !uri.is_empty();
+    (fits && !method.is_empty() && method.iter().all(u8::is_ascii_uppercase) && is_plain(line))
+        .then_some(method)
+}
+
+#[derive(Default)]
+struct Headers<'a> {
+    vias: Vec<&'a [u8]>,
+    from: Option<&'a [u8]>,
+    to: Option<&'a [u8]>,
+    call_id: Option<&'a [u8]>,
+    cseq: Option<&'a [u8]>,
+    length: Option<&'a [u8]>,
+}
+
+impl<'a> Headers<'a> {
+    /// None: the line is folded, doubled or no header field.
+    fn add(&mut self, line: &'a [u8]) -> Option<()> {
+        let colon = line.iter().position(|octet| *octet == b':')?;
+        let name = trim_end(&line[..colon]);
+        if name.is_empty() || !name.iter().all(|octet| is_token(*octet)) || !is_plain(line) {
+            return None;
+        }
+        let value = trim(&line[colon + 1..]);
+        let once = match name.len() {
+            1 => match name[0].to_ascii_lowercase() {
+                b'v' => return self.add_via(value),
+                b'f' => &mut self.from,
+                b't' => &mut self.to,
+                b'i' => &mut self.call_id,
+                b'l' => &mut self.length,
+                _ => return Some(()),
+            },
+            _ if name.eq_ignore_ascii_case(b"Via") => return self.add_via(value),
+            _ if name.eq_ignore_ascii_case(b"From") => &mut self.from,
+            _ if name.eq_ignore_ascii_case(b"To") => &mut self.to,
+            _ if name.eq_ignore_ascii_case(b"Call-ID") => &mut self.call_id,
+            _ if name.eq_ignore_ascii_case(b"CSeq") => &mut self.cseq,
+            _ if name.eq_ignore_ascii_case(b"Content-Length") => &mut self.length,
+            _ => return Some(()),
+        };
+        (once.replace(value).is_none() && !value.is_empty()).then_some(())
+    }
+
+    fn add_via(&mut self, value: &'a [u8]) -> Option<()> {
+        self.vias.push(value);
+        (!value.is_empty()).then_some(())
+    }
+
+    fn into_request(self, method: &'a [u8], body: usize) -> Option<Request<'a>> {
+        let (to, call_id, cseq) = (self.to?, self.call_id?, self.cseq?);
+        let length = self.length.map_or(Some(body), number)?;
+        let is_sound = length <= body
+            && body <= MAX_BODY
+            && call_id.iter().all(u8::is_ascii_graphic)
+            && is_sequence(cseq, method);
+        if !is_sound {
+            return None;
+        }
+        let (first, further) = self.vias.split_first()?;
+        Some(Request {
+            method,
+            via: via::read(first)?,
+            further_vias: further.to_vec(),
+            from: self.from?,
+            to,
+            to_tag: tag(to)?,
+            call_id,
+            cseq,
+        })
+    }
+}
+
+/// The tag of a To value, "" where it has none.  None: there is one that may be a part of something
+/// else, or something else that may be one.
+fn tag(value: &[u8]) -> Option<&[u8]> {
+    let Some(named) = named_tag(value) else {
+        let parameters = value.iter().rposition(|octet| *octet == b'>').map_or(value, |end| &value[end..]);
+        let is_doubtful = parameters.windows(3).any(|word| word.eq_ignore_ascii_case(b"tag"));
+        return (!is_doubtful && is_well_quoted(value)).then_some(b"");
+    };
+    let after = &value[named.end..];
+    let end = after.iter().position(|octet| *octet == b';').unwrap_or(after.len());
+    let tag = &after[..end];
+    let is_sound = !tag.is_empty() && tag.iter().all(|octet| is_token(*octet));
+    let is_alone = named_tag(after).is_none() && !after.iter().any(|octet| matches!(octet, b'>' | b'"'));
+    (is_sound && is_alone).then_some(tag)
+}
+
+/// Nothing is quoted but a display name, without escapes.
+fn is_well_quoted(value: &[u8]) -> bool {
+    let mut pieces = value.split(|octet| *octet == b'"');
+    match (pieces.next(), pieces.next(), pieces.next(), pieces.next()) {
+        (Some(_), None, None, None) => true,
+        (Some([]), Some(name), Some(_), None) => !name.contains(&b'\\'),
+        _ => false,
+    }
+}
+
+/// Where `;tag=` stands, in capitals or with blanks too.
+fn named_tag(value: &[u8]) -> Option<Range<usize>> {
+    let mut from = 0;
+    while let Some(at) = value[from..].iter().position(|octet| *octet == b';') {
+        let start = from + at;
+        let name = skip_blanks(value, start + 1);
+        if value.get(name..name + 3).is_some_and(|word| word.eq_ignore_ascii_case(b"tag")) {
+            let equals = skip_blanks(value, name + 3);
+            if value.get(equals) == Some(&b'=') {
+                return Some(start..equals + 1);
+            }
+        }
+        from = start + 1;
+    }
+    None
+}
+
+fn skip_blanks(value: &[u8], from: usize) -> usize {
+    from + value[from..].iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count()
+}
+
+/// `1 INVITE`, of this method.
+fn is_sequence(cseq: &[u8], method: &[u8]) -> bool {
+    let Some(blank) = cseq.iter().position(|octet| *octet == b' ') else { return false };
+    number(&cseq[..blank]).is_some_and(|number| number < 1 << 31) && &cseq[blank + 1..] == method
+}
+
+/// Up to ten digits.
+fn number(digits: &[u8]) -> Option<usize> {
+    let fits = (1..=10).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    fits.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0')))
+}
+
+/// No control characters but tabs.
+fn is_plain(line: &[u8]) -> bool {
+    line.iter().all(|octet| *octet >= b' ' && *octet != 0x7f || *octet == b'\t')
+}
+
+/// Of RFC 3261 §25.1.
+pub fn is_token(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&octet)
+}
+
+fn trim(value: &[u8]) -> &[u8] {
+    let start = skip_blanks(value, 0);
+    trim_end(&value[start..])
+}
+
+fn trim_end(value: &[u8]) -> &[u8] {
+    let blanks = value.iter().rev().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+    &value[..value.len() - blanks]
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    let first = *wanted.first()?;
+    let mut from = 0;
+    loop {
+        let at = from + text.get(from..)?.iter().position(|octet| *octet == first)?;
+        if text[at..].starts_with(wanted) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}

@@ -1,0 +1,147 @@
+//! The topmost Via of a request over UDP, and how it goes back (RFC 3261 §18.2.1, RFC 3581 §4).
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::scan::is_token;
+
+const PROTOCOL: &[u8] = b"SIP/2.0/UDP ";
+const COOKIE: &[u8] = b"z9hG4bK";
+const DEFAULT_PORT: u16 = 5060;
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Via<'a> {
+    value: &'a [u8],
+    /// `host`, `host:port` or `[address]:port`.
+    sent_by: &'a [u8],
+    /// Without the first `;`, and without those around it.
+    parameters: &'a [u8],
+    pub branch: &'a [u8],
+}
+
+/// None: not without doubt.
+pub fn read(value: &[u8]) -> Option<Via<'_>> {
+    let rest = value.strip_prefix(PROTOCOL)?;
+    let semicolon = rest.iter().position(|octet| *octet == b';')?;
+    let (sent_by, parameters) = (&rest[..semicolon], &rest[semicolon + 1..]);
+    let mut branch = None;
+    for parameter in split(parameters) {
+        let (name, value) = halves(parameter);
+        let fits =
+            value.is_none_or(|value| !value.is_empty() && value.iter().all(|octet| is_in_value(*octet)));
+        // Names in capitals would have to be written otherwise than they came.
+        let is_name = name.iter().all(|octet| is_token(*octet) && !octet.is_ascii_uppercase());
+        if name.is_empty() || !is_name || !fits {
+            return None;
+        }
+        if name == b"branch" && branch.replace(value?).is_some() {
+            return None;
+        }
+    }
+    let branch = branch.filter(|branch| branch.len() > COOKIE.len() && branch.starts_with(COOKIE))?;
+    is_sent_by(sent_by).then_some(Via { value, sent_by, parameters, branch })
+}
+
+impl Via<'_> {
+    /// As it goes back to `source`: `received` where that is not what it says, `rport` filled in
+    /// where it was asked for.
+    pub fn stamped(&self, source: SocketAddr, into: &mut Vec<u8>) {
+        let (host, port) = (source.ip().to_string(), source.port());
+        let has = |wanted: &[u8]| split(self.parameters).any(|each| is_named(each, wanted));
+        let wants_port = has(b"rport");
+        if !wants_port && self.host() == host.as_bytes() && !has(b"received") {
+            into.extend_from_slice(self.value);
+            return;
+        }
+        if self.value.ends_with(b";rport")
+            && count(self.value, b"rport") == 1
+            && count(self.value, b"received") == 0
+        {
+            into.extend_from_slice(self.value);
+            into.extend_from_slice(format!("={port};received={host}").as_bytes());
+            return;
+        }
+        into.extend_from_slice(PROTOCOL);
+        into.extend_from_slice(self.sent_by);
+        for parameter in split(self.parameters) {
+            if !is_named(parameter, b"rport") && !is_named(parameter, b"received") {
+                into.push(b';');
+                into.extend_from_slice(parameter);
+            }
+        }
+        into.extend_from_slice(format!(";received={host}").as_bytes());
+        if wants_port {
+            into.extend_from_slice(format!(";rport={port}").as_bytes());
+        }
+    }
+
+    /// The port at the host of `source` where who does not ask for `rport` says to listen; None: a NAT
+    /// may be in between (RFC 3261 §18.2.2, as the core's `responses.answer_port`).
+    pub fn named_port(&self, source: SocketAddr) -> Option<u16> {
+        let host: IpAddr = std::str::from_utf8(self.host()).ok()?.parse().ok()?;
+        let asks = split(self.parameters).any(|each| is_named(each, b"rport"));
+        if asks || host != source.ip() {
+            return None;
+        }
+        let behind = &self.sent_by[self.sent_by.iter().rposition(|octet| *octet == b']').unwrap_or(0)..];
+        let Some(colon) = behind.iter().position(|octet| *octet == b':') else { return Some(DEFAULT_PORT) };
+        std::str::from_utf8(&behind[colon + 1..]).ok()?.parse().ok()
+    }
+
+    /// Without port and brackets.
+    fn host(&self) -> &[u8] {
+        if let Some(rest) = self.sent_by.strip_prefix(b"[") {
+            return rest.split(|octet| *octet == b']').next().unwrap_or(rest);
+        }
+        self.sent_by.split(|octet| *octet == b':').next().unwrap_or(self.sent_by)
+    }
+}
+
+fn is_sent_by(text: &[u8]) -> bool {
+    let (host, port) = match text.strip_prefix(b"[") {
+        Some(rest) => {
+            let Some(end) = rest.iter().position(|octet| *octet == b']') else { return false };
+            let is_address = std::str::from_utf8(&rest[..end])
+                .is_ok_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
+            if !is_address {
+                return false;
+            }
+            (&rest[..end], &rest[end + 1..])
+        }
+        None => {
+            let end = text.iter().position(|octet| *octet == b':').unwrap_or(text.len());
+            if !text[..end].iter().all(|octet| octet.is_ascii_alphanumeric() || b".-_".contains(octet)) {
+                return false;
+            }
+            (&text[..end], &text[end..])
+        }
+    };
+    !host.is_empty() && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port))
+}
+
+fn is_port(digits: &[u8]) -> bool {
+    let fits = (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) && digits[0] != b'0';
+    fits && digits.iter().fold(0, |sum: u32, digit| sum * 10 + u32::from(digit - b'0')) <= 65535
+}
+
+fn split(parameters: &[u8]) -> impl Iterator<Item = &[u8]> {
+    parameters.split(|octet| *octet == b';')
+}
+
+fn halves(parameter: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match parameter.iter().position(|octet| *octet == b'=') {
+        Some(equals) => (&parameter[..equals], Some(&parameter[equals + 1..])),
+        None => (parameter, None),
+    }
+}
+
+fn count(text: &[u8], word: &[u8]) -> usize {
+    text.windows(word.len()).filter(|window| *window == word).count()
+}
+
+fn is_named(parameter: &[u8], name: &[u8]) -> bool {
+    halves(parameter).0 == name
+}
+
+fn is_in_value(octet: u8) -> bool {
+    is_token(octet) || b"[]:/".contains(&octet)
+}

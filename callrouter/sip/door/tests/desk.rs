@@ -1,0 +1,281 @@
+//! What becomes of each datagram, in virtual time.
+
+mod messages;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use messages::{invite, peer, request};
+use sip_door::desk::{Answer, Arrival, Counts, Desk, Wishes};
+use sip_door::keyed::Key;
+
+/// The value of a header of an answer.
+fn value<'a>(answer: &'a [u8], name: &str) -> &'a str {
+    let text = std::str::from_utf8(answer).expect("text");
+    let start = text.find(&format!("\r\n{name}: ")).expect(name) + name.len() + 4;
+    let length = text[start..].find("\r\n").expect("a line");
+    &text[start..start + length]
+}
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1000 * MS;
+const TO: &str = "<sip:bob@192.0.2.2>";
+
+struct Door {
+    desk: Desk,
+    now: u64,
+    source: SocketAddr,
+}
+
+fn door() -> Door {
+    with(Wishes::default())
+}
+
+fn with(wishes: Wishes) -> Door {
+    Door { desk: Desk::new(Key::default(), wishes), now: SECOND, source: peer() }
+}
+
+impl Door {
+    fn send(&mut self, octets: &[u8]) -> Option<Vec<u8>> {
+        self.answer(octets).map(|answer| answer.octets)
+    }
+
+    fn answer(&mut self, octets: &[u8]) -> Option<Answer> {
+        self.desk.receive(Arrival { octets, source: self.source, listener: 0 }, self.now)
+    }
+
+    /// Calls until one is turned away; how many were let in.
+    fn fill(&mut self, name: &str) -> usize {
+        (0..).find(|number| self.send(&invite(&format!("{name}{number}"))).is_some()).expect("a refusal")
+    }
+
+    fn take(&mut self, new_calls: usize) -> Vec<Vec<u8>> {
+        self.desk.take(new_calls).into_iter().map(|datagram| datagram.octets).collect()
+    }
+}
+
+#[test]
+fn a_stall_of_half_a_second_turns_nobody_away() {
+    let mut door = door();
+    for number in 0..250 {
+        assert_eq!(door.send(&invite(&number.to_string())), None);
+        door.now += 2 * MS;
+    }
+    assert_eq!(door.take(1000).len(), 250);
+}
+
+#[test]
+fn calls_for_which_there_is_no_room_are_told_to_come_back_each_at_another_time() {
+    let mut door = door();
+    door.fill("a");
+    let waits: HashSet<String> = (0..500)
+        .map(|number| {
+            value(&door.send(&invite(&format!("b{number}"))).expect("a 503"), "Retry-After").to_owned()
+        })
+        .collect();
+    assert!(waits.iter().all(|wait| (5..=30).contains(&wait.parse::<u32>().expect("seconds"))));
+    assert!(waits.len() > 20);
+    assert_eq!(door.desk.counts().turned_away, 501);
+}
+
+#[test]
+fn when_calls_have_waited_all_the_time_fewer_may_wait() {
+    let mut door = door();
+    let at_first = door.fill("a");
+    door.now += SECOND;
+    door.take(at_first - 10);
+    let standing = 10 + door.fill("b");
+    assert!(standing < at_first / 4, "{standing} of {at_first}");
+    door.take(standing);
+    assert_eq!(door.fill("c"), at_first, "once nobody waits, it is over");
+}
+
+#[test]
+fn what_belongs_to_calls_is_taken_first_and_always_let_in() {
+    let mut door = door();
+    door.fill("a");
+    let bye = request("BYE", "x", "bye", &format!("{TO};tag=ours"));
+    let reinvite = request("INVITE", "x", "re", &format!("{TO};tag=ours"));
+    let response = b"SIP/2.0 200 OK\r\n\r\n".to_vec();
+    for octets in [&bye, &reinvite, &response] {
+        assert_eq!(door.send(octets), None);
+    }
+    assert_eq!(door.take(0), [bye, reinvite, response]);
+    assert_eq!(door.desk.counts().dropped, 0);
+}
+
+#[test]
+fn what_is_taken_together_comes_in_the_order_of_its_arrival() {
+    let mut door = door();
+    let sent = [
+        invite("a"),
+        request("OPTIONS", "b", "b", TO),
+        request("BYE", "c", "c", &format!("{TO};tag=ours")),
+        b"no message".to_vec(),
+        invite("d"),
+    ];
+    for octets in &sent {
+        assert_eq!(door.send(octets), None);
+    }
+    assert_eq!(door.take(2), sent);
+    assert!(door.desk.is_idle());
+}
+
+#[test]
+fn the_ack_of_a_503_ends_here_and_no_other() {
+    let mut door = door();
+    door.fill("a");
+    let answer = door.send(&invite("x")).expect("a 503");
+    let to = value(&answer, "To");
+    assert_eq!(door.send(&request("ACK", "x", "x", to)), None);
+    assert!(door.take(0).is_empty());
+    let strange = [
+        request("ACK", "other", "x", to),
+        request("ACK", "x", "x", &format!("{TO};tag=0123456789abcdef")),
+        request("BYE", "x", "x", to),
+    ];
+    for octets in &strange {
+        assert_eq!(door.send(octets), None);
+    }
+    assert_eq!(door.take(0), strange);
+}
+
+#[test]
+fn an_invite_that_was_let_in_may_come_again() {
+    let mut door = door();
+    let first = invite("x");
+    door.send(&first);
+    door.fill("a");
+    assert_eq!(door.send(&first), None, "it waits once");
+    assert_eq!(door.take(1), [first.clone()]);
+    assert_eq!(door.send(&first), None);
+    assert_eq!(door.take(0), [first], "the core has it, and answers again");
+}
+
+#[test]
+fn whoever_was_asked_for_a_password_may_bring_it_without_waiting_for_room() {
+    let mut door = door();
+    door.send(&invite("x"));
+    assert_eq!(door.take(1).len(), 1);
+    door.fill("a");
+    let again = |branch: &str| request("INVITE", "x", branch, TO);
+    assert_eq!(door.send(&again("second")), None);
+    assert_eq!(door.send(&again("third")), None);
+    assert!(door.send(&again("fourth")).is_some(), "but not for ever");
+}
+
+#[test]
+fn a_cancel_is_not_taken_before_its_invite() {
+    let mut door = door();
+    door.fill("a");
+    let (waiting, talking) = (request("CANCEL", "a0", "a0", TO), request("CANCEL", "y", "y", TO));
+    assert_eq!((door.send(&waiting), door.send(&talking)), (None, None));
+    assert_eq!(door.take(0), [talking]);
+    let rest = door.take(1000);
+    assert_eq!(rest.first(), Some(&invite("a0")));
+    assert_eq!(rest.last(), Some(&waiting));
+}
+
+#[test]
+fn an_invite_that_cannot_be_read_waits_as_any_other_and_is_never_answered_here() {
+    let mut door = door();
+    let folded = String::from_utf8(invite("x")).expect("text").replace("To: ", "To:\r\n ").into_bytes();
+    assert_eq!(door.send(&folded), None);
+    assert_eq!(door.take(1), [folded.clone()]);
+    door.fill("a");
+    assert_eq!(door.send(&folded), None);
+    assert_eq!(door.desk.counts().dropped, 1);
+    assert!(!door.take(1000).contains(&folded));
+}
+
+#[test]
+fn a_banned_source_is_not_answered_and_heard_only_in_its_calls_and_while_nobody_else_waits() {
+    let mut door = door();
+    door.fill("a");
+    door.desk.ban(door.source.ip(), door.now + SECOND);
+    let bye = request("BYE", "x", "bye", &format!("{TO};tag=ours"));
+    for octets in [&invite("x"), &invite("y"), &request("OPTIONS", "z", "z", TO), &bye] {
+        assert_eq!(door.send(octets), None);
+    }
+    assert_eq!(door.take(0), [invite("x"), bye]);
+    assert_eq!(door.desk.counts(), Counts { turned_away: 1, banned: 2, dropped: 0 });
+    door.now += SECOND;
+    assert!(door.send(&invite("later")).is_some());
+}
+
+#[test]
+fn a_core_that_wants_no_new_calls_is_not_woken_for_them() {
+    let mut door = door();
+    door.send(&invite("a"));
+    assert!(!door.desk.is_idle());
+    assert!(door.take(0).is_empty());
+    assert!(door.desk.is_idle());
+    door.send(&request("BYE", "x", "bye", &format!("{TO};tag=ours")));
+    assert!(!door.desk.is_idle());
+    assert_eq!(door.take(2).len(), 2);
+}
+
+#[test]
+fn a_core_that_is_late_for_its_calls_gets_one_new_one_at_a_time() {
+    let mut door = door();
+    for number in 0..100 {
+        door.send(&request("BYE", "x", &number.to_string(), &format!("{TO};tag=ours")));
+        door.send(&invite(&number.to_string()));
+    }
+    assert_eq!(door.take(4).len(), 101);
+    assert_eq!(door.take(4).len(), 4);
+}
+
+#[test]
+fn an_ipv6_source_is_banned_with_its_network() {
+    let mut door = door();
+    door.desk.ban("2001:db8::1".parse().expect("an address"), 2 * SECOND);
+    door.source = "[2001:db8::2]:5060".parse().expect("an address");
+    door.send(&request("OPTIONS", "a", "a", TO));
+    door.send(&request("OPTIONS", "b", "b", TO));
+    assert_eq!(door.desk.counts().banned, 1);
+    door.source = "[2001:db8:0:1::2]:5060".parse().expect("an address");
+    door.send(&request("OPTIONS", "c", "c", TO));
+    assert_eq!(door.desk.counts().banned, 1);
+}
+
+#[test]
+fn an_answer_goes_where_its_question_came_from_or_where_the_operator_wants() {
+    for (answers_where_via_says, host, port) in
+        [(false, "192.0.2.9", 7), (true, "192.0.2.9", 5060), (true, "192.0.2.8", 7)]
+    {
+        let mut door = with(Wishes { answers_where_via_says, ..Wishes::default() });
+        door.source = format!("{host}:7").parse().expect("an address");
+        door.fill("a");
+        assert_eq!(door.answer(&invite("x")).expect("a 503").to.port(), port);
+    }
+}
+
+#[test]
+fn no_more_calls_are_let_in_than_the_operator_wants() {
+    let mut door = with(Wishes { calls_per_second: 100.0, ..Wishes::default() });
+    let mut let_in = 0;
+    for number in 0..1000 {
+        let_in += usize::from(door.send(&invite(&number.to_string())).is_none());
+        door.take(10);
+        door.now += MS;
+    }
+    assert!((95..=125).contains(&let_in), "{let_in}");
+}
+
+#[test]
+fn whatever_comes_the_queues_are_bounded() {
+    let mut door = door();
+    let large = vec![b'x'; 60_000];
+    let in_dialog = request("INFO", "x", "i", &format!("{TO};tag=ours"));
+    for _ in 0..10_000 {
+        door.send(&large);
+        door.send(&in_dialog);
+    }
+    let mut taken = 0;
+    while !door.desk.is_idle() {
+        taken += door.take(1).iter().map(Vec::len).sum::<usize>();
+    }
+    assert!(taken < 20 << 20, "{taken} octets");
+    assert!(door.desk.counts().dropped > 10_000);
+}
