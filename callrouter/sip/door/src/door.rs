@@ -20,8 +20,8 @@ const RECEIVE_BUFFER: usize = 2 << 20;
 const LONGEST: usize = 65_536;
 /// Datagrams read of one socket before the others have their turn.
 const AT_ONCE: usize = 256;
-/// Between two looks while calls are turned away: to be woken for each datagram of a flood would cost
-/// more than all that is done with it, at the expense of the calls that are let in.
+/// After a look at the sockets that found something: to be woken for each datagram costs both threads
+/// more than all that is done with it, most of all under a flood.
 const REST: Duration = Duration::from_millis(1);
 
 /// Threads and sockets end with it.
@@ -173,13 +173,14 @@ fn watch(shared: &Shared, sockets: &[(u32, Arc<UdpSocket>)]) {
         if polled.last().is_some_and(|stop| !stop.revents().is_empty()) {
             return;
         }
-        let mut turned_away = false;
+        let mut has_read = false;
         for ((listener, socket), polled) in sockets.iter().zip(&polled) {
             if !polled.revents().is_empty() {
-                turned_away |= read(shared, *listener, socket, &mut buffer);
+                read(shared, *listener, socket, &mut buffer);
+                has_read = true;
             }
         }
-        if turned_away {
+        if has_read {
             std::thread::sleep(REST);
         }
     }
@@ -189,12 +190,10 @@ fn as_fd(socket: &UdpSocket) -> std::os::fd::BorrowedFd<'_> {
     std::os::fd::AsFd::as_fd(socket)
 }
 
-/// Whether calls were turned away.
-fn read(shared: &Shared, listener: u32, socket: &UdpSocket, buffer: &mut [u8]) -> bool {
-    let mut turned_away = false;
+fn read(shared: &Shared, listener: u32, socket: &UdpSocket, buffer: &mut [u8]) {
     for _ in 0..AT_ONCE {
         // Nothing waits, or ICMP had something to say: that is anybody's word.
-        let Ok((length, source)) = socket.recv_from(buffer) else { break };
+        let Ok((length, source)) = socket.recv_from(buffer) else { return };
         let arrival = Arrival { octets: &buffer[..length], source, listener };
         let answer = {
             let mut state = shared.state();
@@ -203,10 +202,8 @@ fn read(shared: &Shared, listener: u32, socket: &UdpSocket, buffer: &mut [u8]) -
             answer
         };
         if let Some(answer) = answer {
-            turned_away = true;
             // Who is not reached asks again.
             let _ = socket.send_to(&answer.octets, answer.to);
         }
     }
-    turned_away
 }

@@ -106,7 +106,7 @@ impl Waiting {
 
     /// Nothing is there to be taken, where `new_calls` are wanted or not.
     pub fn is_empty(&self, new_calls: bool) -> bool {
-        self.of_calls.is_empty() && self.others.is_empty() && !(new_calls && !self.new_calls.is_empty())
+        self.of_calls.is_empty() && self.others.is_empty() && (!new_calls || self.new_calls.is_empty())
     }
 
     /// What is next, with up to `new_calls` of these, in the order of arrival.
