@@ -20,8 +20,8 @@ const KEY_TURN: u32 = 10;
 /// The first packet that says that the key was let go.
 const KEY_END: u32 = 4;
 const EVENT: u8 = 101;
-/// A packet later than this is missed by whoever waits for it.
-const OVERDUE: i64 = TICK;
+/// A packet later than this is missed by a room, which waits for half a packet.
+const OVERDUE: i64 = TICK / 2;
 /// How finely lateness is told apart.
 const FINENESS: i64 = 10_000;
 
