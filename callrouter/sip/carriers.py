@@ -24,6 +24,8 @@ from callrouter.sip.trunk_settings import Gateway
 from callrouter.sip.trunks import Trunks, gateway_place, gateway_uri
 
 log = structlog.get_logger(__name__)
+_FAREWELL_LOOKS = 200
+_LOOK_SECONDS = 0.005
 _LOOK_AGAIN_SECONDS = 30
 """How often names are looked at anew; the resolver asks only when its answer has run out."""
 
@@ -76,12 +78,17 @@ class Carriers:
         if self._settings.trunks:
             self._endpoint.spawn(self._run())
 
-    def stop(self) -> None:
-        """Take the registrations back."""
+    async def stop(self) -> None:
+        """Take the registrations back, and wait a moment for the carriers to say that they know."""
         for probe in self._probes:
             probe.stop()
         for registration in self._registrations:
             registration.stop(self._clock.monotonic_ns())
+        self._endpoint.pump()
+        for _ in range(_FAREWELL_LOOKS):
+            if not any(registration.is_leaving for registration in self._registrations):
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _run(self) -> None:
         await self._look_up()

@@ -101,8 +101,7 @@ class Signalling:
     async def stop(self) -> None:
         """Close everything.  Calls still up are not told: end them before."""
         self._is_open = False
-        self._carriers.stop()
-        self._endpoint.pump()
+        await self._carriers.stop()
         self._heartbeat.stop()
         await self._endpoint.close()
 

@@ -83,13 +83,18 @@ class RegistrationClient(ClientUser):
         self._register(now_ns)
 
     def stop(self, now_ns: int) -> None:
-        """Take the registration back; nobody waits for the answer, but a challenge is answered."""
+        """Take the registration back; `is_leaving` until that is answered.  A challenge is, too."""
         was_registered = self.state is RegistrationState.REGISTERED
         self._abandon()
         self.state = RegistrationState.STOPPED
         if was_registered:
             self._seconds = 0
             self._register(now_ns)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Stopped, and the carrier has yet to say that it knows."""
+        return self.state is RegistrationState.STOPPED and self._asked is not None
 
     # -- requests
 
@@ -145,8 +150,10 @@ class RegistrationClient(ClientUser):
             self._failed(why, now_ns, other_server=is_worth_another(response.status), response=response)
 
     def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
-        if transaction is self._asked and self.state is not RegistrationState.STOPPED:
-            self._asked = None
+        if transaction is not self._asked:
+            return
+        self._asked = None
+        if self.state is not RegistrationState.STOPPED:
             why = "no answer" if status == 408 else "it cannot be reached"
             self._failed(why, now_ns, other_server=True)
 
