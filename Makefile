@@ -52,7 +52,8 @@ test: $(VENV)/.engine
 	@.ci/toolchain rust
 	cargo test $(MANIFEST) --workspace --no-default-features --quiet
 	@.ci/toolchain phones
-	$(BIN)/python -m pytest $(ARGS)
+# Most of the time is spent on the telephone, so two files are tested side by side.
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.engine
 	@.ci/toolchain rust-lint
