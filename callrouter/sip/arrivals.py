@@ -18,6 +18,7 @@ from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.numbering import NumberFormat, owns
 from callrouter.sip.protocol.uri import Uri, escape_user
+from callrouter.sip.registrar_settings import User
 from callrouter.sip.settings import Settings, Trunk
 from callrouter.sip.trunks import AS_WRITTEN, Trunks
 
@@ -43,7 +44,7 @@ class Arrivals:
     def __init__(self, settings: Settings, trunks: Trunks, domains: Domains) -> None:
         self._trunks = trunks
         self._domains = domains
-        self._numbers_of_users = {user.name: user.number for user in settings.registrar.users}
+        self._users = {user.name: user for user in settings.registrar.users}
         self._trusts_peers = settings.trusted_peers
 
     def read(self, session: IncomingSession) -> Arrival:
@@ -56,9 +57,8 @@ class Arrivals:
         called, headers = displayable(invite.uri), _headers(invite, AS_WRITTEN, is_trusted=is_trusted)
         past = history.read(invite, AS_WRITTEN, is_trusted=is_trusted)
         if origin.kind is OriginKind.USER:
-            number = self._numbers_of_users.get(origin.name)
-            own = ((number,) if number else ()) + (f"client:{origin.name}",)
-            return Arrival(called, self._user(origin.name, invite), headers, past, own)
+            user = self._users[origin.name]
+            return Arrival(called, self._caller(user, invite), headers, past, user.addresses)
         return Arrival(called, caller_of(invite, AS_WRITTEN, is_trusted=is_trusted), headers, past)
 
     def _from_trunk(self, invite: Request, trunk: Trunk) -> Arrival:
@@ -76,11 +76,10 @@ class Arrivals:
             history.read(invite, numbers, is_trusted=trunk.trusted),
         )
 
-    def _user(self, name: str, invite: Request) -> Caller:
+    def _caller(self, user: User, invite: Request) -> Caller:
         """Whoever has the password of a user is that user, whatever From says."""
         shown = Address.parse(invite.get("From") or "").display_name
-        user = escape_user(self._numbers_of_users.get(name) or name)
-        return Caller(f"sip:{user}@{self._domains.main}", shown)
+        return Caller(f"sip:{escape_user(user.number or user.name)}@{self._domains.main}", shown)
 
 
 def _headers(invite: Request, numbers: NumberFormat, *, is_trusted: bool) -> dict[str, str]:

@@ -174,7 +174,9 @@ class Carriers:
             changed,
         )
         self._metrics.gauge("trunk_registered", 0, trunk=trunk.name)
-        self._registration_states[trunk.name] = Registered("trying", self._clock.utc_ms(), "")
+        self._registration_states[trunk.name] = Registered(
+            RegistrationState.TRYING.value, self._clock.utc_ms(), ""
+        )
         self._registrations.append(registration)
         registration.start(self._clock.monotonic_ns())
 

@@ -33,7 +33,7 @@ class Redirections:
             by = self._referrals.addresses(origin.name)
             return replace(failed, redirects=found, redirected_by=by)
         trunk = origin.name if origin.kind is OriginKind.TRUNK else ""
-        own = self._hosts(trunk) if trunk else {Uri.parse(session.invitation.uri).host.lower()}
+        own = self._hosts(trunk) if trunk else frozenset({Uri.parse(session.invitation.uri).host.lower()})
         rule = self._rule(trunk)
         found = tuple(r for c in failed.contacts if (r := _within(c, own, rule, trunk, source)) is not None)
         return replace(failed, redirects=found)
@@ -53,15 +53,12 @@ class Redirections:
         known = self._trunks.get(trunk)
         return self._default if known is None or known.redirects is None else known.redirects
 
-    def _hosts(self, name: str) -> set[str]:
+    def _hosts(self, name: str) -> frozenset[str]:
         trunk = self._trunks.get(name)
-        if trunk is None:
-            return set()
-        hosts = {gateway.host.lower() for gateway in trunk.all_gateways}
-        return hosts | {trunk.domain.lower()} if trunk.domain else hosts
+        return frozenset() if trunk is None else trunk.hosts
 
 
-def _within(contact: str, own: set[str], rule: Redirects, trunk: str, source: str) -> Redirect | None:
+def _within(contact: str, own: frozenset[str], rule: Redirects, trunk: str, source: str) -> Redirect | None:
     """A SIP address at one of the hosts that are `own`; elsewhere only where the rule is so wide."""
     try:
         uri = Uri.parse(contact)

@@ -46,9 +46,8 @@ class Referrals:
         return replace(asked, may=False)
 
     def addresses(self, user: str) -> tuple[str, ...]:
-        """What calls of a user of ours are from, the best first."""
-        number = self._users[user].number
-        return ((number,) if number else ()) + (f"client:{user}",)
+        """What calls of a user of ours are from."""
+        return self._users[user].addresses
 
     def of_user(self, target: str) -> str:
         """A user or number of ours, or a SIP address anywhere."""
@@ -67,8 +66,7 @@ class Referrals:
         numbers = self._trunks.format(trunk.name)
         if self._is_ours(uri):
             return self._here(uri, numbers)
-        hosts = {trunk.domain.lower(), *(gateway.host.lower() for gateway in trunk.all_gateways)}
-        return "" if uri.is_sip and uri.host.lower() not in hosts else _number(uri, numbers)
+        return "" if uri.is_sip and uri.host.lower() not in trunk.hosts else _number(uri, numbers)
 
     def _is_ours(self, uri: Uri) -> bool:
         return uri.is_sip and (self._domains.serves(uri) or self._domains.has_host(uri))

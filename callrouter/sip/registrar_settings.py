@@ -37,6 +37,11 @@ class User(BaseModel):
         "it is pays for the new leg.",
     )
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What its calls are from, the best first."""
+        return ((self.number,) if self.number else ()) + (f"client:{self.name}",)
+
 
 class RegistrarSettings(BaseModel):
     """The `sip.registrar` section."""

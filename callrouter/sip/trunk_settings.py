@@ -220,6 +220,12 @@ class Trunk(BaseModel):
         return self.gateways
 
     @property
+    def hosts(self) -> frozenset[str]:
+        """What its own addresses name: its servers and its domain, in lower case."""
+        named = (self.domain, *(gateway.host for gateway in self.all_gateways))
+        return frozenset(host.lower() for host in named if host)
+
+    @property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         """Where its calls come from, as far as that is known without asking the DNS."""
         literal = []

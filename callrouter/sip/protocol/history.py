@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from callrouter.ports import MOST_HOPS, History
 from callrouter.sip.protocol.grammar import Fields, number
-from callrouter.sip.protocol.headers.address import Address, parse_list
+from callrouter.sip.protocol.headers.address import Address, readable
 from callrouter.sip.protocol.identity import in_e164
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.numbering import NumberFormat
@@ -59,10 +59,4 @@ def _forwarded(invite: Request) -> list[Address]:
 
 
 def _addresses(values: Iterable[str]) -> list[Address]:
-    found: list[Address] = []
-    for value in values:
-        try:
-            found.extend(parse_list(value))
-        except ValueError:
-            continue
-    return found[:MOST_MARKS]
+    return [address for value in values for address in readable(value)][:MOST_MARKS]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from callrouter.sip.protocol.grammar import Fields, displayable, quote
-from callrouter.sip.protocol.headers.address import Address, parse_list
+from callrouter.sip.protocol.headers.address import Address, readable
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.numbering import NumberFormat
 from callrouter.sip.protocol.uri import Uri, escape_user
@@ -90,10 +90,10 @@ def caller_of(invite: Request, numbers: NumberFormat, *, is_trusted: bool) -> Ca
 def _asserted(invite: Request) -> tuple[Address | None, bool]:
     """The identity a trusted party vouches for, and whether it wants it hidden."""
     for value in invite.all("P-Asserted-Identity"):
-        for address in _readable(value):
+        for address in readable(value):
             return address, False
     for value in invite.all("Remote-Party-ID"):
-        for address in _readable(value):
+        for address in readable(value):
             if (address.get("party") or "calling").lower() == "calling":
                 return address, (address.get("privacy") or "").lower() in ("full", "uri")
     return None, False
@@ -118,17 +118,10 @@ def visible_headers(headers: Mapping[str, str], numbers: NumberFormat, *, is_tru
     if not is_trusted:
         return {name: value for name, value in headers.items() if name.lower() not in TRUSTED_ONLY}
     shown = dict(headers)
-    for address in _readable(shown.get("Diversion", "")):
+    for address in readable(shown.get("Diversion", "")):
         shown["Diversion"] = f"<{in_e164(address.uri, numbers)}>"
         break
     return shown
-
-
-def _readable(value: str) -> list[Address]:
-    try:
-        return parse_list(value)
-    except ValueError:
-        return []
 
 
 def _words(value: str | None) -> frozenset[str]:

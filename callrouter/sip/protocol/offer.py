@@ -111,8 +111,6 @@ def agree(
             faults.append(str(fault))
             audio = None
         if audio is not None:
-            audio = _with_our_numbers(audio, is_answer=is_answer)
-            audio = with_noise(audio, line.codecs(), terms.noise, before=before, is_answer=is_answer)
             bundle = browser.bundle_of(remote, line)
             return Agreement(audio, index, remote.media, bundle=bundle, profile=line.profile)
         if line.port == 0:
@@ -121,11 +119,9 @@ def agree(
         if crypto is None and (line.profile not in _CLEAR or terms.srtp is SrtpPolicy.REQUIRED):
             faults.append(_unprotected(line, terms))
             continue
-        audio = _audio(line, terms)
+        audio = _audio(line, terms, before, is_answer=is_answer)
         if audio is None:
             continue
-        audio = _with_our_numbers(audio, is_answer=is_answer)
-        audio = with_noise(audio, line.codecs(), terms.noise, before=before, is_answer=is_answer)
         if crypto is None or terms.keys is None:
             return Agreement(audio, index, remote.media, profile=line.profile)
         own = _own_key(terms.keys, crypto, audio, before, is_answer=is_answer)
@@ -161,7 +157,7 @@ def _browsers(
         return None
     known = None if before is None else before.browser
     peer = browser.read(remote, line, terms.end, before=known, is_answer=is_answer)
-    return None if peer is None else _audio(line, terms, peer)
+    return None if peer is None else _audio(line, terms, before, peer, is_answer=is_answer)
 
 
 def _unprotected(line: MediaLine, terms: Terms) -> str:
@@ -195,7 +191,14 @@ def _crypto(line: MediaLine, terms: Terms) -> Crypto | None:
     return chosen(value for name, value in line.attributes if name == "crypto")
 
 
-def _audio(line: MediaLine, terms: Terms, peer: BrowserPeer | None = None) -> NegotiatedAudio | None:
+def _audio(
+    line: MediaLine,
+    terms: Terms,
+    before: NegotiatedAudio | None,
+    peer: BrowserPeer | None = None,
+    *,
+    is_answer: bool,
+) -> NegotiatedAudio | None:
     known = line.codecs()
     common = [c for c in known if c.name in terms.codecs and c.clock_rate == _OURS[c.name].clock_rate]
     # Where a browser is, its checks say, whatever it has written.
@@ -209,7 +212,7 @@ def _audio(line: MediaLine, terms: Terms, peer: BrowserPeer | None = None) -> Ne
     if peer is None and is_unspecified(host) and direction in (Direction.SENDRECV, Direction.SENDONLY):
         # The hold of RFC 2543: nothing may be sent to nowhere.
         direction = Direction.RECVONLY if direction is Direction.SENDRECV else Direction.INACTIVE
-    return NegotiatedAudio(
+    audio = NegotiatedAudio(
         remote=MediaAddress(host, line.port),
         remote_rtcp=_rtcp(line) if peer is None else None,
         codec=chosen.name,
@@ -219,6 +222,8 @@ def _audio(line: MediaLine, terms: Terms, peer: BrowserPeer | None = None) -> Ne
         dtmf_clock_rate=8000 if events is None else events.clock_rate,
         browser=peer,
     )
+    audio = _with_our_numbers(audio, is_answer=is_answer)
+    return with_noise(audio, known, terms.noise, before=before, is_answer=is_answer)
 
 
 def _events(known: tuple[Codec, ...], clock_rate: int) -> Codec | None:
@@ -230,8 +235,8 @@ def _events(known: tuple[Codec, ...], clock_rate: int) -> Codec | None:
 
 def _rtcp(line: MediaLine) -> MediaAddress | None:
     """Where its reports go: what `a=rtcp` says, else the next port."""
-    if line.reports is not None:
-        return line.reports
+    if (named := line.reports) is not None:
+        return named
     return MediaAddress(line.host, line.port + 1) if line.port < 65535 else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from callrouter.sip.protocol.grammar import displayable
-from callrouter.sip.protocol.headers.address import Address, parse_list
+from callrouter.sip.protocol.headers.address import readable
 from callrouter.sip.protocol.message import Response
 from callrouter.sip.protocol.registrar import thousandths
 
@@ -20,14 +20,7 @@ def contacts_of(response: Response) -> tuple[str, ...]:
     be read or called is left out; of a long list the first `MOST` count."""
     if response.status not in FOLLOWED:
         return ()
-    found = [address for value in response.all("Contact") for address in _readable(value)][:MOST]
+    found = [address for value in response.all("Contact") for address in readable(value)][:MOST]
     callable_ones = [address for address in found if address.uri.scheme in _SCHEMES]
     callable_ones.sort(key=lambda address: thousandths(address.get("q")), reverse=True)
     return tuple(displayable(str(replace(address.uri, headers=""))) for address in callable_ones)
-
-
-def _readable(value: str) -> list[Address]:
-    try:
-        return parse_list(value)
-    except ValueError:
-        return []

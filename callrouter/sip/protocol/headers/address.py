@@ -108,6 +108,14 @@ def parse_list(text: str) -> list[Address]:
     return [Address.parse(part) for part in split(text, ",")]
 
 
+def readable(value: str) -> list[Address]:
+    """The same, none where it cannot be read."""
+    try:
+        return parse_list(value)
+    except ValueError:
+        return []
+
+
 def tag_of(value: str) -> str:
     """The tag of a `From` or `To` value, "" without one; spares the full parse in the usual case."""
     head, found, tag = value.rpartition(";tag=")
