@@ -10,6 +10,7 @@ from callrouter.calls import invited_transfer, steps
 from callrouter.calls.call import Call, StatusCallback
 from callrouter.calls.conversation import Conversation, Departure
 from callrouter.calls.question import request_for
+from callrouter.calls.waiting import first_of
 from callrouter.ports import (
     CallStatus,
     DialResult,
@@ -68,11 +69,11 @@ class Child:
         self.controller.services.exchange.spawn(self.controller, step)
 
     async def answered(self) -> bool:
-        await _first(self.settled, self.controller.over)
+        await first_of(self.settled, self.controller.over)
         return self.controller.call.is_answered
 
     async def early_audio(self) -> None:
-        await _first(self.controller.early, self.controller.over)
+        await first_of(self.controller.early, self.controller.over)
 
     async def screen(self, url: str, method: Literal["GET", "POST"]) -> bool:
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -122,7 +123,7 @@ class Callee:
         return self.controller.over.is_set()
 
     async def left(self) -> Departure:
-        await _first(self.controller.over, self.controller.detached)
+        await first_of(self.controller.over, self.controller.detached)
         return "callee" if self.controller.over.is_set() else "redirected"
 
     def meet(self, controller: Controller) -> Conversation:
@@ -230,16 +231,3 @@ def _callbacks(target: DialTarget) -> tuple[StatusCallback, ...]:
 
 def _shown(uri: str) -> str:
     return invited_transfer.without(uri).removeprefix("tel:")
-
-
-async def _first(*events: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(event.wait()) for event in events if not event.is_set()]
-    if len(waits) < len(events):
-        for wait in waits:
-            wait.cancel()
-        return
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

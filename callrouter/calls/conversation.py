@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from callrouter.calls.passage import passage_of
 from callrouter.calls.tie import Tie, tied
+from callrouter.calls.waiting import first_of
 from callrouter.ports import AUDIO_ALONE, Join, Part, Passing
 from dispatcher.grant import Control
 from metering.interval import Cause
@@ -132,13 +133,7 @@ class Linked:
         return self._deserted.is_set() or self.controller.over.is_set()
 
     async def left(self) -> Departure:
-        over = asyncio.ensure_future(self.controller.over.wait())
-        deserted = asyncio.ensure_future(self._deserted.wait())
-        try:
-            await asyncio.wait((over, deserted), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            over.cancel()
-            deserted.cancel()
+        await first_of(self.controller.over, self._deserted)
         return "callee"
 
     def meet(self, controller: Controller) -> Linked:

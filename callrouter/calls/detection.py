@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 NOBODY_TOLD = 21262
 
 
-def begin(controller: Controller, wanted: MachineDetection) -> asyncio.Event:
+def begin(controller: Controller, wanted: MachineDetection | None) -> asyncio.Event | None:
     """Listen to whoever has answered.  The event is set once it is known who that is, and recorded;
-    it always is, before or at the end of the call."""
+    it always is, before or at the end of the call.  None: nobody waits for that."""
+    if wanted is None:
+        return None
     call, known = controller.call, asyncio.Event()
     told: StatusCallback | None = None
     if wanted.callback:
@@ -31,4 +33,4 @@ def begin(controller: Controller, wanted: MachineDetection) -> asyncio.Event:
         known.set()
 
     controller.leg().detect(wanted, found)
-    return known
+    return known if wanted.is_awaited else None

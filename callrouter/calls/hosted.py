@@ -45,13 +45,15 @@ if TYPE_CHECKING:
 _TRANSPORT = "internal"
 _PAYLOAD_TYPES = {"PCMU": 0, "PCMA": 8, "G722": 9}
 _OTHER, _EVENTS = 107, 101
+_ADDRESSES = ("sip:", "sips:", "client:")
+"""How what is no number begins."""
 _NOT_THERE = MediaAddress("", 0)
 
 
 async def hosted(services: Services, call: Call, uri: str) -> NumberMapping | None:
     """Where calls to `uri` start, if it is a number or an address of this server.  Raises `Looped`."""
     number = services.dispatcher.number
-    if uri.lower().startswith(("sip:", "sips:", "client:")):
+    if uri.lower().startswith(_ADDRESSES):
         is_ours = services.signalling.is_ours(uri)
         mapping = (await number(user_of(uri)) or await number(uri)) if is_ours else None
     else:
@@ -97,7 +99,7 @@ class InnerLeg:
         self.invite = invite
         self.call_id = call_id
         self.received_ns = clock.monotonic_ns()
-        is_uri = invite.number.startswith(("sip:", "sips:", "client:"))
+        is_uri = invite.number.startswith(_ADDRESSES)
         self.request_uri = self.to_uri = invite.number if is_uri else f"tel:{invite.number}"
         by = (invite.origin.diverted_from,) if invite.origin.diverted_from else ()
         self.history = History(invite.origin.hops_left - 1, invite.origin.marks, by)

@@ -133,6 +133,11 @@ class Leg:
 
     # ------------------------------------------------------------------ audio
 
+    @property
+    def audio(self) -> NegotiatedAudio | None:
+        """What its far end speaks; None: not known yet."""
+        return None if self.sip is None else self.sip.audio
+
     def connect(self, audio: NegotiatedAudio) -> None:
         self._media.submit(SetRemote(self.id, audio))
         if self.tie is not None:

@@ -31,8 +31,8 @@ class Tie:
 
     def agree(self) -> None:
         """Both are answered."""
-        if self._leg.sip is not None and self._leg.sip.audio is not None:
-            self.speaks(self._leg.sip.audio)
+        if self._leg.audio is not None:
+            self.speaks(self._leg.audio)
 
     def end(self) -> None:
         """Whoever goes on is held by nobody any more."""
@@ -85,8 +85,7 @@ class Tie:
 
 
 def _has_events(leg: Leg) -> bool:
-    audio = leg.sip.audio if leg.sip is not None else None
-    return audio is not None and audio.dtmf_payload_type is not None
+    return leg.audio is not None and leg.audio.dtmf_payload_type is not None
 
 
 def tied(one: Leg, other: Leg) -> tuple[Tie, Tie]:

@@ -18,6 +18,7 @@ from callrouter.calls.recording import LiveRecording
 from callrouter.calls.referral import CANCELLED, Referral, abandon
 from callrouter.calls.steps.context import Context, nothing
 from callrouter.calls.steps.step import Step
+from callrouter.calls.waiting import next_of
 from callrouter.ports import (
     AUDIO_ALONE,
     Bridged,
@@ -172,19 +173,17 @@ class Bridging(Step):
         self, controller: Controller, digits: DigitQueue, seconds: float | None
     ) -> EndedBy | Referral | Linked:
         left = asyncio.ensure_future(self.party.left())
-        change = asyncio.ensure_future(controller.referrals.get())
-        waits: list[asyncio.Future[Any]] = [left, change]
+        waits: list[asyncio.Future[Any]] = [left]
         if self.hangup_on_star:
             waits.append(asyncio.ensure_future(_star(digits)))
-        try:
-            done, _ = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            if change.done():  # what was taken out of the queue, and is not done, is left to be abandoned
-                controller.referrals.put_nowait(change.result())
-            raise
-        finally:
-            for wait in waits:
-                wait.cancel()
+        async with next_of(controller.referrals) as change:
+            try:
+                done, _ = await asyncio.wait(
+                    (*waits, change), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                for wait in waits:
+                    wait.cancel()
         if change in done:
             return change.result()
         if left in done:
@@ -246,8 +245,7 @@ class Bridging(Step):
 
 def _codec_of(leg: Leg) -> str:
     """What the far end speaks, "" when that is not known."""
-    audio = None if leg.sip is None else leg.sip.audio
-    return "" if audio is None else audio.codec
+    return "" if leg.audio is None else leg.audio.codec
 
 
 async def _star(digits: DigitQueue) -> None:

@@ -16,6 +16,7 @@ from callrouter.calls.redirection import Trail
 from callrouter.calls.referral import Referral
 from callrouter.calls.signals import Signals
 from callrouter.calls.steps.step import Step
+from callrouter.calls.waiting import next_of
 from callrouter.errors import CallError, NoSuchFamily, Unroutable
 from callrouter.ports import (
     MOST_HOPS,
@@ -72,14 +73,13 @@ class Placing(Step):
             return None
         leg = controller.leg()
         leg.connect(outcome.audio)
-        wanted = self.target.detection
-        known = detection.begin(controller, wanted) if wanted is not None else None
+        known = detection.begin(controller, self.target.detection)
         if leg.sip is not None:
             controller.call.sip_headers = dict(outcome.headers)
         await asyncio.gather(controller.answered(outcome.at_ns), controller.save_dialog())
         if self.target.send_digits:
             await leg.send_digits(self.target.send_digits)
-        if known is not None and wanted is not None and wanted.is_awaited:
+        if known is not None:
             await known.wait()
         return self.then(controller)
 
@@ -181,8 +181,7 @@ class Placing(Step):
     @property
     def _callers_audio(self) -> NegotiatedAudio | None:
         """What the caller speaks, whom the callee is to be connected with."""
-        sip = None if self.on_behalf is None or self.on_behalf.gone else self.on_behalf.sip
-        return None if sip is None else sip.audio
+        return None if self.on_behalf is None or self.on_behalf.gone else self.on_behalf.audio
 
     def _offered(self, controller: Controller, leg: Leg) -> tuple[PassedLine, ...]:
         if self.on_behalf is None or self.on_behalf.gone:
@@ -238,22 +237,15 @@ class Driven(Step):
 
     async def _order(self, controller: Controller) -> Screening | Referral | Linked:
         """What its parent wants, or a telephone that hands it on."""
-        screening = asyncio.ensure_future(self.child.orders.get())
-        change = asyncio.ensure_future(self._transfer_of(controller))
-        try:
-            await asyncio.wait((screening, change), return_when=asyncio.FIRST_COMPLETED)
-            return change.result() if change.done() else screening.result()
-        except asyncio.CancelledError:
-            if change.done():
-                controller.referrals.put_nowait(change.result())
-            raise
-        finally:
-            screening.cancel()
-            change.cancel()
 
-    async def _transfer_of(self, controller: Controller) -> Referral | Linked:
-        """One that it has asked for itself is carried out by whom it talked to."""
-        while True:
-            wanted = await controller.referrals.get()
-            if isinstance(wanted, Linked) or wanted.transferor is not controller:
-                return wanted
+        def is_for_us(wanted: Referral | Linked) -> bool:
+            """One that it has asked for itself is carried out by whom it talked to."""
+            return isinstance(wanted, Linked) or wanted.transferor is not controller
+
+        screening = asyncio.ensure_future(self.child.orders.get())
+        async with next_of(controller.referrals, is_for_us) as change:
+            try:
+                await asyncio.wait((screening, change), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                screening.cancel()
+        return change.result() if change.done() else screening.result()
