@@ -52,10 +52,15 @@ class Signals:
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
-        facts = controller.call.facts
-        self._log = logger.bind(
-            call=controller.call.sid, session=facts.session_sid, account=facts.account_sid
+
+    @property
+    def _log(self) -> structlog.stdlib.BoundLogger:
+        """Made where there is something to say, which is rare."""
+        call = self._controller.call
+        bound: structlog.stdlib.BoundLogger = logger.bind(
+            call=call.sid, session=call.facts.session_sid, account=call.facts.account_sid
         )
+        return bound
 
     # ------------------------------------------------------------------ media
 
