@@ -10,6 +10,7 @@ are E.164 with `+` where they can be normalised, otherwise as received.
 
 from callrouter.ports.audio import BrowserPeer, Direction, MediaAddress, NegotiatedAudio, SrtpKeys
 from callrouter.ports.call import (
+    DETECTION_TIMES,
     Bridged,
     BridgeRecording,
     CallStatus,
@@ -154,6 +155,7 @@ from callrouter.ports.signalling import (
 
 __all__ = [
     "AUDIO_ALONE",
+    "DETECTION_TIMES",
     "MOST_HOPS",
     "Announce",
     "AnswerDetected",

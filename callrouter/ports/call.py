@@ -180,6 +180,16 @@ class Recorded:
     digit: str
 
 
+DETECTION_TIMES: Mapping[str, tuple[int, int, int]] = {
+    "Timeout": (30, 3, 60),
+    "SpeechThreshold": (2400, 1000, 6000),
+    "SpeechEndThreshold": (1200, 500, 5000),
+    "SilenceTimeout": (5000, 2000, 10_000),
+}
+"""Default, least and most of the times of `MachineDetection`, by how the names end that applications give
+them by (twiml.md §2.3): the first in seconds, the others in milliseconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class MachineDetection:
     """Whoever answers is to be told apart: a person, a machine, a fax (twiml.md §2.3)."""

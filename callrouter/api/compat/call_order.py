@@ -20,7 +20,7 @@ from callrouter.api.compat.errors import (
     bad,
 )
 from callrouter.api.compat.form import Form
-from callrouter.ports import MachineDetection, NewCall
+from callrouter.ports import DETECTION_TIMES, MachineDetection, NewCall
 
 EVENTS: Final = frozenset({"initiated", "ringing", "answered", "completed"})
 MAX_TWIML: Final = 4000
@@ -90,15 +90,15 @@ def detection_order(form: Form) -> MachineDetection | None:
         raise bad(BAD_DETECTION, "MachineDetection has to be Enable or DetectMessageEnd")
     is_async = form.flag("AsyncAmd")
 
-    def number(what: str, default: int, low: int, high: int) -> int:
-        return form.whole(f"MachineDetection{what}", default, low, high, BAD_DETECTION)
+    def number(what: str) -> int:
+        return form.whole(f"MachineDetection{what}", *DETECTION_TIMES[what], BAD_DETECTION)
 
     wanted = MachineDetection(
         to_end=mode == "detectmessageend",
-        timeout_seconds=number("Timeout", 30, 3, 60),
-        speech_ms=number("SpeechThreshold", 2400, 1000, 6000),
-        speech_end_ms=number("SpeechEndThreshold", 1200, 500, 5000),
-        silence_ms=number("SilenceTimeout", 5000, 2000, 10_000),
+        timeout_seconds=number("Timeout"),
+        speech_ms=number("SpeechThreshold"),
+        speech_end_ms=number("SpeechEndThreshold"),
+        silence_ms=number("SilenceTimeout"),
         is_awaited=not is_async,
         callback=form.url("AsyncAmdStatusCallback") if is_async else "",
         callback_method=form.method("AsyncAmdStatusCallbackMethod"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from callrouter.documents.attributes import Attributes, Method
 from callrouter.documents.finding import UNEXPECTED
-from callrouter.ports import DialTarget, LiveCall, MachineDetection, Parameters
+from callrouter.ports import DETECTION_TIMES, DialTarget, LiveCall, MachineDetection, Parameters
 from callrouter.verbs.callbacks import COMPLETED, PROGRESS_EVENTS, absolute
 
 BAD_DETECTION = 21263
@@ -76,16 +76,16 @@ def detection(read: Attributes, *, method_code: int) -> MachineDetection | None:
     """Who answers is to be told apart, if `machineDetection` says so (twiml.md §2.3)."""
     mode = read.choice("machineDetection", "", ("Enable", "DetectMessageEnd"), code=BAD_DETECTION)
 
-    def number(what: str, default: int, least: int, most: int) -> int:
-        name = f"machineDetection{what}"
-        return read.integer(name, default, code=BAD_DETECTION, least=least, most=most)
+    def number(what: str) -> int:
+        default, least, most = DETECTION_TIMES[what]
+        return read.integer(f"machineDetection{what}", default, code=BAD_DETECTION, least=least, most=most)
 
     wanted = MachineDetection(
         to_end=mode == "DetectMessageEnd",
-        timeout_seconds=number("Timeout", 30, 3, 60),
-        speech_ms=number("SpeechThreshold", 2400, 1000, 6000),
-        speech_end_ms=number("SpeechEndThreshold", 1200, 500, 5000),
-        silence_ms=number("SilenceTimeout", 5000, 2000, 10_000),
+        timeout_seconds=number("Timeout"),
+        speech_ms=number("SpeechThreshold"),
+        speech_end_ms=number("SpeechEndThreshold"),
+        silence_ms=number("SilenceTimeout"),
         callback=read.url("amdStatusCallback") or "",
         callback_method=read.method("amdStatusCallbackMethod", code=method_code),
     )
