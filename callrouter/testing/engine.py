@@ -38,6 +38,7 @@ from callrouter.ports import (
     StopRecording,
     Token,
 )
+from callrouter.testing.world import LoopTime
 
 
 @dataclass(slots=True)
@@ -186,4 +187,4 @@ class ScriptedMedia:
 
 
 def _now() -> int:
-    return round(asyncio.get_running_loop().time() * 1e9)
+    return LoopTime().monotonic_ns()
