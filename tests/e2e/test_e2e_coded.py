@@ -14,10 +14,8 @@ from tests.e2e.documents import Documents
 from tests.e2e.plain_phone import PlainPhone
 from tests.e2e.server import Server, one_application
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(BARESIP is None, reason="baresip is not installed (Debian: baresip)"),
-]
+pytestmark = [pytest.mark.e2e]
+needs_baresip = pytest.mark.skipif(BARESIP is None, reason="baresip is not installed (Debian: baresip)")
 
 PHONE = "<sip:{user}@127.0.0.1>;regint=0;answermode=manual;audio_codecs={codec}\n"
 MODULES = ("module g722.so", "module opus.so")
@@ -37,6 +35,7 @@ async def wide(tmp_path: Path, documents: Documents) -> AsyncIterator[Server]:
         yield running
 
 
+@needs_baresip
 @pytest.mark.parametrize("codec", ["g722/16000/1", "opus/48000/2"])
 async def test_it_hears_the_menu_and_its_keys_are_heard(
     wide: Server, documents: Documents, tmp_path: Path, codec: str
@@ -46,6 +45,7 @@ async def test_it_hears_the_menu_and_its_keys_are_heard(
     assert_heard(caller)
 
 
+@needs_baresip
 @pytest.mark.parametrize("codec", ["g722/16000/1", "opus/48000/2", "pcma"])
 async def test_telephones_of_any_two_codecs_talk_with_each_other(
     wide: Server, documents: Documents, tmp_path: Path, codec: str

@@ -22,7 +22,7 @@ from tests.unit.media.sound import sine, write_wav
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not IS_INSTALLED, reason="JsSIP is not installed (.ci/toolchain phones)"),
+    pytest.mark.skipif(not IS_INSTALLED, reason="Node with JsSIP is not installed (.ci/toolchain phones)"),
 ]
 NUMBER = "+15550100"
 CALLEES = "+15550101"

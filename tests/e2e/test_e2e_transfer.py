@@ -22,7 +22,6 @@ from tests.e2e.tracks import assert_partitioned
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(BARESIP is None, reason="baresip is not installed (Debian: baresip)"),
-    pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)"),
 ]
 
 NAMES = ("alice", "bob", "carol", "dave")
@@ -148,6 +147,7 @@ async def test_a_caller_hands_the_callee_on(tmp_path: Path, documents: Documents
     assert len(sessions) == 2
 
 
+@pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)")
 async def test_what_else_telephones_ask_for(tmp_path: Path, documents: Documents) -> None:
     """At the same time: a party that does not hang up afterwards, one that brings two of its parties
     together, targets that are not there, and somebody who may not."""

@@ -16,7 +16,8 @@ from tests.integration.sip_peer import MEDIA, Peer, peer
 from tests.integration.test_sip_sipp import SIPP, sipp
 from tests.integration.test_sip_trunks_registrar import filled_in
 
-pytestmark = [pytest.mark.e2e, pytest.mark.skipif(SIPP is None, reason="SIPp is not installed")]
+pytestmark = [pytest.mark.e2e]
+needs_sipp = pytest.mark.skipif(SIPP is None, reason="SIPp is not installed")
 CAROL = "sip:carol@127.0.0.1"
 
 
@@ -38,6 +39,7 @@ def told(ours: Peer) -> list[tuple[int, bool, bool]]:
     return [(e.status, e.is_final, e.by_notify) for e in ours.told(ReferProgress)]
 
 
+@needs_sipp
 @pytest.mark.parametrize("outcome", ["200 OK", "603 Decline"])
 async def test_who_does_it_tells_how_far_it_gets(tmp_path: Path, outcome: str) -> None:
     async with connected(tmp_path, "tells_of_refer", outcome=outcome) as (ours, leg):
@@ -46,6 +48,7 @@ async def test_who_does_it_tells_how_far_it_gets(tmp_path: Path, outcome: str) -
         assert told(ours) == [(202, False, False), (100, False, True), (int(outcome[:3]), True, True)]
 
 
+@needs_sipp
 @pytest.mark.parametrize("answer", ["403 Forbidden", "501 Not Implemented"])
 async def test_who_does_not_refuses(tmp_path: Path, answer: str) -> None:
     async with connected(tmp_path, "takes_refer", answer=answer) as (ours, leg):
@@ -54,6 +57,7 @@ async def test_who_does_not_refuses(tmp_path: Path, answer: str) -> None:
         assert told(ours) == [(int(answer[:3]), True, False)]
 
 
+@needs_sipp
 async def test_who_never_tells_leaves_the_call_as_it_is(tmp_path: Path) -> None:
     async with connected(tmp_path, "takes_refer", answer="202 Accepted") as (ours, leg):
         leg.refer(CAROL)
