@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -27,12 +26,7 @@ from callrouter.ports import (
     SetLine,
 )
 from callrouter.testing.engine import ScriptedMedia
-from callrouter.testing.virtual_time import VirtualTimeLoop
 from callrouter.testing.world import LoopTime
-
-
-def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Any]:
-    return {"virtual": VirtualTimeLoop}
 
 
 def line(kind: str, slot: int, port: int) -> PassedLine:
