@@ -218,10 +218,17 @@ class House:
     def root(self) -> Any:
         return next(c for c in self.services.exchange if not c.call.facts.parent_sid)
 
+    def call_of(self, sip: ScriptedLeg) -> Any:
+        return next(c.call for c in self.services.exchange if c.call.leg and c.call.leg.sip is sip)
+
     def media_leg_of(self, sip: ScriptedLeg) -> LegId:
         """The engine's leg of a call."""
-        legs = [c.call.leg for c in self.services.exchange if c.call.leg is not None]
-        return next(LegId(leg.id) for leg in legs if leg.sip is sip)
+        return LegId(self.call_of(sip).leg.id)
+
+    def told_at(self, path: str) -> dict[str, str]:
+        """The parameters of the one request for a document."""
+        (request,) = [order for order in self.fetcher.requests if order.url.endswith(path)]
+        return dict(request.parameters)
 
     def press(self, digit: str) -> None:
         self.media.press(self.root.call.leg.id, digit)

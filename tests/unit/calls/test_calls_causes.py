@@ -20,16 +20,6 @@ PAGES = {
 }
 
 
-async def over(h: Any) -> dict[str, str]:
-    await h.idle()
-    (request,) = [r for r in h.fetcher.requests if r.url.endswith("/over")]
-    return dict(request.parameters)
-
-
-def call_of(h: Any, sip: Any) -> Any:
-    return next(c.call for c in h.services.exchange if c.call.leg and c.call.leg.sip is sip)
-
-
 @pytest.mark.parametrize(
     ("status", "q850", "told"),
     [
@@ -50,7 +40,8 @@ def call_of(h: Any, sip: Any) -> Any:
 async def test_the_cause_says_more_than_a_vague_status(house: Any, status: int, q850: int, told: str) -> None:
     h = house(PAGES, {BOB: Callee(status=status, q850=q850)})
     await h.call()
-    parameters = await over(h)
+    await h.idle()
+    parameters = h.told_at("/over")
     assert (parameters["DialCallStatus"], parameters["DialSipResponseCode"]) == (told, str(status))
 
 
@@ -59,7 +50,7 @@ async def test_the_cause_of_a_bye_is_kept_and_passed_on(house: Any) -> None:
     caller = await h.call()
     await asyncio.sleep(3)
     ((_, bob),) = h.signalling.placed
-    call = call_of(h, caller)
+    call = h.call_of(caller)
     caller.say(Ended(3_000_000_000, EndCause.BYE, "network out of order (Q.850 38)", 38))
     await h.idle()
     assert (call.q850, call.end_detail) == (38, "network out of order (Q.850 38)")
@@ -71,7 +62,7 @@ async def test_the_cause_of_a_refusal_is_kept(house: Any) -> None:
     await h.call()
     await asyncio.sleep(1)
     ((_, bob),) = h.signalling.placed
-    call = call_of(h, bob)
+    call = h.call_of(bob)
     await h.idle()
     assert (call.q850, call.sip_status) == (34, 503)
 

@@ -32,8 +32,7 @@ async def after(house: Any, callees: dict[str, Callee], **rest: Any) -> tuple[di
     await asyncio.sleep(10)
     caller.bye()
     await h.idle()
-    (request,) = [r for r in h.fetcher.requests if r.url.endswith("/over")]
-    return dict(request.parameters), [order.target for order, _ in h.signalling.placed]
+    return h.told_at("/over"), [order.target for order, _ in h.signalling.placed]
 
 
 async def test_the_first_address_that_answers_has_the_call(house: Any) -> None:
@@ -83,8 +82,7 @@ async def test_all_of_them_share_the_time_of_one(house: Any) -> None:
     h = house(PAGES, callees)
     await h.call()
     await h.idle()
-    (request,) = [r for r in h.fetcher.requests if r.url.endswith("/over")]
-    assert dict(request.parameters)["DialCallStatus"] == "no-answer"
+    assert h.told_at("/over")["DialCallStatus"] == "no-answer"
     starts = [track.rows[0][0] for track in h.meter.tracks.values()]
     ends = [track.end_ns for track in h.meter.tracks.values()]
     assert max(ends) - min(starts) < 27e9

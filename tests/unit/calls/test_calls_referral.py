@@ -45,20 +45,6 @@ def joined(h: Any) -> set[frozenset[int]]:
     return {frozenset((leg, state.partner)) for leg, state in h.media.legs.items() if state.partner}
 
 
-def leg_of(h: Any, sip: Any) -> int:
-    return next(c.call.leg.id for c in h.services.exchange if c.call.leg and c.call.leg.sip is sip)
-
-
-def call_of(h: Any, sip: Any) -> Any:
-    return next(c.call for c in h.services.exchange if c.call.leg and c.call.leg.sip is sip)
-
-
-def over(h: Any) -> dict[str, str]:
-    """What the Dial's action was told."""
-    (request,) = [r for r in h.fetcher.requests if r.url.endswith("/over")]
-    return dict(request.parameters)
-
-
 # -- by the callee
 
 
@@ -68,10 +54,10 @@ async def test_a_callee_hands_the_caller_on_and_the_document_goes_on_after_that(
     await asyncio.sleep(0.5)
     assert bob.actions[-1] == "settle 7 202"
     assert not joined(h)
-    assert h.media.legs[leg_of(h, caller)].playing, "the caller hears it ring"
+    assert h.media.legs[h.media_leg_of(caller)].playing, "the caller hears it ring"
     await asyncio.sleep(1)
     order, carol = h.signalling.placed[1]
-    assert joined(h) == {frozenset((leg_of(h, caller), leg_of(h, carol)))}
+    assert joined(h) == {frozenset((h.media_leg_of(caller), h.media_leg_of(carol)))}
     assert bob.actions[-1] == "conclude 7 200"
     assert (order.target, order.caller, order.headers) == (
         CAROL,
@@ -84,7 +70,7 @@ async def test_a_callee_hands_the_caller_on_and_the_document_goes_on_after_that(
     assert not carol.is_over
     carol.bye()
     await h.idle()
-    told = over(h)
+    told = h.told_at("/over")
     assert (told["DialCallStatus"], told["DialBridged"], told["DialCallDuration"]) == (
         "completed",
         "true",
@@ -95,7 +81,7 @@ async def test_a_callee_hands_the_caller_on_and_the_document_goes_on_after_that(
 
 async def test_the_caller_stays_with_the_bridge_and_everybody_else_is_driven_by_it(house: Any) -> None:
     h, caller, bob = await bridged(house)
-    root = call_of(h, caller).sid
+    root = h.call_of(caller).sid
     bob.say(ASKED)
     await asyncio.sleep(2)
     bob.bye()
@@ -121,14 +107,14 @@ async def test_when_the_target_cannot_be_had_they_talk_again(house: Any, carol: 
     bob.say(ASKED)
     await asyncio.sleep(40)
     assert bob.actions[-1] == f"conclude 7 {status}"
-    assert joined(h) == {frozenset((leg_of(h, caller), leg_of(h, bob)))}
+    assert joined(h) == {frozenset((h.media_leg_of(caller), h.media_leg_of(bob)))}
     assert not bob.is_over
     bob.say(replace(ASKED, request=8))
     await asyncio.sleep(0.5)
     assert bob.actions[-1] == "settle 8 202", "another try is as good as the first"
     bob.bye()
     await asyncio.sleep(40)
-    assert over(h)["DialCallStatus"] == "completed"
+    assert h.told_at("/over")["DialCallStatus"] == "completed"
     await h.idle()
 
 
@@ -139,7 +125,7 @@ async def test_a_telephone_that_hangs_up_at_once_has_transferred_all_the_same(ho
     bob.bye()
     await asyncio.sleep(2)
     _, carol = h.signalling.placed[1]
-    assert joined(h) == {frozenset((leg_of(h, caller), leg_of(h, carol)))}
+    assert joined(h) == {frozenset((h.media_leg_of(caller), h.media_leg_of(carol)))}
     caller.bye()
     await h.idle()
 
@@ -151,7 +137,7 @@ async def test_a_caller_who_does_not_wait_ends_it(house: Any) -> None:
     caller.bye()
     await h.idle()
     assert "conclude 7 487" in bob.actions
-    assert over(h)["DialCallStatus"] == "completed"
+    assert h.told_at("/over")["DialCallStatus"] == "completed"
 
 
 @pytest.mark.parametrize("by_callee", [True, False])
@@ -192,7 +178,7 @@ async def test_policy_is_asked_before_anybody_is_called(house: Any) -> None:
     await asyncio.sleep(1)
     assert bob.actions[-1] == "conclude 7 403"
     assert len(h.signalling.placed) == 1
-    assert joined(h) == {frozenset((leg_of(h, caller), leg_of(h, bob)))}
+    assert joined(h) == {frozenset((h.media_leg_of(caller), h.media_leg_of(bob)))}
     caller.bye()
     await h.idle()
 
@@ -213,19 +199,19 @@ async def test_a_caller_hands_the_callee_on_which_becomes_a_session_of_its_own(h
     h, caller, bob = await bridged(house)
     caller.say(replace(ASKED, asker=("client:alice",)))
     await asyncio.sleep(0.5)
-    assert h.media.legs[leg_of(h, bob)].playing, "the callee hears it ring"
+    assert h.media.legs[h.media_leg_of(bob)].playing, "the callee hears it ring"
     await asyncio.sleep(1.5)
     _, carol = h.signalling.placed[1]
-    assert joined(h) == {frozenset((leg_of(h, bob), leg_of(h, carol)))}
+    assert joined(h) == {frozenset((h.media_leg_of(bob), h.media_leg_of(carol)))}
     assert caller.actions[-1] == "conclude 7 200"
-    mine, theirs = call_of(h, bob), call_of(h, carol)
-    assert mine.split_from == call_of(h, caller).sid
+    mine, theirs = h.call_of(bob), h.call_of(carol)
+    assert mine.split_from == h.call_of(caller).sid
     assert mine.facts.session_sid == theirs.facts.session_sid == mine.sid
     assert theirs.facts.parent_sid == mine.sid
     caller.bye()
     await asyncio.sleep(5)
-    assert over(h)["DialCallStatus"] == "completed"
-    assert joined(h) == {frozenset((leg_of(h, bob), leg_of(h, carol)))}
+    assert h.told_at("/over")["DialCallStatus"] == "completed"
+    assert joined(h) == {frozenset((h.media_leg_of(bob), h.media_leg_of(carol)))}
     last = h.meter.tracks[mine.sid].rows[-1]
     assert (last[1].module, last[1].mode, last[1].driven_by, last[2]) == (
         "platform.bridge",
@@ -245,8 +231,8 @@ async def test_a_callee_that_could_not_be_handed_on_talks_to_the_caller_again(ho
     caller.say(ASKED)
     await asyncio.sleep(2)
     assert caller.actions[-1] == "conclude 7 486"
-    assert joined(h) == {frozenset((leg_of(h, caller), leg_of(h, bob)))}
-    assert call_of(h, bob).split_from == ""
+    assert joined(h) == {frozenset((h.media_leg_of(caller), h.media_leg_of(bob)))}
+    assert h.call_of(bob).split_from == ""
     bob.bye()
     await h.idle()
     assert h.speech.said == ["Over"]
@@ -259,7 +245,7 @@ async def test_a_caller_who_hangs_up_at_once_leaves_the_callee_to_the_target(
     h, caller, bob = await bridged(house, carol)
     caller.say(ASKED)
     await asyncio.sleep(1)
-    mine = call_of(h, bob)
+    mine = h.call_of(bob)
     caller.bye()
     await asyncio.sleep(1)
     assert mine.facts.session_sid == mine.sid, "nobody drives it any more"
@@ -269,7 +255,7 @@ async def test_a_caller_who_hangs_up_at_once_leaves_the_callee_to_the_target(
         assert bob.is_over
     else:
         _, other = h.signalling.placed[1]
-        assert joined(h) == {frozenset((leg_of(h, bob), leg_of(h, other)))}
+        assert joined(h) == {frozenset((h.media_leg_of(bob), h.media_leg_of(other)))}
         bob.bye()
     await h.idle()
 
@@ -306,12 +292,12 @@ async def test_two_parties_of_one_telephone_are_brought_together(
     phone.say(replace(ASKED, replaces="the-consultation;to-tag=a;from-tag=b"))
     await asyncio.sleep(1)
     assert "conclude 7 200" in phone.actions
-    assert joined(h) == {frozenset((leg_of(h, party), leg_of(h, target)))}
-    assert call_of(h, party).linked_sid == call_of(h, target).sid
+    assert joined(h) == {frozenset((h.media_leg_of(party), h.media_leg_of(target)))}
+    assert h.call_of(party).linked_sid == h.call_of(target).sid
     await asyncio.sleep(5)
     assert phone.is_over
     assert other.is_over
-    assert joined(h) == {frozenset((leg_of(h, party), leg_of(h, target)))}
+    assert joined(h) == {frozenset((h.media_leg_of(party), h.media_leg_of(target)))}
     party.bye()
     await h.idle()
     # Each root that was left, or that left, has its document go on or be told.
