@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from array import array
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -18,16 +17,12 @@ from tests.e2e.documents import Asked
 from tests.e2e.rest_client import Elsewhere
 from tests.e2e.server import ACCOUNT, TOKEN
 from tests.e2e.stage import NUMBERS, Desk, Stage, desk, open_stage
-from tests.unit.media.sound import chatter, sine, write_wav
+from tests.unit.media.sound import chatter, silence, sine, write_wav
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 OWN = NUMBERS[0]
 PAUSE = "<Pause length='9'/>"
-
-
-def silence(seconds: float) -> array[int]:
-    return array("h", [0] * round(seconds * 8000))
 
 
 SAID = {

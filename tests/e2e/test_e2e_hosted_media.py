@@ -6,8 +6,6 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
-import wave
-from array import array
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from tests.e2e.addresses import free_port
 from tests.e2e.plain_phone import CODECS, Message, PlainPhone
 from tests.e2e.sipp import SIPP, Sipp
 from tests.e2e.stage import Stage, answer_path, open_stage
+from tests.unit.media.sound import channels_of
 
 pytestmark = [pytest.mark.e2e]
 ON_BRIDGE = 'answerOnBridge="true"'
@@ -395,21 +394,10 @@ async def test_both_sides_of_a_hosted_call_record_it_in_a_codec_that_is_decoded_
         speaking.cancel()
     folder = stage.server.folder / "data" / "recordings" / kept.form["AccountSid"]
     assert kept.form["RecordingDuration"] == "2"
-    (heard_by_second,) = channels(folder / f"{kept.form['RecordingUrl'].rpartition('/')[2]}.wav")
-    caller, callee = channels(folder / f"{recorded.form['RecordingSid']}.wav")
+    (heard_by_second,) = channels_of(folder / f"{kept.form['RecordingUrl'].rpartition('/')[2]}.wav")
+    caller, callee = channels_of(folder / f"{recorded.form['RecordingSid']}.wav")
     for channel in (heard_by_second, caller, callee):
-        assert loudest(channel) > 2000
-
-
-def channels(path: Path) -> list[array[int]]:
-    with wave.open(str(path)) as file:
-        assert file.getsampwidth() == 2
-        samples = array("h", file.readframes(file.getnframes()))
-        return [samples[n :: file.getnchannels()] for n in range(file.getnchannels())]
-
-
-def loudest(samples: array[int]) -> int:
-    return max(map(abs, samples))
+        assert max(map(abs, channel)) > 2000
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import wave
-from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -27,7 +25,7 @@ from callrouter.ports import (
     VoiceStopped,
 )
 from tests.integration.rtp_peer import PCMA, PCMU, SILENCE, Room, Station, room
-from tests.unit.media.sound import alaw, mulaw, sine, to_mulaw
+from tests.unit.media.sound import alaw, channels_of, mulaw, sine, to_mulaw
 
 CN = 13
 DBOV = 40
@@ -61,11 +59,6 @@ def is_noise(samples: Sequence[int]) -> bool:
     return 0.85 < effective(samples) / LEVEL < 1.15 and 0.4 < turns / len(samples) < 0.6
 
 
-def recorded(path: Path) -> array[int]:
-    with wave.open(str(path)) as sound:
-        return array("h", sound.readframes(sound.getnframes()))
-
-
 def pause_in(samples: Sequence[int]) -> Sequence[int]:
     """What lies between the two times of talk, its edges left out."""
     loud = [n for n, sample in enumerate(samples) if abs(sample) > 4000]
@@ -84,7 +77,8 @@ async def test_a_pause_that_is_described_is_recorded_as_noise_and_is_neither_los
         await talk_with_a_pause(station)
         here.media.submit(CloseLeg(station.leg))
         closed = await station.told(LegClosed)
-        heard = pause_in(recorded(path))
+        (samples,) = channels_of(path)
+        heard = pause_in(samples)
         assert abs(len(heard) - 7360) < 800
         assert is_noise(heard[800:6000])
         counters = closed.counters
@@ -143,7 +137,8 @@ async def test_who_agreed_is_told_the_same_and_sent_nothing_until_there_is_sound
         assert SILENCE[PCMU] in said[len(TALK) :], "when nobody speaks and nobody says so, silence is sent"
         here.media.submit(CloseLeg(other.leg))
         await other.told(RecordingEnded)
-        assert is_noise(pause_in(recorded(path))[800:5600])
+        (samples,) = channels_of(path)
+        assert is_noise(pause_in(samples)[800:5600])
 
 
 async def test_a_room_goes_on_and_words_end_in_noise() -> None:

@@ -31,11 +31,7 @@ from callrouter.ports import (
     VoiceStopped,
 )
 from tests.integration.rtp_peer import Room, Station, room
-from tests.unit.media.sound import chatter, dtmf, sine, to_mulaw
-
-
-def silence(seconds: float) -> array[int]:
-    return array("h", [0] * round(seconds * 8000))
+from tests.unit.media.sound import chatter, dtmf, silence, sine, to_mulaw
 
 
 def hiss(samples: array[int], level: int = 250) -> array[int]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import wave
-from array import array
 from pathlib import Path
 
 from callrouter.ports import (
@@ -23,17 +21,10 @@ from callrouter.ports import (
     StopRecording,
 )
 from tests.integration.rtp_peer import PCMU, SILENCE, Room, Station, room
-from tests.unit.media.sound import mulaw, sine, tone_level, write_wav
+from tests.unit.media.sound import channels_of, mulaw, sine, tone_level, write_wav
 
 LOUD = bytes(0x10 if n % 8 < 4 else 0x90 for n in range(160))
 """A square wave of 1 kHz."""
-
-
-def channels_of(path: Path) -> list[list[int]]:
-    with wave.open(str(path)) as file:
-        assert (file.getframerate(), file.getsampwidth()) == (8000, 2)
-        samples = array("h", file.readframes(file.getnframes()))
-        return [list(samples[n :: file.getnchannels()]) for n in range(file.getnchannels())]
 
 
 def started(here: Room, **settings: object) -> Station:

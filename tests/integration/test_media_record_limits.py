@@ -21,7 +21,8 @@ from callrouter.ports import (
     StopRecording,
 )
 from tests.integration.rtp_peer import Room, Station, room
-from tests.integration.test_media_record import LOUD, channels_of, mono, sounding
+from tests.integration.test_media_record import LOUD, mono, sounding
+from tests.unit.media.sound import channels_of
 
 
 def started(here: Room) -> Station:

@@ -32,8 +32,7 @@ from callrouter.ports import (
     StopRecording,
 )
 from tests.integration.rtp_peer import PCMA, PCMU, SILENCE, Room, Station, room
-from tests.integration.test_media_record import channels_of
-from tests.unit.media.sound import alaw, mulaw, sine, to_mulaw, tone_level, write_wav
+from tests.unit.media.sound import alaw, channels_of, mulaw, sine, to_mulaw, tone_level, write_wav
 
 ROOM = RoomId(1)
 HERTZ = (400, 700, 1000, 1300, 1600, 1900)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import struct
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -29,7 +27,7 @@ from callrouter.ports import (
 )
 from tests.integration.coded_peer import PAYLOAD_TYPES, RATES, STEPS, decoded, encoded
 from tests.integration.rtp_peer import EVENT, Room, Station, room
-from tests.unit.media.sound import mulaw, sine, to_mulaw, tone_level
+from tests.unit.media.sound import channels_of, mulaw, sine, to_mulaw, tone_level
 
 ROOM = RoomId(7)
 
@@ -144,12 +142,7 @@ async def test_holds_whispers_gains_and_recordings_are_as_in_any_room(tmp_path: 
         here.media.submit(Resume(a.leg), SetMember(b.leg))
         await talk((b, "OPUS", 800))
         assert math.isclose(level(a, "OPUS", 800), 8000, rel_tol=0.2)
-    said, sent = channels(path.read_bytes()[44:])
+    said, sent = channels_of(path)
     assert math.isclose(tone_level(said[4000:8000], 500), 8000, rel_tol=0.2)
     assert math.isclose(tone_level(said[4000:8000], 800), 4000, rel_tol=0.2)
     assert math.isclose(tone_level(sent[4000:8000], 500), 8000, rel_tol=0.2)
-
-
-def channels(data: bytes) -> Iterable[list[int]]:
-    samples = struct.unpack(f"<{len(data) // 2}h", data)
-    return list(samples[::2]), list(samples[1::2])

@@ -16,6 +16,10 @@ def sine(hertz: float, seconds: float, *, rate: int = 8000, level: float = 8000)
     return array("h", (round(level * math.sin(2 * math.pi * hertz * n / rate)) for n in range(count)))
 
 
+def silence(seconds: float) -> array[int]:
+    return array("h", [0] * round(seconds * 8000))
+
+
 def write_wav(path: Path, samples: array[int], *, rate: int = 8000, channels: int = 1) -> Path:
     with wave.open(str(path), "wb") as out:
         out.setnchannels(channels)
@@ -23,6 +27,14 @@ def write_wav(path: Path, samples: array[int], *, rate: int = 8000, channels: in
         out.setframerate(rate)
         out.writeframes(samples.tobytes())
     return path
+
+
+def channels_of(path: Path) -> list[list[int]]:
+    """The samples of a recording, by channel."""
+    with wave.open(str(path)) as file:
+        assert (file.getframerate(), file.getsampwidth()) == (8000, 2)
+        samples = array("h", file.readframes(file.getnframes()))
+        return [list(samples[n :: file.getnchannels()]) for n in range(file.getnchannels())]
 
 
 def riff(format_tag: int, bits: int, data: bytes, *, rate: int = 8000, channels: int = 1) -> bytes:
