@@ -1,20 +1,50 @@
-"""What FFmpeg's codecs make of a tone, and of what the engine sends: they share no code with it."""
+"""Far ends that speak G.722 and Opus.  What FFmpeg's codecs make of a tone, and of what the engine sends,
+shares no code with it."""
 
 from __future__ import annotations
 
+import asyncio
+import random
 from array import array
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 
 import av
 
+from callrouter.ports import SetRemote
+from tests.integration.rtp_peer import FRAME_SECONDS, PCMU, Station
 from tests.unit.media.sound import sine
 
 RATES = {"G722": 16000, "OPUS": 48000}
 _NAMES = {"G722": "g722", "OPUS": "libopus"}
-PAYLOAD_TYPES = {"G722": 9, "OPUS": 107}
-STEPS = {"G722": 160, "OPUS": 960}
+PAYLOAD_TYPES = {"PCMU": PCMU, "G722": 9, "OPUS": 107}
+STEPS = {"PCMU": 160, "G722": 160, "OPUS": 960}
 """RTP clock ticks of 20 ms."""
+
+
+def remote(station: Station, codec: str) -> SetRemote:
+    """What was agreed on with its far end."""
+    order = station.remote()
+    rate = 48000 if codec == "OPUS" else 8000
+    audio = replace(order.audio, codec=codec, payload_type=PAYLOAD_TYPES[codec], dtmf_clock_rate=rate)
+    return replace(order, audio=audio)
+
+
+async def say(
+    station: Station, codec: str, packets: list[bytes], *, lose: float = 0, jitter: float = 0
+) -> None:
+    """Packets of 20 ms by the clock; some are lost, some late."""
+    loop, chance, peer = asyncio.get_running_loop(), random.Random(3), station.peer
+    begin = loop.time()
+    for index, packet in enumerate(packets):
+        if chance.random() < lose:
+            peer.sequence = (peer.sequence + 1) % 2**16
+            peer.timestamp = (peer.timestamp + STEPS[codec]) % 2**32
+        else:
+            peer.send(packet, PAYLOAD_TYPES[codec], step=STEPS[codec])
+        wait = begin + (index + 1) * FRAME_SECONDS + chance.random() * jitter - loop.time()
+        await asyncio.sleep(max(0, wait))
 
 
 def encoded(

@@ -7,7 +7,6 @@ import functools
 import math
 import random
 import struct
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,43 +23,19 @@ from callrouter.ports import (
     RecordingEnded,
     RecordSource,
     SendDigits,
-    SetRemote,
     StartRecording,
     StopRecording,
 )
-from tests.integration.coded_peer import PAYLOAD_TYPES, RATES, STEPS, decoded, encoded
-from tests.integration.rtp_peer import EVENT, FRAME_SECONDS, PCMU, SILENCE, Station, room
+from tests.integration.coded_peer import PAYLOAD_TYPES, RATES, STEPS, decoded, encoded, remote, say
+from tests.integration.rtp_peer import EVENT, PCMU, SILENCE, Station, room
 from tests.unit.media.sound import mulaw, sine, tone_level, write_wav
 
 CODECS = list(RATES)
 
 
-def remote(station: Station, codec: str) -> SetRemote:
-    order = station.remote()
-    rate = 48000 if codec == "OPUS" else 8000
-    audio = replace(order.audio, codec=codec, payload_type=PAYLOAD_TYPES[codec], dtmf_clock_rate=rate)
-    return replace(order, audio=audio)
-
-
 async def close(station: Station) -> dict[str, int]:
     station.media.submit(CloseLeg(station.leg))
     return dict((await station.told(LegClosed)).counters)
-
-
-async def say(
-    station: Station, codec: str, packets: list[bytes], *, lose: float = 0, jitter: float = 0
-) -> None:
-    """Packets of 20 ms by the clock; some are lost, some late."""
-    loop, chance, peer = asyncio.get_running_loop(), random.Random(3), station.peer
-    begin = loop.time()
-    for index, packet in enumerate(packets):
-        if chance.random() < lose:
-            peer.sequence = (peer.sequence + 1) % 2**16
-            peer.timestamp = (peer.timestamp + STEPS[codec]) % 2**32
-        else:
-            peer.send(packet, PAYLOAD_TYPES[codec], step=STEPS[codec])
-        wait = begin + (index + 1) * FRAME_SECONDS + chance.random() * jitter - loop.time()
-        await asyncio.sleep(max(0, wait))
 
 
 def share_of(samples: list[int], hertz: float, rate: int) -> float:

@@ -13,19 +13,16 @@ from callrouter.ports import (
     EnterRoom,
     Hold,
     LegClosed,
-    MediaCommand,
-    NegotiatedAudio,
     PlayTone,
     RecordingEnded,
     RecordSource,
     Resume,
     RoomId,
     SetMember,
-    SetRemote,
     StartRecording,
     StopRecording,
 )
-from tests.integration.coded_peer import PAYLOAD_TYPES, RATES, STEPS, decoded, encoded
+from tests.integration.coded_peer import RATES, decoded, encoded, remote, say
 from tests.integration.rtp_peer import EVENT, Room, Station, room
 from tests.unit.media.sound import channels_of, mulaw, sine, to_mulaw, tone_level
 
@@ -34,32 +31,17 @@ ROOM = RoomId(7)
 
 def enter(here: Room, codec: str, **changes: object) -> Station:
     station = here.station()
-    remote: MediaCommand = station.remote()
-    if codec in RATES:
-        rate = 8000 if codec == "G722" else 48000
-        audio = NegotiatedAudio(
-            station.peer.address, None, codec, PAYLOAD_TYPES[codec], EVENT, dtmf_clock_rate=rate
-        )
-        remote = SetRemote(station.leg, audio)
-    here.media.submit(remote, EnterRoom(station.leg, ROOM, **changes))  # type: ignore[arg-type]  # by name
+    entry = EnterRoom(station.leg, ROOM, **changes)  # type: ignore[arg-type]  # by name
+    here.media.submit(remote(station, codec), entry)
     return station
 
 
-async def say(station: Station, codec: str, hertz: float, seconds: float = 1.2) -> None:
+def packets_of(codec: str, hertz: float, seconds: float = 1.2) -> list[bytes]:
     if codec in RATES:
         # What a voice has above 4 kHz comes with something below, which is what is listened for.
-        beside = 300.0 if hertz > 4000 else 0.0
-        packets = encoded(codec, hertz, seconds, beside=beside)
-        kind, step = PAYLOAD_TYPES[codec], STEPS[codec]
-    else:
-        words = to_mulaw(sine(hertz, seconds))
-        packets, kind, step = [words[n : n + 160] for n in range(0, len(words), 160)], 0, 160
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    for number, packet in enumerate(packets):
-        await asyncio.sleep(max(0, begin + number * 0.02 - loop.time()))
-        station.peer.send(packet, kind, step=step)
-    await asyncio.sleep(0.05)
+        return encoded(codec, hertz, seconds, beside=300.0 if hertz > 4000 else 0.0)
+    words = to_mulaw(sine(hertz, seconds))
+    return [words[at : at + 160] for at in range(0, len(words), 160)]
 
 
 def heard(station: Station, codec: str, seconds: float = 0.5) -> list[int]:
@@ -76,7 +58,10 @@ def level(station: Station, codec: str, hertz: float) -> float:
 
 
 async def talk(*said: tuple[Station, str, float]) -> None:
-    await asyncio.gather(*(say(station, codec, hertz) for station, codec, hertz in said))
+    """All at once: what each of them says is encoded before the first one begins."""
+    ready = [(station, codec, packets_of(codec, hertz)) for station, codec, hertz in said]
+    await asyncio.gather(*(say(*each) for each in ready))
+    await asyncio.sleep(0.03)
 
 
 @pytest.mark.parametrize(("codec", "high"), [("G722", 6000), ("OPUS", 10_000)])
