@@ -230,6 +230,13 @@ class PlainPhone:
     async def asked(self, method: str = "INVITE") -> Message:
         return await self._next(lambda m: not m.status and m.method == method)
 
+    async def agrees(self, *lines: str) -> Message:
+        """Answer the next offer with these lines, and wait for the ACK; the offer."""
+        offer = await self.asked()
+        self.answer(offer, 200, self.describe(*lines))
+        await self.asked("ACK")
+        return offer
+
     async def _next(self, fits: object) -> Message:
         async with asyncio.timeout(10):
             while True:

@@ -18,7 +18,7 @@ from tests.e2e.sipp import SIPP, Sipp
 from tests.e2e.stage import Stage, answer_path, open_stage
 from tests.unit.media.sound import channels_of
 
-pytestmark = [pytest.mark.e2e]
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 ON_BRIDGE = 'answerOnBridge="true"'
 
 
@@ -60,11 +60,9 @@ async def connected(
 ) -> tuple[Message, Message]:
     """The server's last description to each."""
     a.invite(f"sip:{chain(stage, b, more)}@{stage.server.sip}", a.describe(a.audio(codecs=codecs[0])))
-    asked = await b.asked()
-    b.answer(asked, 200, b.describe(b.audio(codecs=codecs[1])))
+    asked = await b.agrees(b.audio(codecs=codecs[1]))
     answered = await a.final()
     assert answered.status == 200
-    await b.asked("ACK")
     return answered, asked
 
 
@@ -107,7 +105,6 @@ def payload_type(description: Message) -> int:
     return int(description.line("audio").split()[3])
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("codec", "more"), [("PCMA", ""), ("G722", ON_BRIDGE), ("OPUS", ON_BRIDGE)])
 async def test_what_both_speak_is_passed_on_as_it_is(stage: Stage, codec: str, more: str) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
@@ -129,7 +126,6 @@ async def test_what_both_speak_is_passed_on_as_it_is(stage: Stage, codec: str, m
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_caller_who_is_answered_on_the_bridge_gets_what_the_callee_speaks(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         answered, _ = await connected(stage, a, b, (("PCMU", "G722", "PCMA"), ("PCMA",)))
@@ -140,7 +136,6 @@ async def test_a_caller_who_is_answered_on_the_bridge_gets_what_the_callee_speak
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_caller_who_changes_codec_in_the_call_is_followed(stage: Stage) -> None:
     """Bit for bit again, once it is the callee's: what is between them changes as well."""
     async with PlainPhone() as a, PlainPhone() as b:
@@ -156,7 +151,6 @@ async def test_a_caller_who_changes_codec_in_the_call_is_followed(stage: Stage) 
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "spelling", ["a=sendonly", "a=inactive", "c=IN IP4 0.0.0.0", "c=IN IP4 0.0.0.0 a=sendonly"]
 )
@@ -171,23 +165,18 @@ async def test_hold_reaches_the_telephone_at_the_other_end_and_so_does_resume(
             holder.request("INVITE", holder.describe(holder.audio(*lines)))
             agreed = await holder.final()
             assert "a=recvonly" in agreed.body or "a=inactive" in agreed.body
-            told = await held.asked()
+            told = await held.agrees(held.audio("a=recvonly"))
             assert "a=sendonly" in told.line("audio")
             assert (agreed.port("audio"), told.port("audio")) == (ports[holder], ports[held]), "kept"
-            held.answer(told, 200, held.describe(held.audio("a=recvonly")))
-            await held.asked("ACK")
             assert len(await heard(held, 0, 10)) == 10, "silence comes on and on"
             holder.request("INVITE", holder.describe(holder.audio()))
             assert "a=sendrecv" in (await holder.final()).body
-            told = await held.asked()
+            told = await held.agrees(held.audio())
             assert "a=sendrecv" in told.line("audio")
-            held.answer(told, 200, held.describe(held.audio()))
-            await held.asked("ACK")
         a.request("BYE")
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_who_only_listens_holds_nobody_and_an_update_holds_too(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         answered, asked = await connected(stage, a, b)
@@ -202,16 +191,13 @@ async def test_who_only_listens_holds_nobody_and_an_update_holds_too(stage: Stag
         b.answer(told, 488)
         a.request("UPDATE", a.describe(a.audio()))
         assert "a=sendrecv" in (await a.final("UPDATE")).body
-        told = await b.asked()
+        told = await b.agrees(b.audio())
         assert "a=sendrecv" in told.body, "who would not be held is asked again for what holds now"
-        b.answer(told, 200, b.describe(b.audio()))
-        await b.asked("ACK")
         await joined(a, answered.port("audio"), 0, b)
         a.request("BYE")
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_two_who_hold_each_other_at_once_are_told_491_and_try_again(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         await connected(stage, a, b)
@@ -222,27 +208,20 @@ async def test_two_who_hold_each_other_at_once_are_told_491_and_try_again(stage:
         b.request("INVITE", b.describe(b.audio("a=sendonly")))
         assert (await b.final()).status == 491
         b.answer(ours, 491)
-        again = await b.asked()
+        again = await b.agrees(b.audio("a=recvonly"))
         assert "a=sendonly" in again.body, "tried again after a while"
-        b.answer(again, 200, b.describe(b.audio("a=recvonly")))
-        await b.asked("ACK")
         b.request("INVITE", b.describe(b.audio("a=sendonly")))
         assert "a=inactive" in (await b.final()).body
-        told = await a.asked()
-        a.answer(told, 200, a.describe(a.audio("a=inactive")))
-        await a.asked("ACK")
+        await a.agrees(a.audio("a=inactive"))
         for phone, other in ((a, b), (b, a)):
             phone.request("INVITE", phone.describe(phone.audio()))
             assert (await phone.final()).status == 200
-            told = await other.asked()
-            other.answer(told, 200, other.describe(other.audio()))
-            await other.asked("ACK")
+            told = await other.agrees(other.audio())
         assert "a=sendrecv" in told.body
         a.request("BYE")
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("more", [ON_BRIDGE, ""])
 async def test_a_caller_without_a_description_gets_ours_and_answers_it_in_its_ack(
     stage: Stage, more: str
@@ -250,8 +229,7 @@ async def test_a_caller_without_a_description_gets_ours_and_answers_it_in_its_ac
     async with PlainPhone() as a, PlainPhone() as b:
         a.late_answer = a.describe(a.audio(codecs=("PCMA",)))
         a.invite(f"sip:{chain(stage, b, more)}@{stage.server.sip}", "")
-        asked = await b.asked()
-        b.answer(asked, 200, b.describe(b.audio(codecs=("PCMA",))))
+        asked = await b.agrees(b.audio(codecs=("PCMA",)))
         answered = await a.final()
         assert "PCMA" in answered.line("audio")
         if more:
@@ -262,7 +240,6 @@ async def test_a_caller_without_a_description_gets_ours_and_answers_it_in_its_ac
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)")
 async def test_sipp_that_never_offers_holds_the_telephone_at_the_other_end(
     stage: Stage, tmp_path: Path
@@ -270,16 +247,13 @@ async def test_sipp_that_never_offers_holds_the_telephone_at_the_other_end(
     async with PlainPhone() as b:
         sipp = Sipp("offers_late", stage.server.sip, tmp_path / "sipp", number=chain(stage, b, ""))
         program = await sipp.start()
-        asked = await b.asked()
-        b.answer(asked, 200, b.describe(b.audio()))
-        told = await b.asked()
+        await b.agrees(b.audio())
+        told = await b.agrees(b.audio("a=recvonly"))
         assert "a=sendonly" in told.body
-        b.answer(told, 200, b.describe(b.audio("a=recvonly")))
         await b.asked("BYE")
         await sipp.finish(program)
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("by_caller", [True, False])
 async def test_offers_within_the_call_may_come_late_and_move_and_resume_it(
     stage: Stage, by_caller: bool
@@ -290,24 +264,19 @@ async def test_offers_within_the_call_may_come_late_and_move_and_resume_it(
         to_one, to_other = (answered, asked) if by_caller else (asked, answered)
         one.request("INVITE", one.describe(one.audio("a=sendonly")))
         await one.final()
-        told = await other.asked()
-        other.answer(told, 200, other.describe(other.audio("a=recvonly")))
-        await other.asked("ACK")
+        await other.agrees(other.audio("a=recvonly"))
         one.late_answer = one.describe(elsewhere.audio())
         one.request("INVITE")
         offered = await one.final()
         assert (payload_type(offered), offered.port("audio")) == (0, to_one.port("audio"))
-        told = await other.asked()
+        told = await other.agrees(other.audio())
         assert "a=sendrecv" in told.body, "it has said so in its ACK"
-        other.answer(told, 200, other.describe(other.audio()))
-        await other.asked("ACK")
         await joined(other, to_other.port("audio"), 0, elsewhere)
         await joined(elsewhere, to_one.port("audio"), 0, other)
         a.request("BYE")
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_description_beside_others_is_read_for_the_callees_codec_as_well(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         described = a.describe(a.audio(codecs=("PCMU", "PCMA")))
@@ -317,23 +286,20 @@ async def test_a_description_beside_others_is_read_for_the_callees_codec_as_well
         )
         body = "".join(f"--x\r\nContent-Type: {part}" for part in parts) + "--x--\r\n"
         a.invite(f"sip:{chain(stage, b)}@{stage.server.sip}", body, kind="multipart/mixed;boundary=x")
-        b.answer(await b.asked(), 200, b.describe(b.audio(codecs=("PCMA",))))
+        await b.agrees(b.audio(codecs=("PCMA",)))
         answered = await a.final()
         assert (answered.status, payload_type(answered)) == (200, 8)
         a.request("BYE")
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_music_of_who_holds_is_heard_by_who_is_held(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         answered, _ = await connected(stage, a, b)
         await joined(a, answered.port("audio"), 0, b)
         a.request("INVITE", a.describe(a.audio("a=sendonly")))
         await a.final()
-        told = await b.asked()
-        b.answer(told, 200, b.describe(b.audio("a=recvonly")))
-        await b.asked("ACK")
+        await b.agrees(b.audio("a=recvonly"))
         music = [os.urandom(160) for _ in range(20)]
         await speak(a, answered.port("audio"), 0, music)
         await heard(b, 0, 15, music)
@@ -341,7 +307,6 @@ async def test_music_of_who_holds_is_heard_by_who_is_held(stage: Stage) -> None:
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("way", ["event", "info"])
 async def test_keys_reach_the_other_end_as_events(stage: Stage, way: str) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
@@ -355,7 +320,6 @@ async def test_keys_reach_the_other_end_as_events(stage: Stage, way: str) -> Non
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("way", ["event", "info"])
 async def test_a_document_at_the_hosted_number_gathers_keys(stage: Stage, way: str) -> None:
     second = stage.number('<Gather numDigits="3" timeout="20" action="/gathered"/>')
@@ -372,7 +336,6 @@ async def test_a_document_at_the_hosted_number_gathers_keys(stage: Stage, way: s
         await a.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_both_sides_of_a_hosted_call_record_it_in_a_codec_that_is_decoded_for_that(
     stage: Stage,
 ) -> None:
@@ -400,7 +363,6 @@ async def test_both_sides_of_a_hosted_call_record_it_in_a_codec_that_is_decoded_
         assert max(map(abs, channel)) > 2000
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_sip_address_of_the_server_is_a_number_of_it(stage: Stage) -> None:
     """Nothing goes through the network, so nothing is said of where it came from."""
     second = stage.number("<Say>Here.</Say>")
@@ -413,7 +375,6 @@ async def test_a_sip_address_of_the_server_is_a_number_of_it(stage: Stage) -> No
         await a.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_call_that_has_come_round_is_refused(ring: tuple[Stage, str]) -> None:
     stage, at = ring
     there = "Diversion: <sip:+4420@c>;reason=no-answer"
@@ -431,7 +392,6 @@ async def test_a_call_that_has_come_round_is_refused(ring: tuple[Stage, str]) ->
             assert (await a.final()).status == status, history
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_call_that_a_carrier_brings_back_ends_there(ring: tuple[Stage, str]) -> None:
     stage, at = ring
     first = stage.number("")

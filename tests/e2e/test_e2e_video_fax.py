@@ -19,7 +19,7 @@ from tests.e2e.addresses import free_port
 from tests.e2e.plain_phone import Message, PlainPhone
 from tests.e2e.stage import Stage, open_stage
 
-pytestmark = [pytest.mark.e2e]
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -47,6 +47,7 @@ async def connected(
     a.invite(f"sip:{number}@{at or stage.server.sip}", a.describe(*lines))
     asked = await b.asked()
     b.answer(asked, 200, b.describe(b.audio(), *([b.video()] if asked.port("video") > 0 else [])))
+    await b.asked("ACK")
     answered = await a.final()
     assert answered.status == 200
     return answered, asked
@@ -75,7 +76,6 @@ async def assert_passes(a: PlainPhone, to_a: int, b: PlainPhone, to_b: int, kind
     assert await a.heard(kind, len(back)) == back
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_video_offered_with_the_call_reaches_the_callee_and_its_answer_comes_back(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         answered, asked = await connected(stage, a, b)
@@ -98,64 +98,53 @@ async def test_video_offered_with_the_call_reaches_the_callee_and_its_answer_com
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_caller_who_was_answered_before_is_offered_what_the_callee_accepted(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         number = stage.number(dial(b))
         a.invite(f"sip:{number}@{stage.server.sip}", a.describe(a.audio(), a.video()))
         first = await a.final()
         assert first.port("video") == 0, "a document runs"
-        asked = await b.asked()
-        b.answer(asked, 200, b.describe(b.audio(), b.video()))
-        again = await a.asked()
+        asked = await b.agrees(b.audio(), b.video())
+        again = await a.agrees(a.audio(), a.video())
         assert again.port("audio") == first.port("audio"), "audio keeps its address"
-        a.answer(again, 200, a.describe(a.audio(), a.video()))
-        await a.asked("ACK")
         await assert_passes(a, again.port("video"), b, asked.port("video"))
         b.request("BYE")
-        last = await a.asked()
+        last = await a.agrees(a.audio(), a.video(on=False))
         assert last.port("video") == 0, "the document goes on"
         assert last.port("audio") == first.port("audio")
-        a.answer(last, 200, a.describe(a.audio(), a.video(on=False)))
         a.request("BYE")
         await a.final("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("accepts", [True, False])
 async def test_a_callee_without_video_leaves_it_off_for_the_caller(stage: Stage, accepts: bool) -> None:
     """Port 0 is answered with port 0; and a caller who refuses it then, too, ends it for the callee."""
     async with PlainPhone() as a, PlainPhone() as b:
         number = stage.number(dial(b, 'answerOnBridge="true"' if not accepts else ""))
         a.invite(f"sip:{number}@{stage.server.sip}", a.describe(a.audio(), a.video()))
-        asked = await b.asked()
-        b.answer(asked, 200, b.describe(b.audio(), b.video(on=accepts)))
+        asked = await b.agrees(b.audio(), b.video(on=accepts))
         assert (await a.final()).port("video") == 0
         if accepts:
             a.answer(await a.asked(), 488)
-            withdrawn = await b.asked()
+            withdrawn = await b.agrees(b.audio(), b.video(on=False))
             assert withdrawn.port("video") == 0
             assert withdrawn.port("audio") == asked.port("audio")
-            b.answer(withdrawn, 200, b.describe(b.audio(), b.video(on=False)))
         a.request("BYE")
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_video_is_added_and_removed_in_the_middle_of_a_call(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         answered, asked = await connected(stage, a, b, video=False)
         b.request("INVITE", b.describe(b.audio(), b.video()))
-        to_a = await a.asked()
+        to_a = await a.agrees(a.audio(), a.video())
         assert to_a.port("audio") == answered.port("audio")
-        a.answer(to_a, 200, a.describe(a.audio(), a.video()))
         to_b = await b.final()
         assert to_b.status == 200
         await assert_passes(a, to_a.port("video"), b, to_b.port("video"))
         a.request("UPDATE", a.describe(a.audio(), a.video(on=False)))
-        off = await b.asked()
+        off = await b.agrees(b.audio(), b.video(on=False))
         assert off.port("video") == 0
-        b.answer(off, 200, b.describe(b.audio(), b.video(on=False)))
         over = await a.final("UPDATE")
         assert (over.status, over.port("video"), over.port("audio")) == (200, 0, answered.port("audio"))
         assert off.port("audio") == asked.port("audio")
@@ -163,7 +152,6 @@ async def test_video_is_added_and_removed_in_the_middle_of_a_call(stage: Stage) 
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("replaces", [True, False])
 async def test_a_call_turns_into_a_fax_and_back(stage: Stage, replaces: bool) -> None:
     """The fax takes the place of the audio's line, or a line of its own beside audio that is off."""
@@ -196,7 +184,6 @@ async def test_a_call_turns_into_a_fax_and_back(stage: Stage, replaces: bool) ->
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("status", [488, 606])
 async def test_a_refused_fax_leaves_the_call_as_it_was(stage: Stage, status: int) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
@@ -211,7 +198,6 @@ async def test_a_refused_fax_leaves_the_call_as_it_was(stage: Stage, status: int
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_two_who_want_something_at_once_are_both_told_to_wait(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         await connected(stage, a, b, video=False)
@@ -222,14 +208,12 @@ async def test_two_who_want_something_at_once_are_both_told_to_wait(stage: Stage
         a.answer(to_a, 491)
         assert (await b.final()).status == 491
         a.request("INVITE", a.describe(a.audio(), a.video()))
-        to_b = await b.asked()
-        b.answer(to_b, 200, b.describe(b.audio(), b.video()))
+        await b.agrees(b.audio(), b.video())
         assert (await a.final()).port("video") > 0
         a.request("BYE")
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("crosses", [False, True])
 async def test_a_cancel_reaches_the_other_end_and_who_had_answered_is_put_back(
     stage: Stage, crosses: bool
@@ -250,23 +234,20 @@ async def test_a_cancel_reaches_the_other_end_and_who_had_answered_is_put_back(
         b.answer(cancelled, 200)
         if crosses:
             b.answer(to_b, 200, b.describe(b.audio(), b.video()))
-            back = await b.asked()
+            back = await b.agrees(b.audio(), b.video(on=False))
             assert back.port("video") == 0
             assert back.port("audio") == to_b.port("audio")
-            b.answer(back, 200, b.describe(b.audio(), b.video(on=False)))
         else:
             b.answer(to_b, 487)
         await asyncio.sleep(0.1)
         a.request("INVITE", a.describe(a.audio(), a.video()))
-        to_b = await b.asked()
-        b.answer(to_b, 200, b.describe(b.audio(), b.video()))
+        to_b = await b.agrees(b.audio(), b.video())
         to_a = await a.final()
         await assert_passes(a, to_a.port("video"), b, to_b.port("video"))
         a.request("BYE")
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_who_does_not_go_back_from_a_fax_that_was_taken_back_is_hung_up(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         await connected(stage, a, b, video=False)
@@ -283,12 +264,11 @@ async def test_who_does_not_go_back_from_a_fax_that_was_taken_back_is_hung_up(st
         await a.final("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_document_after_a_fax_says_nothing_until_there_is_audio_again(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         answered, _ = await connected(stage, a, b, video=False)
         b.request("INVITE", b.describe(b.fax()))
-        a.answer(await a.asked(), 200, a.describe(a.fax()))
+        await a.agrees(a.fax())
         await b.final()
         b.request("BYE")
         back = await a.asked()
@@ -304,7 +284,6 @@ async def test_a_document_after_a_fax_says_nothing_until_there_is_audio_again(st
         await a.final("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("has_video", [True, False])
 async def test_who_takes_the_place_of_a_party_is_shown_the_pictures_of_the_other(
     stage: Stage, has_video: bool
@@ -317,21 +296,17 @@ async def test_who_takes_the_place_of_a_party_is_shown_the_pictures_of_the_other
         assert (taken.status, taken.port("audio")) == (200, answered.port("audio"))
         await a.asked("BYE")
         if has_video:
-            offered = await c.asked()
+            offered = await c.agrees(c.audio(), c.video())
             assert offered.kinds() == ["audio", "video"]
-            c.answer(offered, 200, c.describe(c.audio(), c.video()))
-            await c.asked("ACK")
             await assert_passes(c, offered.port("video"), b, asked.port("video"))
         else:
             c.answer(await c.asked(), 488)
-            withdrawn = await b.asked()
+            withdrawn = await b.agrees(b.audio(), b.video(on=False))
             assert withdrawn.port("video") == 0
-            b.answer(withdrawn, 200, b.describe(b.audio(), b.video(on=False)))
         c.request("BYE")
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_protected_pictures_are_opened_with_the_key_of_who_sent_them_and_no_other(stage: Stage) -> None:
     """Each end's own key stands in what the other one is shown: nobody on the way has one."""
     keys = [base64.b64encode(os.urandom(30)).decode() for _ in range(2)]
@@ -368,33 +343,28 @@ def keyed(key: str, *, is_receiver: bool = False) -> Session:
     return Session(Policy(key=base64.b64decode(key), ssrc_type=direction))
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("more", ['answerOnBridge="true"', ""])
 async def test_pictures_pass_through_numbers_that_dial_each_other(stage: Stage, more: str) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         second = stage.number(f"<Dial {more}><Sip>sip:bob@{b.at}</Sip></Dial>")
         first = stage.number(f"<Dial {more}>{second}</Dial>")
         a.invite(f"sip:{first}@{stage.server.sip}", a.describe(a.audio(), a.video()))
-        asked = await b.asked()
-        b.answer(asked, 200, b.describe(b.audio(), b.video()))
+        asked = await b.agrees(b.audio(), b.video())
         shown = await a.final()
         if not more:
             assert shown.port("video") == 0, "a document runs"
-            shown = await a.asked()
-            a.answer(shown, 200, a.describe(a.audio(), a.video()))
+            shown = await a.agrees(a.audio(), a.video())
         await asyncio.sleep(0.3)
         await assert_passes(a, shown.port("video"), b, asked.port("video"))
         b.request("INVITE", b.describe(b.fax(), b.video(on=False)))
-        to_a = await a.asked()
+        to_a = await a.agrees(a.fax(), a.video(on=False))
         assert to_a.port("image") > 0
-        a.answer(to_a, 200, a.describe(a.fax(), a.video(on=False)))
         to_b = await b.final()
         await assert_passes(a, to_a.port("image"), b, to_b.port("image"), "image")
         a.request("BYE")
         await b.asked("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_document_declines_video_and_fax_in_place(stage: Stage) -> None:
     number = stage.number("<Gather timeout='20'><Say>Press a key.</Say></Gather>")
     async with PlainPhone() as a:
@@ -411,7 +381,6 @@ async def test_a_document_declines_video_and_fax_in_place(stage: Stage) -> None:
         await a.final("BYE")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_one_end_may_speak_ipv6_and_what_is_off_for_a_server_is_declined(tmp_path: Path) -> None:
     port = free_port()
     listen = [
