@@ -1,17 +1,15 @@
 //! Calls that were let in, and whose INVITE may come again: by repetition, or with what it was asked
 //! for (a password).
 
-use std::collections::{HashMap, VecDeque};
+use crate::recent::Recent;
 
 const REMEMBERED: usize = 20_000;
 /// How often a call that was let in may ask anew without waiting for room: once for a challenge,
 /// once more because its answer came too late.
 const CHANCES: u8 = 2;
 
-#[derive(Default)]
 pub struct Admitted {
-    calls: HashMap<u64, Call>,
-    order: VecDeque<u64>,
+    calls: Recent<u64, Call>,
 }
 
 struct Call {
@@ -29,9 +27,15 @@ pub enum Past {
     Continued,
 }
 
+impl Default for Admitted {
+    fn default() -> Self {
+        Self { calls: Recent::new(REMEMBERED) }
+    }
+}
+
 impl Admitted {
     pub fn past(&self, call: u64, branch: u64) -> Past {
-        match self.calls.get(&call) {
+        match self.calls.get(call) {
             Some(known) if known.branch == branch => Past::Repeated,
             Some(known) if known.chances > 0 => Past::Continued,
             _ => Past::Unknown,
@@ -39,17 +43,11 @@ impl Admitted {
     }
 
     pub fn remember(&mut self, call: u64, branch: u64) {
-        if let Some(known) = self.calls.get_mut(&call) {
+        if let Some(known) = self.calls.get_mut(call) {
             known.branch = branch;
             known.chances = known.chances.saturating_sub(1);
             return;
         }
-        if self.order.len() >= REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.calls.remove(&oldest);
-        }
-        self.order.push_back(call);
         self.calls.insert(call, Call { branch, chances: CHANCES });
     }
 }

@@ -1,32 +1,28 @@
 //! Sources that the core does not listen to for a while.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
+
+use crate::recent::Recent;
 
 const REMEMBERED: usize = 10_000;
 
-#[derive(Default)]
 pub struct Banned {
-    until_ns: HashMap<IpAddr, u64>,
-    order: VecDeque<IpAddr>,
+    until_ns: Recent<IpAddr, u64>,
+}
+
+impl Default for Banned {
+    fn default() -> Self {
+        Self { until_ns: Recent::new(REMEMBERED) }
+    }
 }
 
 impl Banned {
     pub fn ban(&mut self, host: IpAddr, until_ns: u64) {
-        let source = source_of(host);
-        if self.until_ns.insert(source, until_ns).is_some() {
-            return;
-        }
-        self.order.push_back(source);
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.until_ns.remove(&oldest);
-        }
+        self.until_ns.insert(source_of(host), until_ns);
     }
 
     pub fn holds(&self, host: IpAddr, now_ns: u64) -> bool {
-        !self.until_ns.is_empty() && self.until_ns.get(&source_of(host)).is_some_and(|until| *until > now_ns)
+        self.until_ns.get(source_of(host)).is_some_and(|until| *until > now_ns)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod desk;
 pub mod door;
 pub mod keyed;
 pub mod rate;
+pub mod recent;
 pub mod refusal;
 pub mod scan;
 pub mod via;
