@@ -225,7 +225,7 @@ fn is_sequence(cseq: &[u8], method: &[u8]) -> bool {
 }
 
 /// Up to ten digits.
-fn number(digits: &[u8]) -> Option<usize> {
+pub fn number(digits: &[u8]) -> Option<usize> {
     let fits = (1..=10).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
     fits.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0')))
 }

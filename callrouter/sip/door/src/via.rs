@@ -1,8 +1,8 @@
 //! The topmost Via of a request over UDP, and how it goes back (RFC 3261 §18.2.1, RFC 3581 §4).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::scan::is_token;
+use crate::scan::{is_token, number};
 
 const PROTOCOL: &[u8] = b"SIP/2.0/UDP ";
 const COOKIE: &[u8] = b"z9hG4bK";
@@ -13,6 +13,9 @@ pub struct Via<'a> {
     value: &'a [u8],
     /// `host`, `host:port` or `[address]:port`.
     sent_by: &'a [u8],
+    /// Without brackets.
+    host: &'a [u8],
+    port: Option<u16>,
     /// Without the first `;`, and without those around it.
     parameters: &'a [u8],
     pub branch: &'a [u8],
@@ -23,6 +26,7 @@ pub fn read(value: &[u8]) -> Option<Via<'_>> {
     let rest = value.strip_prefix(PROTOCOL)?;
     let semicolon = rest.iter().position(|octet| *octet == b';')?;
     let (sent_by, parameters) = (&rest[..semicolon], &rest[semicolon + 1..]);
+    let (host, port) = host_and_port(sent_by)?;
     let mut branch = None;
     for parameter in split(parameters) {
         let (name, value) = halves(parameter);
@@ -38,7 +42,7 @@ pub fn read(value: &[u8]) -> Option<Via<'_>> {
         }
     }
     let branch = branch.filter(|branch| branch.len() > COOKIE.len() && branch.starts_with(COOKIE))?;
-    is_sent_by(sent_by).then_some(Via { value, sent_by, parameters, branch })
+    Some(Via { value, sent_by, host, port, parameters, branch })
 }
 
 impl Via<'_> {
@@ -48,7 +52,7 @@ impl Via<'_> {
         let (host, port) = (source.ip().to_string(), source.port());
         let has = |wanted: &[u8]| split(self.parameters).any(|each| is_named(each, wanted));
         let wants_port = has(b"rport");
-        if !wants_port && self.host() == host.as_bytes() && !has(b"received") {
+        if !wants_port && self.host == host.as_bytes() && !has(b"received") {
             into.extend_from_slice(self.value);
             return;
         }
@@ -77,50 +81,35 @@ impl Via<'_> {
     /// The port at the host of `source` where who does not ask for `rport` says to listen; None: a NAT
     /// may be in between (RFC 3261 §18.2.2, as the core's `responses.answer_port`).
     pub fn named_port(&self, source: SocketAddr) -> Option<u16> {
-        let host: IpAddr = std::str::from_utf8(self.host()).ok()?.parse().ok()?;
+        let host: IpAddr = std::str::from_utf8(self.host).ok()?.parse().ok()?;
         let asks = split(self.parameters).any(|each| is_named(each, b"rport"));
-        if asks || host != source.ip() {
-            return None;
-        }
-        let behind = &self.sent_by[self.sent_by.iter().rposition(|octet| *octet == b']').unwrap_or(0)..];
-        let Some(colon) = behind.iter().position(|octet| *octet == b':') else { return Some(DEFAULT_PORT) };
-        std::str::from_utf8(&behind[colon + 1..]).ok()?.parse().ok()
-    }
-
-    /// Without port and brackets.
-    fn host(&self) -> &[u8] {
-        if let Some(rest) = self.sent_by.strip_prefix(b"[") {
-            return rest.split(|octet| *octet == b']').next().unwrap_or(rest);
-        }
-        self.sent_by.split(|octet| *octet == b':').next().unwrap_or(self.sent_by)
+        (!asks && host == source.ip()).then_some(self.port.unwrap_or(DEFAULT_PORT))
     }
 }
 
-fn is_sent_by(text: &[u8]) -> bool {
-    let (host, port) = match text.strip_prefix(b"[") {
+fn host_and_port(sent_by: &[u8]) -> Option<(&[u8], Option<u16>)> {
+    let (host, port) = match sent_by.strip_prefix(b"[") {
         Some(rest) => {
-            let Some(end) = rest.iter().position(|octet| *octet == b']') else { return false };
-            let is_address = std::str::from_utf8(&rest[..end])
-                .is_ok_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
-            if !is_address {
-                return false;
-            }
-            (&rest[..end], &rest[end + 1..])
+            let host = &rest[..rest.iter().position(|octet| *octet == b']')?];
+            std::str::from_utf8(host).ok()?.parse::<Ipv6Addr>().ok()?;
+            (host, &rest[host.len() + 1..])
         }
         None => {
-            let end = text.iter().position(|octet| *octet == b':').unwrap_or(text.len());
-            if !text[..end].iter().all(|octet| octet.is_ascii_alphanumeric() || b".-_".contains(octet)) {
-                return false;
+            let host = sent_by.split(|octet| *octet == b':').next()?;
+            let is_name = host.iter().all(|octet| octet.is_ascii_alphanumeric() || b".-_".contains(octet));
+            if host.is_empty() || !is_name {
+                return None;
             }
-            (&text[..end], &text[end..])
+            (host, &sent_by[host.len()..])
         }
     };
-    !host.is_empty() && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port))
+    let port = if port.is_empty() { None } else { Some(port_of(port.strip_prefix(b":")?)?) };
+    Some((host, port))
 }
 
-fn is_port(digits: &[u8]) -> bool {
-    let fits = (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) && digits[0] != b'0';
-    fits && digits.iter().fold(0, |sum: u32, digit| sum * 10 + u32::from(digit - b'0')) <= 65535
+/// Not 0, nor with zeros ahead of it.
+fn port_of(digits: &[u8]) -> Option<u16> {
+    number(digits).filter(|_| !digits.starts_with(b"0")).and_then(|port| u16::try_from(port).ok())
 }
 
 fn split(parameters: &[u8]) -> impl Iterator<Item = &[u8]> {
