@@ -87,21 +87,21 @@ impl Door {
             sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
         }
         let port = socket.local_addr()?.port();
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).push((listener, Arc::new(socket)));
+        self.sockets().push((listener, Arc::new(socket)));
         Ok(port)
     }
 
     /// Begin to read.
     pub fn start(&self) -> io::Result<()> {
-        let (shared, sockets) = (self.shared.clone(), self.sockets());
+        let (shared, sockets) = (self.shared.clone(), self.sockets().clone());
         let thread =
             std::thread::Builder::new().name("sip-door".into()).spawn(move || watch(&shared, &sockets))?;
         self.thread.lock().unwrap_or_else(PoisonError::into_inner).replace(thread);
         Ok(())
     }
 
-    fn sockets(&self) -> Vec<(u32, Arc<UdpSocket>)> {
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn sockets(&self) -> MutexGuard<'_, Vec<(u32, Arc<UdpSocket>)>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Readable while something waits to be taken.
@@ -118,7 +118,7 @@ impl Door {
 
     /// Send by the socket of `listener`.
     pub fn send(&self, listener: u32, octets: &[u8], to: SocketAddr) -> io::Result<()> {
-        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let sockets = self.sockets();
         let Some((_, socket)) = sockets.iter().find(|(number, _)| *number == listener) else {
             return Err(io::Error::from(io::ErrorKind::NotConnected));
         };
@@ -148,7 +148,7 @@ impl Door {
             // It has panicked where this fails, and said so.
             let _ = thread.join();
         }
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.sockets().clear();
     }
 }
 
@@ -160,12 +160,9 @@ impl Drop for Door {
 
 fn watch(shared: &Shared, sockets: &[(u32, Arc<UdpSocket>)]) {
     let mut buffer = vec![0; LONGEST];
+    let mut polled: Vec<_> = sockets.iter().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)).collect();
+    polled.push(PollFd::new(&shared.stop, PollFlags::IN));
     loop {
-        let mut polled: Vec<_> = sockets
-            .iter()
-            .map(|(_, socket)| PollFd::from_borrowed_fd(as_fd(socket), PollFlags::IN))
-            .collect();
-        polled.push(PollFd::new(&shared.stop, PollFlags::IN));
         // Interrupted, or out of memory for a moment: asked again.
         if poll(&mut polled, None).is_err() {
             continue;
@@ -184,10 +181,6 @@ fn watch(shared: &Shared, sockets: &[(u32, Arc<UdpSocket>)]) {
             std::thread::sleep(REST);
         }
     }
-}
-
-fn as_fd(socket: &UdpSocket) -> std::os::fd::BorrowedFd<'_> {
-    std::os::fd::AsFd::as_fd(socket)
 }
 
 fn read(shared: &Shared, listener: u32, socket: &UdpSocket, buffer: &mut [u8]) {
