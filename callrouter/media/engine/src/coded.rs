@@ -200,13 +200,9 @@ impl Edge {
         let samples = decoder.frame(&mut self.buffer, &mut self.counts)?;
         self.is_busy = true;
         self.counts.too_late = self.buffer.too_late;
-        let Some([heard, _]) = &mut self.lowering else {
-            let mut frame = [0; FRAME];
-            frame.iter_mut().zip(samples).for_each(|(word, &sample)| *word = Law::Pcmu.encode(sample));
-            return Some(frame);
-        };
+        let Some([heard, _]) = &mut self.lowering else { return Some(words(samples)) };
         self.wide = samples.to_vec();
-        Some(narrow(heard, &self.wide))
+        Some(words(&heard.lower(samples)))
     }
 
     /// What is sent was encoded for others as well: the next that is not begins with an encoder of its own.
@@ -239,7 +235,7 @@ impl Edge {
 
     /// What is sent at the edge's own rate, as the rest of the leg sees it; None at 8 kHz.
     pub fn narrowed(&mut self, wide: &[i16]) -> Option<[u8; FRAME]> {
-        self.lowering.as_mut().map(|[_, sent]| narrow(sent, wide))
+        self.lowering.as_mut().map(|[_, sent]| words(&sent.lower(wide)))
     }
 
     /// Audio of the partner in another codec, to be encoded in the leg's own slots.
@@ -269,18 +265,14 @@ impl Edge {
         }
         let mut samples = [0; FRAME];
         self.relayed.take(samples_at(due_ns), &mut samples);
-        frame.iter_mut().zip(samples).for_each(|(word, sample)| *word = Law::Pcmu.encode(sample));
+        *frame = words(&samples);
         true
     }
 }
 
-fn narrow(lowering: &mut Lowering, wide: &[i16]) -> [u8; FRAME] {
-    let wide: Vec<i32> = wide.iter().map(|&sample| i32::from(sample)).collect();
+fn words(samples: &[i16]) -> [u8; FRAME] {
     let mut frame = [Law::Pcmu.silence(); FRAME];
-    let lower = lowering.lower(&wide);
-    frame.iter_mut().zip(lower).for_each(|(word, sample)| {
-        *word = Law::Pcmu.encode(sample.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16);
-    });
+    frame.iter_mut().zip(samples).for_each(|(word, &sample)| *word = Law::Pcmu.encode(sample));
     frame
 }
 

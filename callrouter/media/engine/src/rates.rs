@@ -85,30 +85,28 @@ impl Lowering {
         Self { ratio, before: vec![0.0; Self::history(ratio)] }
     }
 
-    pub fn ratio(&self) -> usize {
-        self.ratio
-    }
-
     /// Samples ahead of the first one that its result is made of.
     pub const fn history(ratio: usize) -> usize {
         REACH * ratio - 1
     }
 
     /// The samples that follow those of the last call, as many as are a multiple of the ratio.
-    pub fn lower(&mut self, samples: &[i32]) -> Vec<i32> {
+    pub fn lower(&mut self, samples: &[i16]) -> Vec<i16> {
         let line: Vec<f32> =
-            self.before.iter().copied().chain(samples.iter().map(|&sample| sample as f32)).collect();
+            self.before.iter().copied().chain(samples.iter().map(|&sample| f32::from(sample))).collect();
         let kept = line.len() - self.before.len();
         self.before.copy_from_slice(&line[kept..]);
-        lowered(&line, self.ratio).collect()
+        // `as` saturates.
+        lowered(&line, self.ratio).map(|sample| sample as i16).collect()
     }
 }
 
-/// A stretch of sound at the lower rate: `Lowering::history` samples of it are what was before.
-pub fn lowered(line: &[f32], ratio: usize) -> impl Iterator<Item = i32> {
+/// A stretch of sound at the lower rate, in whole numbers: `Lowering::history` samples of it are what
+/// was before.
+pub fn lowered(line: &[f32], ratio: usize) -> impl Iterator<Item = f32> {
     let taps = taps_of(ratio);
     // The filter is its own mirror image.
-    line.windows(taps.len()).step_by(ratio).map(|window| dot_product(window, taps).round() as i32)
+    line.windows(taps.len()).step_by(ratio).map(|window| dot_product(window, taps).round())
 }
 
 #[cfg(test)]
@@ -138,8 +136,7 @@ mod tests {
 
     fn lowered(samples: &[i16], ratio: usize, frame: usize) -> Vec<i16> {
         let mut lowering = Lowering::new(ratio);
-        let wide: Vec<i32> = samples.iter().map(|&sample| i32::from(sample)).collect();
-        wide.chunks(frame).flat_map(|chunk| lowering.lower(chunk)).map(|sample| sample as i16).collect()
+        samples.chunks(frame).flat_map(|chunk| lowering.lower(chunk)).collect()
     }
 
     #[test]

@@ -254,5 +254,5 @@ fn mixed(parts: &[(&MixRing, i32)], from: i64, room: usize, mix: &mut [i32]) {
     parts.iter().for_each(|(ring, sign)| ring.mix_into(begin, wide, *sign));
     let mut line = [0.0; FRAME * WIDEST + Lowering::history(WIDEST)];
     line.iter_mut().zip(&*wide).for_each(|(to, &value)| *to = value as f32);
-    mix.iter_mut().zip(lowered(&line[..wide.len()], ratio)).for_each(|(to, value)| *to = value);
+    mix.iter_mut().zip(lowered(&line[..wide.len()], ratio)).for_each(|(to, value)| *to = value as i32);
 }
