@@ -50,8 +50,10 @@ impl Raising {
         Self { ratio, before: [0.0; REACH - 1] }
     }
 
-    pub fn ratio(&self) -> usize {
-        self.ratio
+    /// The one that is `kept`, where it is of that ratio; else one that begins with silence.
+    pub fn of(kept: &mut Option<Self>, ratio: usize) -> &mut Self {
+        let same = kept.take().filter(|raising| raising.ratio == ratio);
+        kept.insert(same.unwrap_or_else(|| Self::new(ratio)))
     }
 
     /// The samples that follow those of the last call.

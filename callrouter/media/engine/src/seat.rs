@@ -97,18 +97,27 @@ impl Seat {
 
     /// The frame for position `from`; None when there is nothing to hear.
     pub fn speak(&mut self, from: i64) -> Option<[i16; FRAME]> {
-        self.head = from + FRAME as i64;
-        if self.sounding == 0 {
+        if !self.is_heard_at(from) {
             return None;
         }
-        self.sounding -= 1;
-        let playout = self.playout.as_ref().filter(|_| !self.part.muted)?;
         let mut frame = [0; FRAME];
-        playout.take(from, &mut frame);
-        if self.part.gain != 1.0 {
-            frame.iter_mut().for_each(|sample| *sample = (f32::from(*sample) * self.part.gain) as i16);
-        }
+        self.playout.as_ref()?.take(from, &mut frame);
+        self.amplify(&mut frame);
         Some(frame)
+    }
+
+    /// Whether there is something to hear in the frame for position `from`, the next that is put in.
+    fn is_heard_at(&mut self, from: i64) -> bool {
+        self.head = from + FRAME as i64;
+        let sounds = self.sounding > 0;
+        self.sounding = self.sounding.saturating_sub(1);
+        sounds && !self.part.muted
+    }
+
+    fn amplify(&self, samples: &mut [i16]) {
+        if self.part.gain != 1.0 {
+            samples.iter_mut().for_each(|sample| *sample = (f32::from(*sample) * self.part.gain) as i16);
+        }
     }
 
     /// What an edge decoded for this slot, at more than 8 kHz: it is in order and in time.
@@ -118,33 +127,19 @@ impl Seat {
 
     /// As `speak`, for a room of `scale` times 8 kHz.
     pub fn speak_wide(&mut self, from: i64, scale: usize) -> Option<Vec<i16>> {
-        let wide = self.wide.take();
-        self.head = from + FRAME as i64;
-        if self.sounding == 0 {
-            return None;
-        }
-        self.sounding -= 1;
-        if self.part.muted {
-            return None;
-        }
-        let mut samples = match wide {
-            Some(samples) => samples,
-            None => {
-                let mut frame = [0; FRAME];
-                self.playout.as_ref()?.take(from, &mut frame);
-                frame.to_vec()
+        let samples = match self.wide.take() {
+            None => self.speak(from)?.to_vec(),
+            Some(_) if !self.is_heard_at(from) => return None,
+            Some(mut samples) => {
+                self.amplify(&mut samples);
+                samples
             }
         };
-        if self.part.gain != 1.0 {
-            samples.iter_mut().for_each(|sample| *sample = (f32::from(*sample) * self.part.gain) as i16);
-        }
         let ratio = FRAME * scale / samples.len();
         if ratio <= 1 {
             return Some(samples);
         }
-        let raising = self.raising.take().filter(|raising| raising.ratio() == ratio);
-        let raising = self.raising.insert(raising.unwrap_or_else(|| Raising::new(ratio)));
-        Some(raising.raise(&samples))
+        Some(Raising::of(&mut self.raising, ratio).raise(&samples))
     }
 
     /// The room's rate is another now: what is in the sum begins anew.

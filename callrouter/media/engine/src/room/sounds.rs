@@ -87,7 +87,10 @@ impl Room {
                 let mut frame = [0; FRAME];
                 match sound.fill(&mut frame, at_ns, events) {
                     Piece::Audio if scale == 1 => sum.add(sounded, &frame),
-                    Piece::Audio => sum.add(sounded * scale as i64, &sound.raised(&frame, scale)),
+                    Piece::Audio => {
+                        let wide = Raising::of(&mut sound.raising, scale).raise(&frame);
+                        sum.add(sounded * scale as i64, &wide);
+                    }
                     Piece::Silence => sound.raising = None,
                     Piece::Over => {
                         sound.end(PlayEnd::Finished, at_ns, events);
@@ -108,11 +111,6 @@ impl Sound {
             Source::Feed(feed) => feed.token,
         };
         self.owner == Some(owner) && own == token
-    }
-
-    fn raised(&mut self, frame: &[i16; FRAME], scale: usize) -> Vec<i16> {
-        let raising = self.raising.take().filter(|raising| raising.ratio() == scale);
-        self.raising.insert(raising.unwrap_or_else(|| Raising::new(scale))).raise(frame)
     }
 
     fn fill(&mut self, frame: &mut [i16; FRAME], at_ns: i64, events: &EventSender) -> Piece {
