@@ -38,7 +38,7 @@ pub struct Room {
     pub members: Vec<LegId>,
     /// The rate of the sum, in multiples of 8 kHz: the one it was made with, or what two members' codecs have.
     scale: usize,
-    pub fixed: Option<usize>,
+    fixed: Option<usize>,
     /// Of members that have more than 8 kHz.
     widths: Vec<(LegId, usize)>,
     sum: MixRing,
