@@ -293,15 +293,15 @@ impl Leg {
     /// Hand the frames that are due to those who tap the leg; whether there were any.
     pub fn advance_taps(&mut self, now_ns: i64, rooms: &Rooms) -> bool {
         let mut taps = std::mem::take(&mut self.taps);
-        let mut any = false;
+        let (heard, mut any) = (self.heard(rooms), false);
         for tap in &mut taps {
-            any |= tap.advance(now_ns, self.heard(rooms));
+            any |= tap.advance(now_ns, heard);
         }
         self.taps = taps;
         any
     }
 
-    /// What there is to be tapped.
+    /// What there is to be tapped and recorded.
     pub fn heard<'a>(&'a self, rooms: &'a Rooms) -> Heard<'a> {
         let room = self.seat.as_ref().and_then(|seat| rooms.get(seat.room));
         Heard { received: self.received.as_ref(), sent: self.sent.as_ref(), room }

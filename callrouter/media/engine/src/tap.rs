@@ -9,6 +9,7 @@ use crossbeam_queue::ArrayQueue;
 use crate::clock::samples_at;
 use crate::event::LegId;
 use crate::g711::Codec;
+use crate::recording::Side;
 use crate::room::Room;
 use crate::rtp::FRAME;
 use crate::timeline::{LAG, Timeline};
@@ -16,27 +17,31 @@ use crate::timeline::{LAG, Timeline};
 /// Frames of one side that wait: two seconds.
 const WAITING: usize = 100;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sides {
-    pub received: bool,
-    pub sent: bool,
-    /// Everything said in the room the leg is in.
-    pub room: bool,
-}
-
-impl Sides {
-    pub const RECEIVED: Self = Self { received: true, sent: false, room: false };
-    pub const SENT: Self = Self { received: false, sent: true, room: false };
-    pub const BOTH: Self = Self { received: true, sent: true, room: false };
-    pub const ROOM: Self = Self { received: false, sent: false, room: true };
-}
-
-/// Where a tap takes its frames from; what is not there is silence.
+/// Where the samples of a leg's sides come from; what is not there is silence.
 #[derive(Clone, Copy, Default)]
 pub struct Heard<'a> {
     pub received: Option<&'a Timeline>,
     pub sent: Option<&'a Timeline>,
     pub room: Option<&'a Room>,
+}
+
+impl Heard<'_> {
+    /// Add the samples of a side from `from` on to `mix`.
+    pub fn mix_into(&self, side: Side, from: i64, mix: &mut [i32]) {
+        let timeline = match side {
+            Side::Received => self.received,
+            Side::Sent => self.sent,
+            Side::Room => {
+                if let Some(room) = self.room {
+                    room.mix_into(from, mix);
+                }
+                return;
+            }
+        };
+        if let Some(timeline) = timeline {
+            timeline.mix_into(from, mix);
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +89,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Tap {
     shared: Arc<Shared>,
-    sides: Sides,
+    sides: &'static [Side],
     /// Sample time of the next frame, and its number; nothing has been taken yet without.
     position: Option<i64>,
     number: u64,
@@ -95,7 +100,7 @@ impl Tap {
         self.shared.token
     }
 
-    pub fn sides(&self) -> Sides {
+    pub fn sides(&self) -> &'static [Side] {
         self.sides
     }
 
@@ -120,20 +125,11 @@ impl Tap {
         position = position.max(until - 8 * FRAME as i64);
         let begun = position;
         while position + FRAME as i64 <= until {
-            let take = |wanted: bool, sent: bool, mix: &dyn Fn(&mut [i32])| {
-                if wanted {
-                    let mut sum = [0; FRAME];
-                    mix(&mut sum);
-                    self.push(Frame { sent, number: self.number, words: words(&sum) });
-                }
-            };
-            take(self.sides.received, false, &|sum| mix(heard.received, position, sum));
-            take(self.sides.sent, true, &|sum| mix(heard.sent, position, sum));
-            take(self.sides.room, false, &|sum| {
-                if let Some(room) = heard.room {
-                    room.mix_into(position, sum);
-                }
-            });
+            for &side in self.sides {
+                let mut sum = [0; FRAME];
+                heard.mix_into(side, position, &mut sum);
+                self.push(Frame { sent: side == Side::Sent, number: self.number, words: words(&sum) });
+            }
             self.number += 1;
             position += FRAME as i64;
         }
@@ -154,12 +150,6 @@ impl Drop for Tap {
     }
 }
 
-fn mix(timeline: Option<&Timeline>, from: i64, sum: &mut [i32]) {
-    if let Some(timeline) = timeline {
-        timeline.mix_into(from, sum);
-    }
-}
-
 /// A crowd can be louder than there are words for.
 fn words(sum: &[i32; FRAME]) -> [u8; FRAME] {
     sum.map(|sample| Codec::Pcmu.encode(sample.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16))
@@ -173,12 +163,11 @@ pub struct Taps {
 
 impl Taps {
     /// A tap for a leg, to be handed to its media thread.
-    pub fn open(&self, leg: LegId, token: u64, sides: Sides) -> Tap {
-        let width = [sides.received, sides.sent, sides.room].into_iter().filter(|wanted| *wanted).count();
+    pub fn open(&self, leg: LegId, token: u64, sides: &'static [Side]) -> Tap {
         let shared = Arc::new(Shared {
             leg,
             token,
-            frames: ArrayQueue::new(WAITING * width.max(1)),
+            frames: ArrayQueue::new(WAITING * sides.len().max(1)),
             dropped: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
         });
@@ -216,7 +205,7 @@ mod tests {
     #[test]
     fn both_sides_come_in_step_and_a_missing_one_is_silence() {
         let taps = Taps::default();
-        let mut tap = taps.open(LegId(1), 9, Sides::BOTH);
+        let mut tap = taps.open(LegId(1), 9, &[Side::Received, Side::Sent]);
         let timeline = heard(0x20);
         for ms in [30, 50, 70, 90, 110, 130, 150] {
             tap.advance(ms * MILLISECOND, received(&timeline));
@@ -232,7 +221,7 @@ mod tests {
     #[test]
     fn the_oldest_make_room_and_are_counted() {
         let taps = Taps::default();
-        let mut tap = taps.open(LegId(1), 9, Sides::RECEIVED);
+        let mut tap = taps.open(LegId(1), 9, &[Side::Received]);
         for tick in 0..=130 {
             tap.advance(tick * 20 * MILLISECOND, Heard::default());
         }
@@ -245,7 +234,7 @@ mod tests {
     #[test]
     fn at_its_end_a_tap_hands_over_what_there_is() {
         let taps = Taps::default();
-        let mut tap = taps.open(LegId(1), 9, Sides::RECEIVED);
+        let mut tap = taps.open(LegId(1), 9, &[Side::Received]);
         let timeline = heard(0x20);
         tap.advance(80 * MILLISECOND, received(&timeline));
         tap.finish(100 * MILLISECOND, received(&timeline));
@@ -257,7 +246,7 @@ mod tests {
     #[test]
     fn a_long_stall_is_not_made_up_for() {
         let taps = Taps::default();
-        let mut tap = taps.open(LegId(1), 9, Sides::RECEIVED);
+        let mut tap = taps.open(LegId(1), 9, &[Side::Received]);
         tap.advance(0, Heard::default());
         tap.advance(10_000 * MILLISECOND, Heard::default());
         assert_eq!(taps.ready()[0].take().len(), 8);
@@ -266,7 +255,7 @@ mod tests {
     #[test]
     fn a_tap_that_its_thread_dropped_is_forgotten() {
         let taps = Taps::default();
-        let tap = taps.open(LegId(1), 9, Sides::BOTH);
+        let tap = taps.open(LegId(1), 9, &[Side::Received, Side::Sent]);
         assert_eq!(taps.lock().len(), 1);
         drop(tap);
         assert!(taps.ready().is_empty() && taps.lock().is_empty());

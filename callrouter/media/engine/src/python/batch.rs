@@ -18,7 +18,6 @@ use crate::python::{address, invalid};
 use crate::recording::{RecordingPlan, Side, Track};
 use crate::seat::{Part, RoomId};
 use crate::srtp::{Keys, Master, Suite};
-use crate::tap::Sides;
 use crate::telephone_event::KeySet;
 use crate::tone;
 use crate::unread::{Framing, LineId, Place};
@@ -40,7 +39,7 @@ pub enum DraftAction {
     Ready(Action),
     Play(DraftPlay),
     Record(RecordingPlan),
-    Tap { token: u64, sides: Sides },
+    Tap { token: u64, sides: &'static [Side] },
 }
 
 pub struct DraftPlay {
@@ -320,11 +319,11 @@ impl Batch {
 
     /// `side` is `received`, `sent`, `both` of them, or the `room` the leg is in.
     fn start_tap(&self, leg: u64, token: u64, side: &str) -> PyResult<()> {
-        let sides = match side {
-            "received" => Sides::RECEIVED,
-            "sent" => Sides::SENT,
-            "both" => Sides::BOTH,
-            "room" => Sides::ROOM,
+        let sides: &[Side] = match side {
+            "received" => &[Side::Received],
+            "sent" => &[Side::Sent],
+            "both" => &[Side::Received, Side::Sent],
+            "room" => &[Side::Room],
             _ => return Err(invalid(format!("{side:?} is not a side to listen at"))),
         };
         self.push(leg, DraftAction::Tap { token, sides });

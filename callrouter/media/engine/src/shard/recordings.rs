@@ -49,19 +49,8 @@ impl Shard {
     }
 
     fn mix(&self, track: Track, from: i64, mix: &mut [i32]) {
-        let Some(leg) = self.legs.get(track.leg) else { return };
-        let timeline = match track.side {
-            Side::Received => leg.received.as_ref(),
-            Side::Sent => leg.sent.as_ref(),
-            Side::Room => {
-                if let Some(room) = leg.seat.as_ref().and_then(|seat| self.rooms.get(seat.room)) {
-                    room.mix_into(from, mix);
-                }
-                return;
-            }
-        };
-        if let Some(timeline) = timeline {
-            timeline.mix_into(from, mix);
+        if let Some(leg) = self.legs.get(track.leg) {
+            leg.heard(&self.rooms).mix_into(track.side, from, mix);
         }
     }
 
@@ -114,10 +103,8 @@ impl Shard {
     }
 }
 
-fn tap_tracks(leg: LegId, tap: &Tap) -> Vec<Track> {
-    let sides = tap.sides();
-    let track = |wanted: bool, side| wanted.then_some(Track { leg, side });
-    [track(sides.received, Side::Received), track(sides.sent, Side::Sent)].into_iter().flatten().collect()
+fn tap_tracks(leg: LegId, tap: &Tap) -> impl Iterator<Item = Track> + use<> {
+    tap.sides().iter().map(move |&side| Track { leg, side })
 }
 
 #[cfg(test)]
@@ -132,7 +119,7 @@ mod tests {
     use crate::leg::Leg;
     use crate::leg::Policy;
     use crate::ports::Ports;
-    use crate::tap::{Sides, Taps};
+    use crate::tap::Taps;
     use crate::telephone_event::KeySet;
     use crate::writer::Writer;
 
@@ -185,7 +172,7 @@ mod tests {
         let taps = Taps::default();
         record(&mut shard, 1, &[(1, Side::Received), (2, Side::Received)]);
         record(&mut shard, 2, &[(1, Side::Received), (1, Side::Received), (9, Side::Sent)]);
-        shard.start_tap(LegId(1), taps.open(LegId(1), 3, Sides { received: true, sent: true, room: false }));
+        shard.start_tap(LegId(1), taps.open(LegId(1), 3, &[Side::Received, Side::Sent]));
         assert_eq!(kept(&shard), [true, true, true]);
         end(&mut shard, 1);
         assert_eq!(kept(&shard), [true, true, false]);
