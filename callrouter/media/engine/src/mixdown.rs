@@ -16,15 +16,14 @@ const BLOCK: usize = 8192;
 pub fn mix_down(source: &Path, target: &Path) -> Result<(), Error> {
     let mut reader = BufReader::new(File::open(source)?);
     let (channels, octets) = samples_of(&mut reader)?;
-    let width = usize::from(channels);
+    // Octets of one sample of every channel.
+    let width = 2 * usize::from(channels);
     let mut writer = BufWriter::new(File::create(target)?);
     writer.write_all(&wav::header(1, 0))?;
-    let mut block = vec![0; BLOCK * 2 * width];
-    let (mut left, mut written) = (octets, 0u64);
-    while left > 0 {
-        let wanted = block.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let got = fill(&mut reader, &mut block[..wanted])?;
-        for frame in block[..got].chunks_exact(2 * width) {
+    let mut samples = reader.take(octets);
+    let (mut block, mut written) = (vec![], 0u64);
+    while samples.by_ref().take((BLOCK * width) as u64).read_to_end(&mut block)? > 0 {
+        for frame in block.chunks_exact(width) {
             let sum: i32 = frame
                 .chunks_exact(2)
                 .map(|octets| i32::from(i16::from_le_bytes([octets[0], octets[1]])))
@@ -33,28 +32,11 @@ pub fn mix_down(source: &Path, target: &Path) -> Result<(), Error> {
             writer.write_all(&mixed.to_le_bytes())?;
             written += 2;
         }
-        if got < wanted {
-            break;
-        }
-        left -= got as u64;
+        block.clear();
     }
     let mut file = writer.into_inner().map_err(|error| error.into_error())?;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&wav::header(1, written))
-}
-
-/// As much as there is, at most a block; less at the end of the file.
-fn fill(reader: &mut impl Read, block: &mut [u8]) -> Result<usize, Error> {
-    let mut filled = 0;
-    while filled < block.len() {
-        match reader.read(&mut block[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// Number of channels and octets of samples; the reader is at the first of them.
