@@ -48,6 +48,11 @@ impl Codec {
         }
     }
 
+    /// A word for each sample.
+    pub fn encoded(self, samples: &[i16]) -> Box<[u8]> {
+        samples.iter().map(|&sample| self.encode(sample)).collect()
+    }
+
     /// Code words of `self` to code words of the other law.
     pub const fn to_other(self) -> &'static [u8; 256] {
         match self {

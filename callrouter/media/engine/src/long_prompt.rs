@@ -13,6 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::g711::Codec;
+use crate::playback::copy;
 
 /// Words that are read at once: two seconds, and as long does the disk have for the next.
 pub const BLOCK: usize = 16_000;
@@ -146,7 +147,7 @@ impl Filing {
         let first = &samples[..samples.len().min(BLOCK)];
         let prompt = LongPrompt {
             file: Some(nameless(folder)?),
-            head: LAWS.map(|law| encoded(first, law)),
+            head: LAWS.map(|law| law.encoded(first)),
             length: AtomicU64::new(UNKNOWN),
             written: Mutex::default(),
             reader: reader.clone(),
@@ -185,7 +186,7 @@ impl Filing {
     fn write(&self) -> Result<(), Error> {
         let Some(file) = &self.prompt.file else { return Ok(()) };
         LAWS.iter()
-            .try_for_each(|&law| file.write_all_at(&encoded(&self.block, law), offset(self.blocks, law)))
+            .try_for_each(|&law| file.write_all_at(&law.encoded(&self.block), offset(self.blocks, law)))
     }
 
     /// The length is known: the whole blocks and `more` samples.
@@ -214,10 +215,6 @@ impl Drop for Filing {
     fn drop(&mut self) {
         self.end(0);
     }
-}
-
-fn encoded(samples: &[i16], law: Codec) -> Box<[u8]> {
-    samples.iter().map(|&sample| law.encode(sample)).collect()
 }
 
 fn ask(prompt: &Arc<LongPrompt>, wanted: Wanted) {
@@ -263,15 +260,10 @@ impl Reading {
         if at >= prompt.samples() {
             return Some(0);
         }
-        let (block, from) = (at / BLOCK as u64, (at % BLOCK as u64) as usize);
+        let (block, from) = (at / BLOCK as u64, at % BLOCK as u64);
         let words =
             if block == 0 { Some(&prompt.head[self.law as usize][..]) } else { self.block(prompt, block) };
-        let took = words.map(|words| {
-            let rest = &words[from.min(words.len())..];
-            let took = rest.len().min(room.len());
-            room[..took].copy_from_slice(&rest[..took]);
-            took
-        });
+        let took = words.map(|words| copy(words, from, room));
         if self.law != codec {
             let table = self.law.to_other();
             room[..took.unwrap_or(0)].iter_mut().for_each(|word| *word = table[usize::from(*word)]);
@@ -347,7 +339,7 @@ mod tests {
             let prompt = filing.prompt();
             assert_eq!(filing.finish().ok(), Some(2 * samples as u64));
             for law in LAWS {
-                assert!(play(&prompt, law)[..] == encoded(&sound, law)[..], "{samples} in {law:?}");
+                assert!(play(&prompt, law)[..] == law.encoded(&sound)[..], "{samples} in {law:?}");
             }
             assert_eq!(prompt.bytes(), 2 * BLOCK);
         }
@@ -366,7 +358,7 @@ mod tests {
             filing.push(piece).expect("is written");
         }
         filing.finish().expect("is written");
-        assert!(listener.join().expect("plays")[..] == encoded(&sound, Codec::Pcmu)[..]);
+        assert!(listener.join().expect("plays")[..] == Codec::Pcmu.encoded(&sound)[..]);
     }
 
     #[test]
@@ -377,7 +369,7 @@ mod tests {
         let prompt = filing.prompt();
         assert_eq!(prompt.samples(), UNKNOWN);
         drop(filing);
-        assert!(play(&prompt, Codec::Pcmu)[..] == encoded(&sound[..2 * BLOCK], Codec::Pcmu)[..]);
+        assert!(play(&prompt, Codec::Pcmu)[..] == Codec::Pcmu.encoded(&sound[..2 * BLOCK])[..]);
     }
 
     #[test]

@@ -163,7 +163,8 @@ impl Playback {
     }
 }
 
-fn copy(words: &[u8], offset: u64, room: &mut [u8]) -> usize {
+/// Copy as many words from `offset` on as there are and fit; how many.
+pub fn copy(words: &[u8], offset: u64, room: &mut [u8]) -> usize {
     let rest = &words[(offset as usize).min(words.len())..];
     let took = rest.len().min(room.len());
     room[..took].copy_from_slice(&rest[..took]);

@@ -19,8 +19,7 @@ pub struct Prompt {
 impl Prompt {
     /// Encode samples of 8 kHz.
     pub fn new(samples: &[i16]) -> Self {
-        let encoded = |codec: Codec| samples.iter().map(|&sample| codec.encode(sample)).collect();
-        Self { mulaw: encoded(Codec::Pcmu), alaw: encoded(Codec::Pcma) }
+        Self { mulaw: Codec::Pcmu.encoded(samples), alaw: Codec::Pcma.encoded(samples) }
     }
 
     pub fn words(&self, codec: Codec) -> &[u8] {
