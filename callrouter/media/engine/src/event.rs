@@ -141,6 +141,13 @@ impl EventSender {
         }
     }
 
+    /// Tell of marks that went with the audio ahead of them.
+    pub fn send_cleared(&self, leg: LegId, at_ns: i64, token: u64, marks: Vec<u64>) {
+        for mark in marks {
+            self.send(leg, at_ns, Told::MarkReached { token, mark, cleared: true });
+        }
+    }
+
     /// Wake whoever takes events, for something that waits elsewhere.
     pub fn raise(&self) {
         if !self.signal.raised.swap(true, Ordering::AcqRel) {

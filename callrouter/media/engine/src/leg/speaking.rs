@@ -39,10 +39,7 @@ impl Leg {
         let (token, played_ms) = match &mut self.path {
             Path::Play(playback) => (playback.token, playback.played_ms()),
             Path::Feed(feed) => {
-                for mark in feed.clear() {
-                    let told = Told::MarkReached { token: feed.token, mark, cleared: true };
-                    events.send(self.id, now_ns, told);
-                }
+                events.send_cleared(self.id, now_ns, feed.token, feed.clear());
                 (feed.token, feed.played_ms())
             }
             Path::Silence | Path::Relay { .. } => return,

@@ -141,9 +141,7 @@ impl Sound {
         let (token, played_ms) = match &mut self.source {
             Source::Playback(playback) => (playback.token, playback.played_ms()),
             Source::Feed(feed) => {
-                for mark in feed.clear() {
-                    events.send(owner, at_ns, Told::MarkReached { token: feed.token, mark, cleared: true });
-                }
+                events.send_cleared(owner, at_ns, feed.token, feed.clear());
                 (feed.token, feed.played_ms())
             }
         };

@@ -1,7 +1,7 @@
 //! A thread carries out what it is told to do with its legs.
 
 use crate::command::{Action, Command};
-use crate::event::{LegId, PlayEnd, RecordingEnd, Told};
+use crate::event::{LegId, PlayEnd, RecordingEnd};
 use crate::feed::Feed;
 use crate::leg::{Path, Wishes};
 use crate::playback::Playback;
@@ -60,12 +60,12 @@ impl Shard {
             }
             Action::FeedMark { token, mark } => {
                 if self.with_feed(id, token, |feed| feed.mark(mark)) != Some(true) {
-                    self.tell_cleared(id, token, vec![mark], now);
+                    self.events.send_cleared(id, now, token, vec![mark]);
                 }
             }
             Action::ClearFeed { token } => {
                 let marks = self.with_feed(id, token, Feed::clear).unwrap_or_default();
-                self.tell_cleared(id, token, marks, now);
+                self.events.send_cleared(id, now, token, marks);
             }
             Action::Play { .. } | Action::OpenFeed { .. } => {
                 self.part(id);
@@ -112,12 +112,6 @@ impl Shard {
                 let room = leg.seat.as_ref()?.room;
                 self.rooms.get_mut(room)?.feed_mut(id, token).map(act)
             }
-        }
-    }
-
-    fn tell_cleared(&self, id: LegId, token: u64, marks: Vec<u64>, now: i64) {
-        for mark in marks {
-            self.events.send(id, now, Told::MarkReached { token, mark, cleared: true });
         }
     }
 }
