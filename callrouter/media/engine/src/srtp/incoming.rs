@@ -118,15 +118,20 @@ impl Incoming {
     /// Which packets of its stream this may be, the likeliest first.  Of one that has not been heard
     /// the cycle is a guess: the first there is; that of before the key was changed, for some go on
     /// counting (RFC 3711 §3.3.1) and some begin again (RFC 4568 §7.1.4); or the second, where what
-    /// was sent ahead of the first wrap is lost.
-    fn indices_of(&self, ssrc: u32, sequence: u16) -> [Option<u64>; 3] {
+    /// was sent ahead of the first wrap is lost.  An error where it has come before.
+    fn indices_of(&self, ssrc: u32, sequence: u16) -> Result<[Option<u64>; 3], Rejected> {
         if let Some((_, replay)) = self.streams.iter().find(|(of, _)| *of == ssrc) {
-            return [Some(replay.index_of(sequence)), None, None];
+            let index = replay.index_of(sequence);
+            return if replay.is_fresh(index) {
+                Ok([Some(index), None, None])
+            } else {
+                Err(Rejected::Replayed)
+            };
         }
         let first = u64::from(sequence);
         let before = self.former.as_ref().map(|former| of(&former.streams, ssrc).index_of(sequence));
         let wrapped = (sequence < EARLY).then_some(1 << 16 | first);
-        [Some(first), before.filter(|index| *index != first), wrapped.filter(|_| before != wrapped)]
+        Ok([Some(first), before.filter(|index| *index != first), wrapped.filter(|_| before != wrapped)])
     }
 
     fn own_rtp(&mut self, packet: &mut [u8]) -> Result<usize, Rejected> {
@@ -137,11 +142,7 @@ impl Incoming {
         if length < head {
             return Err(Rejected::Malformed);
         }
-        let replay = of(&self.streams, ssrc);
-        let indices = self.indices_of(ssrc, sequence);
-        if indices.iter().flatten().all(|index| !replay.is_fresh(*index)) {
-            return Err(Rejected::Replayed);
-        }
+        let indices = self.indices_of(ssrc, sequence)?;
         let (packet, tag) = packet.split_at_mut(length);
         let (head, body) = packet.split_at_mut(head);
         let index = indices.into_iter().flatten().find(|index| {
