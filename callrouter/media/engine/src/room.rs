@@ -202,8 +202,7 @@ impl Room {
         let mix = &mut mix[..out.len()];
         let own = turn.seat.own(from).map(|own| (own, -1));
         let whisper = self.whisper_to(turn).map(|ring| (ring, 1));
-        let parts: Vec<_> = [Some((&self.sum, 1)), own, whisper].into_iter().flatten().collect();
-        mixed(&parts, turn.from, self.scale, mix);
+        mixed(&[Some((&self.sum, 1)), own, whisper], turn.from, self.scale, mix);
         turn.seat.limiter.limit(mix, out);
     }
 
@@ -231,7 +230,7 @@ impl Room {
     pub fn mix_into(&self, from: i64, mix: &mut [i32]) {
         let mut all = [0; FRAME];
         let all = &mut all[..mix.len().min(FRAME)];
-        mixed(&[(&self.sum, 1)], from, self.scale, all);
+        mixed(&[Some((&self.sum, 1))], from, self.scale, all);
         mix.iter_mut().zip(all).for_each(|(to, value)| *to += *value);
     }
 }
@@ -239,19 +238,19 @@ impl Room {
 /// Fill `mix`, 20 ms or less of any rate up to the room's, with parts of a sum at `room` times 8 kHz,
 /// each so many times.  By positions, not by what was asked for last: whoever reads takes what comes
 /// before from the rings, and goes over from one mix to another without a seam.
-fn mixed(parts: &[(&MixRing, i32)], from: i64, room: usize, mix: &mut [i32]) {
+fn mixed(parts: &[Option<(&MixRing, i32)>], from: i64, room: usize, mix: &mut [i32]) {
     // Less than a frame is asked for at 8 kHz only, by recordings.
     let scale = mix.len().div_ceil(FRAME);
     let ratio = room / scale;
     if ratio <= 1 {
-        parts.iter().for_each(|(ring, sign)| ring.mix_into(from * room as i64, mix, *sign));
+        parts.iter().flatten().for_each(|(ring, sign)| ring.mix_into(from * room as i64, mix, *sign));
         return;
     }
     let history = Lowering::history(ratio);
     let mut wide = [0; FRAME * WIDEST + Lowering::history(WIDEST)];
     let wide = &mut wide[..mix.len() * ratio + history];
     let begin = from * room as i64 - history as i64;
-    parts.iter().for_each(|(ring, sign)| ring.mix_into(begin, wide, *sign));
+    parts.iter().flatten().for_each(|(ring, sign)| ring.mix_into(begin, wide, *sign));
     let mut line = [0.0; FRAME * WIDEST + Lowering::history(WIDEST)];
     line.iter_mut().zip(&*wide).for_each(|(to, &value)| *to = value as f32);
     mix.iter_mut().zip(lowered(&line[..wide.len()], ratio)).for_each(|(to, value)| *to = value as i32);

@@ -50,7 +50,7 @@ impl Shared {
             output.laws = [None; 2];
             let mut mix = [0; FRAME * crate::room::WIDEST];
             let mix = &mut mix[..FRAME * scale];
-            mixed(&[(sum, 1)], from, room, mix);
+            mixed(&[Some((sum, 1))], from, room, mix);
             output.limiter.limit(mix, &mut output.frame);
         }
         output
