@@ -23,6 +23,13 @@ struct Member {
     since: i64,
 }
 
+impl Member {
+    fn turn(&mut self, tick: i64) -> Turn<'_> {
+        let from = tick * FRAME as i64 + self.phase as i64 * SLOT_SAMPLES;
+        Turn { leg: self.leg, seat: &mut self.seat, phase: self.phase, from, is_held: self.is_held }
+    }
+}
+
 struct Hall {
     room: Room,
     members: Vec<Member>,
@@ -68,16 +75,14 @@ impl Hall {
     fn tick(&mut self, tick: i64) -> Vec<(LegId, Vec<i16>)> {
         let mut heard = vec![];
         for phase in 0..SLOTS {
-            let from = tick * FRAME as i64 + phase as i64 * SLOT_SAMPLES;
             for member in self.members.iter_mut().filter(|member| member.phase == phase) {
                 let voiced = member.talks.then_some(-20.0);
                 let value = if member.talks { member.value } else { 0 };
                 member.seat.hear(member.sent * FRAME as u32, true, voiced, &[value; FRAME]);
                 member.sent += 1;
-                let (leg, is_held) = (member.leg, member.is_held);
-                let mut turn = Turn { leg, seat: &mut member.seat, phase, from, is_held };
+                let mut turn = member.turn(tick);
                 self.room.speak(&mut turn, 0, &self.sender);
-                heard.push((leg, linear(&mut self.room, &mut turn)));
+                heard.push((turn.leg, linear(&mut self.room, &mut turn)));
             }
         }
         heard
@@ -221,9 +226,8 @@ fn those_who_say_nothing_are_given_the_same_packets_encoded_once_a_slot() {
             let mut fresh = [0; SLOTS];
             let mut packets: [Option<Vec<u8>>; SLOTS] = Default::default();
             for member in &mut hall.members[1..] {
-                let from = tick * FRAME as i64 + member.phase as i64 * SLOT_SAMPLES;
-                let phase = member.phase;
-                let mut turn = Turn { leg: member.leg, seat: &mut member.seat, phase, from, is_held: false };
+                let mut turn = member.turn(tick);
+                let phase = turn.phase;
                 let (packet, is_fresh) = hall.room.hear_coded(&mut turn, codec, scale).expect("shares");
                 assert!(!packet.is_empty());
                 assert_eq!(*packets[phase].get_or_insert_with(|| packet.to_vec()), packet);
@@ -242,9 +246,7 @@ fn who_talks_is_given_packets_of_its_own_and_for_a_while_after() {
     for tick in 0..260 {
         hall.member(leg).talks = (50..60).contains(&tick);
         hall.tick(tick);
-        let from = tick * FRAME as i64;
-        let member = &mut hall.members[0];
-        let mut turn = Turn { leg, seat: &mut member.seat, phase: 0, from, is_held: false };
+        let mut turn = hall.members[0].turn(tick);
         shared.push(hall.room.hear_coded(&mut turn, coded::Codec::G722, 1).is_some());
     }
     let apart: Vec<usize> = (0..260).filter(|&tick| !shared[tick]).collect();
@@ -336,9 +338,7 @@ fn going_from_the_others_packets_to_own_ones_and_back_is_hardly_heard() {
         hall.room.sum.add((tick * FRAME + FRAME) as i64, &tone[tick * FRAME..(tick + 1) * FRAME]);
         hall.member(listener).talks = (100..110).contains(&tick);
         hall.tick(tick as i64);
-        let member = &mut hall.members[0];
-        let from = (tick * FRAME) as i64;
-        let mut turn = Turn { leg: listener, seat: &mut member.seat, phase: 0, from, is_held: false };
+        let mut turn = hall.members[0].turn(tick as i64);
         let mut space = [0; coded::MAX_CODED];
         let packet = match hall.room.hear_coded(&mut turn, coded::Codec::G722, 1) {
             Some((packet, _)) => packet.to_vec(),
@@ -383,9 +383,7 @@ fn cost_of_a_wide_room() {
                 hall.tick(tick);
                 let begun = std::time::Instant::now();
                 for (member, encoder) in hall.members[3..].iter_mut().zip(&mut encoders) {
-                    let from = tick * FRAME as i64 + member.phase as i64 * SLOT_SAMPLES;
-                    let (leg, phase) = (member.leg, member.phase);
-                    let mut turn = Turn { leg, seat: &mut member.seat, phase, from, is_held: false };
+                    let mut turn = member.turn(tick);
                     let (mut wide, mut packet) = ([0; FRAME * WIDEST], [0; coded::MAX_CODED]);
                     if is_apart {
                         let wide = &mut wide[..FRAME * scale];
