@@ -31,6 +31,8 @@ class Sipp:
     seconds: float = 60
     values: dict[str, str | int] = field(default_factory=dict)
     """What stands for `@name@` in the scenario."""
+    headers: tuple[str, ...] = ()
+    """Further lines of its INVITE, where the scenario has `@headers@`."""
     options: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
@@ -67,7 +69,8 @@ class Sipp:
 
     def _filled_in(self) -> Path:
         text = (SCENARIOS / f"{self.scenario}.xml").read_text()
-        for name, value in self.values.items():
+        headers = "".join(f"\n      {line}" for line in self.headers)
+        for name, value in {"headers": headers, **self.values}.items():
             text = text.replace(f"@{name}@", str(value))
         missing = re.findall(r"@(\w+)@", text)
         assert not missing, f"{self.scenario} also wants values for {missing}"

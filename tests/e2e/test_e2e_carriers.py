@@ -56,24 +56,21 @@ async def test_who_calls_is_believed_of_trusted_carriers_alone(tmp_path: Path) -
         {"name": f"carrier-{host}", "sources": [f"{host}/32"], "trusted": trusted}
         for host, trusted in hosts.items()
     ]
-    said = "\n      ".join(
-        (
-            'P-Asserted-Identity: "Office" <sip:+15550188@carrier.example>',
-            "Diversion: <sip:+15550177@carrier.example>;reason=unconditional",
-        )
+    said = (
+        'P-Asserted-Identity: "Office" <sip:+15550188@carrier.example>',
+        "Diversion: <sip:+15550177@carrier.example>;reason=unconditional",
     )
     async with open_stage(tmp_path, sip={"trunks": trunks, "peers": []}) as stage:
 
-        async def shown(host: str, headers: str) -> tuple[str | None, ...]:
+        async def shown(host: str, *headers: str) -> tuple[str | None, ...]:
             number = stage.number("<Hangup/>")
             folder = tmp_path / number
-            values = {"headers": headers}
-            await Sipp("says_who_calls", stage.server.sip, folder, number, host=host, values=values).run()
+            await Sipp("hears_out", stage.server.sip, folder, number, host=host, headers=headers).run()
             form = (await stage.documents.request(answer_path(number))).form
             return tuple(form.get(name) for name in ("From", "CallerName", "ForwardedFrom"))
 
-        private = f"{said}\n      Privacy: id"
-        results = await asyncio.gather(*(shown(host, h) for host in hosts for h in (said, private)))
+        private = (*said, "Privacy: id")
+        results = await asyncio.gather(*(shown(host, *h) for host in hosts for h in (said, private)))
     assert results == [
         ("+15550188", "Office", "+15550177"),
         ("anonymous", "Anonymous", "+15550177"),

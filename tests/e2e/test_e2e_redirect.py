@@ -39,7 +39,7 @@ async def test_the_best_server_of_the_carrier_gets_the_call(tmp_path: Path, docu
         )
         answering = [(s, await s.start()) for s in (redirecting, taking)]
         await asyncio.sleep(0.5)  # SIPp does not say when it is ready
-        await Sipp("waits_for_bye", server.sip, tmp_path / "caller").run()
+        await Sipp("hears_out", server.sip, tmp_path / "caller").run()
         for scenario, program in answering:
             await scenario.finish(program)
         over = await documents.request("/over")

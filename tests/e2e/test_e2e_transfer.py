@@ -152,7 +152,7 @@ async def test_what_else_telephones_ask_for(tmp_path: Path, documents: Documents
     """At the same time: a party that does not hang up afterwards, one that brings two of its parties
     together, targets that are not there, and somebody who may not."""
     async with office(tmp_path, documents, "bob", "carol", mode="auto") as here:
-        consultation = here.sipp("waits_for_bye", "consultation", number=SECOND)
+        consultation = here.sipp("hears_out", "consultation", number=SECOND)
         talking = await consultation.start()
         await here.phones["carol"].event("CALL_ESTABLISHED")
         replaces = quote(dialog_of(consultation.messages()), safe="")
