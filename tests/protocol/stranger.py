@@ -7,7 +7,7 @@ from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall
 from callrouter.sip.protocol.hop import Hop, Listener
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.message import Request, Response, Unframeable, parse
-from tests.protocol.wire import SECOND, counting_tokens
+from tests.protocol.wire import CALLEE_MEDIA, SECOND, counting_tokens
 
 OFFER = (
     "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
@@ -15,6 +15,8 @@ OFFER = (
 )
 SDP_TYPE = "Content-Type: application/sdp"
 CONTACT = "Contact: <sip:peer@192.0.2.9>"
+ANSWER = (CONTACT, SDP_TYPE)
+"""Headers of a reply with a description."""
 
 
 def text(
@@ -47,6 +49,15 @@ def invite(*lines: str, body: str = OFFER, **more: str) -> str:
     return text("INVITE", CONTACT, SDP_TYPE, *lines, body=body, **more)
 
 
+def reply(request: Request | Response, status: int, *lines: str, tag: str = "t1", body: str = "") -> str:
+    """The answer to a request of ours; `lines` are further headers."""
+    head = [f"SIP/2.0 {status} Whatever", f"Via: {request.get('Via')}", f"From: {request.get('From')}"]
+    to = request.get("To") or ""
+    head += [f"To: {to}" if "tag=" in to else f"To: {to};tag={tag}"]
+    head += [f"Call-ID: {request.get('Call-ID')}", f"CSeq: {request.get('CSeq')}", *lines]
+    return "\r\n".join([*head, f"Content-Length: {len(body)}"]) + "\r\n\r\n" + body
+
+
 class Stranger:
     def __init__(self, transport: str = "udp", **settings: bool) -> None:
         self.agent = Agent(AgentSettings(user_agent="ours", **settings), counting_tokens("a"))
@@ -75,6 +86,15 @@ class Stranger:
         packets = list(self.agent.layer.out)
         self.agent.layer.out.clear()
         return [parse(packet.data) for packet in packets]
+
+    def picks_up(self) -> Response:
+        """Our end answers its first call, which the stranger acknowledges; our 200."""
+        self.calls[0].answer(CALLEE_MEDIA, self.now)
+        (ok,) = self.take()
+        assert isinstance(ok, Response)
+        assert ok.status == 200
+        self.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
+        return ok
 
     def run(self, duration: int) -> list[Request | Response]:
         end = self.now + duration

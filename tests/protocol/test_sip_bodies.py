@@ -20,9 +20,7 @@ def test_what_comes_within_a_call_is_held_to_the_same(method: str) -> None:
     """A body of another type changes nothing about a call, and is told apart from a bad offer."""
     stranger = Stranger()
     stranger.send(invite())
-    stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
-    (ok,) = stranger.take()
-    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
+    ok = stranger.picks_up()
     for number, kind in enumerate(("Content-Type: text/plain", f"{SDP_TYPE}\r\nContent-Encoding: gzip"), 2):
         (refused,) = stranger.send(within(method, ok.to_tag, kind, number=number))
         assert isinstance(refused, Response)

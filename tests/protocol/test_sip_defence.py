@@ -12,7 +12,7 @@ from callrouter.sip.protocol.message import Request, Response, parse
 from callrouter.sip.protocol.shield import Shield, ShieldSettings
 from callrouter.sip.protocol.sources import Allowance
 from tests.protocol.stranger import CONTACT, OFFER, Stranger, invite, text
-from tests.protocol.wire import CALLEE_MEDIA, MS, SECOND, counting_tokens
+from tests.protocol.wire import MS, SECOND, counting_tokens
 
 CARRIER = "203.0.113.1"
 
@@ -103,9 +103,7 @@ def test_guessing_numbers_by_invite_is_cut_off_too() -> None:
 def test_a_call_that_is_up_is_heard_whatever_its_address_did_since() -> None:
     stranger = shielded()
     stranger.send(invite())
-    stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
-    (ok,) = stranger.take()
-    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
+    ok = stranger.picks_up()
     scan(stranger, 1000)
     bye = text("BYE", to_tag=ok.to_tag, cseq="2 BYE", branch="z9hG4bKbye")
     assert stranger.status(bye) == 200
@@ -209,11 +207,8 @@ def test_one_slow_moment_closes_nothing() -> None:
 def up(stranger: Stranger, *lines: str, contact: str = "sip:peer@192.0.2.9") -> Hop:
     """Where the BYE of a call from 192.0.2.9 goes."""
     stranger.send(invite(*lines).replace(CONTACT, f"Contact: <{contact}>"))
-    session = stranger.calls[0]
-    session.answer(CALLEE_MEDIA, stranger.now)
-    (ok,) = stranger.take()
-    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
-    session.hangup("", stranger.now)
+    stranger.picks_up()
+    stranger.calls[0].hangup("", stranger.now)
     (packet,) = stranger.agent.layer.out
     message = parse(packet.data)
     assert isinstance(message, Request)

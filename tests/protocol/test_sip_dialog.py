@@ -21,19 +21,14 @@ from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.outgoing import Invitation, OutgoingSession
 from callrouter.sip.protocol.session import UNUSABLE
-from tests.protocol.stranger import OFFER, SDP_TYPE, Stranger, invite, text
+from tests.protocol.stranger import ANSWER, OFFER, SDP_TYPE, Stranger, invite, reply, text
 from tests.protocol.wire import CALLEE_MEDIA, CALLER_MEDIA, SECOND
 
 
 def established(stranger: Stranger, *lines: str, body: str = OFFER) -> str:
     """A call the stranger placed; returns our tag."""
     stranger.send(invite(*lines, body=body))
-    stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
-    (ok,) = stranger.take()
-    assert isinstance(ok, Response)
-    assert ok.status == 200
-    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
-    return ok.to_tag
+    return stranger.picks_up().to_tag
 
 
 def reinvite(tag: str, body: str, number: int = 2) -> str:
@@ -309,17 +304,6 @@ def placed(stranger: Stranger, credentials: Credentials | None = None) -> tuple[
     (sent,) = stranger.take()
     assert isinstance(sent, Request)
     return session, sent
-
-
-def reply(request: Request, status: int, *lines: str, tag: str = "t1", body: str = "") -> str:
-    head = [f"SIP/2.0 {status} Whatever", f"Via: {request.get('Via')}", f"From: {request.get('From')}"]
-    to = request.get("To") or ""
-    head += [f"To: {to}" if "tag=" in to else f"To: {to};tag={tag}"]
-    head += [f"Call-ID: {request.call_id}", f"CSeq: {request.get('CSeq')}", *lines]
-    return "\r\n".join([*head, f"Content-Length: {len(body)}"]) + "\r\n\r\n" + body
-
-
-ANSWER = ("Contact: <sip:peer@192.0.2.9>", SDP_TYPE)
 
 
 def sent_methods(messages: list[Request | Response]) -> list[str]:

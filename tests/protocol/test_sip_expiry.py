@@ -6,8 +6,8 @@ import pytest
 
 from callrouter.ports import EndCause, Ended
 from callrouter.sip.protocol.message import Response
-from tests.protocol.stranger import Stranger, invite, text
-from tests.protocol.wire import CALLEE_MEDIA, SECOND
+from tests.protocol.stranger import Stranger, invite
+from tests.protocol.wire import SECOND
 
 
 def test_an_invitation_is_good_for_as_long_as_it_says() -> None:
@@ -26,8 +26,6 @@ def test_an_invitation_is_good_for_as_long_as_it_says() -> None:
 def test_an_answer_outlives_the_invitation(expires: str) -> None:
     stranger = Stranger()
     stranger.send(invite(expires))
-    stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
-    (ok,) = stranger.take()
-    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
+    stranger.picks_up()
     stranger.run(30 * SECOND)
     assert not [e for e in stranger.events if isinstance(e, Ended)]

@@ -11,7 +11,7 @@ import pytest
 
 from callrouter.sip.protocol.session import Session
 from tests.protocol.stranger import Stranger, invite, text
-from tests.protocol.wire import CALLEE_MEDIA, SECOND
+from tests.protocol.wire import SECOND
 
 
 @pytest.fixture
@@ -31,9 +31,7 @@ def cancelled(stranger: Stranger) -> None:
 
 
 def answered_and_ended(stranger: Stranger) -> None:
-    stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
-    (ok,) = stranger.take()
-    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKa"))
+    ok = stranger.picks_up()
     stranger.calls[0].hold(True, stranger.now)
     stranger.send(text("BYE", to_tag=ok.to_tag, cseq="2 BYE", branch="z9hG4bKb"))
 

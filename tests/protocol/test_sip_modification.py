@@ -13,8 +13,7 @@ from callrouter.ports import (
 from callrouter.sip.protocol.agent import AgentSettings
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.message import Request, Response
-from tests.protocol.stranger import OFFER, Stranger, invite, text
-from tests.protocol.wire import CALLEE_MEDIA
+from tests.protocol.stranger import ANSWER, OFFER, Stranger, invite, reply, text
 
 FINGERPRINT = "sha-256 " + ":".join(["AB"] * 32)
 BROWSER = (
@@ -31,12 +30,8 @@ def up(body: str = OFFER, settings: AgentSettings | None = None) -> tuple[Strang
     if settings is not None:
         stranger.agent.settings = settings
     stranger.send(invite(body=body))
-    call = stranger.calls[0]
-    call.answer(CALLEE_MEDIA, stranger.now)
-    (ok,) = stranger.take()
-    assert isinstance(ok, Response)
-    stranger.send(text("ACK", branch="z9hG4bKa", cseq="1 ACK", to_tag=ok.to_tag))
-    return stranger, call
+    stranger.picks_up()
+    return stranger, stranger.calls[0]
 
 
 def again(call: IncomingSession, body: str, number: int = 2) -> str:
@@ -49,14 +44,6 @@ def passing() -> tuple[Stranger, IncomingSession]:
     stranger, call = up(settings=AgentSettings(user_agent="ours", passes=frozenset({"video"})))
     call.open_passage(True, stranger.now)
     return stranger, call
-
-
-def reply(request: Request | Response, status: int, body: str = "") -> str:
-    assert isinstance(request, Request)
-    copied = "".join(f"{n}: {request.get(n)}\r\n" for n in ("Via", "From", "To", "Call-ID", "CSeq"))
-    kind = "Content-Type: application/sdp\r\n" if body else ""
-    head = f"SIP/2.0 {status} Whatever\r\n{copied}Contact: <sip:peer@192.0.2.9>\r\n{kind}"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n{body}"
 
 
 def test_after_an_offer_of_ours_was_refused_a_browsers_next_one_is_an_offer() -> None:
@@ -107,12 +94,12 @@ def test_what_is_wanted_while_an_offer_is_under_way_is_offered_next() -> None:
     assert b"m=video 5002" in first.body
     call.offer_lines(Passing(), is_relayed=False, now_ns=stranger.now)
     assert stranger.take() == [], "one at a time"
-    ack, second = stranger.send(reply(first, 200, VIDEO))
+    ack, second = stranger.send(reply(first, 200, *ANSWER, body=VIDEO))
     assert isinstance(ack, Request)
     assert isinstance(second, Request)
     assert (ack.method, second.method) == ("ACK", "INVITE")
     assert b"m=video 0" in second.body
-    stranger.send(reply(second, 200, VIDEO.replace("m=video 6002", "m=video 0")))
+    stranger.send(reply(second, 200, *ANSWER, body=VIDEO.replace("m=video 6002", "m=video 0")))
     told = [event.status for event in stranger.events if isinstance(event, LinesAnswered)]
     assert told == [200, 200]
     assert not call.stream.passage.written.lines

@@ -8,8 +8,8 @@ from callrouter.ports import Failed
 from callrouter.sip.protocol.auth import Challenge, Credentials, parse_digest, response_of
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.proof import MOST
-from tests.protocol.stranger import OFFER, SDP_TYPE, Stranger
-from tests.protocol.test_sip_dialog import ANSWER, placed, reply, sent_methods
+from tests.protocol.stranger import ANSWER, OFFER, SDP_TYPE, Stranger, reply
+from tests.protocol.test_sip_dialog import placed, sent_methods
 
 CHALLENGE = 'Digest realm="carrier", nonce="n1", qop="auth", algorithm=MD5'
 

@@ -17,8 +17,8 @@ from callrouter.ports import (
 )
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.message import Request, Response
-from tests.protocol.stranger import CONTACT, OFFER, SDP_TYPE, Stranger, invite, text
-from tests.protocol.wire import CALLEE_MEDIA, SECOND
+from tests.protocol.stranger import ANSWER, OFFER, Stranger, invite, reply, text
+from tests.protocol.wire import SECOND
 
 VIDEO = Passing((PassedLine(1, "video", "RTP/AVP", ("97",), MediaAddress("192.0.2.2", 7000)),))
 
@@ -26,12 +26,9 @@ VIDEO = Passing((PassedLine(1, "video", "RTP/AVP", ("97",), MediaAddress("192.0.
 def up(stranger: Stranger) -> tuple[IncomingSession, str]:
     """A call that is up, and our tag in it."""
     stranger.send(invite())
-    session = stranger.calls[0]
-    session.answer(CALLEE_MEDIA, stranger.now)
-    (ok,) = stranger.take()
-    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
+    tag = stranger.picks_up().to_tag
     stranger.events.clear()
-    return session, ok.to_tag
+    return stranger.calls[0], tag
 
 
 def asking(stranger: Stranger) -> tuple[IncomingSession, Request]:
@@ -44,13 +41,6 @@ def asking(stranger: Stranger) -> tuple[IncomingSession, Request]:
     return session, asked
 
 
-def answer(request: Request, status: int, body: str = "") -> str:
-    names = ("Via", "From", "To", "Call-ID", "CSeq")
-    copied = "".join(f"{name}: {value}\r\n" for name, value in request.fields if name in names)
-    kind = f"{SDP_TYPE}\r\n" if body else ""
-    return f"SIP/2.0 {status} X\r\n{copied}{CONTACT}\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"
-
-
 def answers(stranger: Stranger) -> list[int]:
     return [event.status for event in stranger.events if isinstance(event, LinesAnswered)]
 
@@ -60,10 +50,10 @@ def test_nothing_is_cancelled_before_it_is_known_to_have_arrived() -> None:
     session, asked = asking(stranger)
     session.modification.recall(stranger.now)
     assert stranger.take() == []
-    (cancel,) = stranger.send(answer(asked, 100))
+    (cancel,) = stranger.send(reply(asked, 100))
     assert (cancel.method, cancel.cseq.number) == ("CANCEL", asked.cseq.number)
-    stranger.send(answer(cancel, 200))
-    (ack,) = stranger.send(answer(asked, 487))
+    stranger.send(reply(cancel, 200))
+    (ack,) = stranger.send(reply(asked, 487))
     assert ack.method == "ACK"
     assert answers(stranger) == [487]
     assert session.is_up
@@ -72,19 +62,19 @@ def test_nothing_is_cancelled_before_it_is_known_to_have_arrived() -> None:
 def test_what_was_taken_all_the_same_is_told() -> None:
     stranger = Stranger()
     session, asked = asking(stranger)
-    stranger.send(answer(asked, 100))
+    stranger.send(reply(asked, 100))
     session.modification.recall(stranger.now)
     session.modification.recall(stranger.now)
     (cancel,) = stranger.take()
     assert cancel.method == "CANCEL", "once"
-    stranger.send(answer(asked, 200, OFFER + "m=video 6002 RTP/AVP 97\r\n"))
+    stranger.send(reply(asked, 200, *ANSWER, body=OFFER + "m=video 6002 RTP/AVP 97\r\n"))
     assert answers(stranger) == [200]
 
 
 def test_a_cancelled_request_that_nobody_answers_does_not_cost_the_call() -> None:
     stranger = Stranger()
     session, asked = asking(stranger)
-    stranger.send(answer(asked, 100))
+    stranger.send(reply(asked, 100))
     session.modification.recall(stranger.now)
     stranger.take()
     stranger.run(70 * SECOND)
@@ -138,7 +128,7 @@ def test_whoever_takes_a_place_is_held_as_who_had_it_and_may_have_lines_offered(
     session.open_passage(True, stranger.now)
     session.hold(True, stranger.now)
     (asked,) = stranger.take()
-    stranger.send(answer(asked, 200, OFFER + "a=recvonly\r\n"))
+    stranger.send(reply(asked, 200, *ANSWER, body=OFFER + "a=recvonly\r\n"))
     new, ok = replaced(stranger, tag)
     assert [event for event in stranger.events if isinstance(event, LinesReset)]
     ack = text("ACK", call_id="c2", from_tag="g1", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKa2")

@@ -10,8 +10,8 @@ from callrouter.ports import Answered, EndCause, Ended, Failed
 from callrouter.sip.protocol.agent import AgentSettings
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.timers import LIFETIME
-from tests.protocol.stranger import Stranger, invite, text
-from tests.protocol.wire import CALLEE_MEDIA, SECOND, Wire
+from tests.protocol.stranger import Stranger, invite, reply, text
+from tests.protocol.wire import SECOND, Wire
 
 TIMED = ("Supported: timer", "Session-Expires: 1800")
 
@@ -19,11 +19,7 @@ TIMED = ("Supported: timer", "Session-Expires: 1800")
 def answered(stranger: Stranger, *lines: str) -> Response:
     """The 200 of a call that is up."""
     stranger.send(invite(*lines))
-    stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
-    (ok,) = stranger.take()
-    assert isinstance(ok, Response)
-    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
-    return ok
+    return stranger.picks_up()
 
 
 def short(wire: Wire, seconds: int = 100) -> None:
@@ -195,7 +191,7 @@ def test_a_refresh_refused_for_the_moment_is_tried_again() -> None:
     stranger = Stranger()
     answered(stranger, "Allow: UPDATE")
     (update,) = stranger.run(901 * SECOND)[:1]
-    stranger.send(answer_to(update, 500))
+    stranger.send(reply(update, 500))
     (again,) = stranger.run(11 * SECOND)[:1]
     assert isinstance(again, Request)
     assert (again.method, again.cseq.number) == ("UPDATE", update.cseq.number + 1)
@@ -205,7 +201,7 @@ def test_a_peer_whose_update_turns_out_to_be_missing_is_refreshed_by_reinvite() 
     stranger = Stranger()
     answered(stranger, "Allow: UPDATE")
     (update,) = stranger.run(901 * SECOND)[:1]
-    (reinvite,) = stranger.send(answer_to(update, 501))
+    (reinvite,) = stranger.send(reply(update, 501))
     assert isinstance(reinvite, Request)
     assert reinvite.method == "INVITE"
 
@@ -214,15 +210,10 @@ def test_a_refresh_answered_481_ends_the_call() -> None:
     stranger = Stranger()
     answered(stranger, "Allow: UPDATE")
     (update,) = stranger.run(901 * SECOND)[:1]
-    (bye,) = stranger.send(answer_to(update, 481))
+    (bye,) = stranger.send(reply(update, 481))
     assert isinstance(bye, Request)
     assert bye.method == "BYE"
     assert isinstance(stranger.events[-1], Ended)
-
-
-def answer_to(request: Request | Response, status: int, *lines: str) -> str:
-    kept = [f"{n}: {request.get(n)}" for n in ("Via", "From", "To", "Call-ID", "CSeq")]
-    return "\r\n".join([f"SIP/2.0 {status} X", *kept, *lines, "Content-Length: 0", "", ""])
 
 
 def test_a_call_that_rings_for_ever_is_cancelled_and_told_as_not_answered() -> None:

@@ -9,8 +9,8 @@ import pytest
 from callrouter.ports import Ended, MediaChanged, ReferProgress, TransferRequested
 from callrouter.sip.protocol.agent import NewCall, Replaced
 from callrouter.sip.protocol.message import Request, Response, parse
-from tests.protocol.stranger import CONTACT, OFFER, Stranger, invite, text
-from tests.protocol.wire import CALLEE_MEDIA, MS, SECOND, Wire
+from tests.protocol.stranger import CONTACT, OFFER, Stranger, invite, reply, text
+from tests.protocol.wire import MS, SECOND, Wire
 
 TARGET = "module:acme.survey?lang=en"
 REFER = (f"Refer-To: <{TARGET}>", CONTACT)
@@ -21,11 +21,9 @@ INFO = "Content-Type: application/callrouter-transfer+json"
 def up(stranger: Stranger) -> str:
     """Our tag in a call that is up."""
     stranger.send(invite())
-    stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
-    (ok,) = stranger.take()
-    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
+    tag = stranger.picks_up().to_tag
     stranger.events.clear()
-    return ok.to_tag
+    return tag
 
 
 def refer(tag: str, *lines: str, number: int = 2) -> str:
@@ -127,7 +125,7 @@ def test_who_refuses_to_be_told_is_told_no_more() -> None:
     transfers = stranger.calls[0].transfers
     transfers.settle(2, 202, stranger.now)
     _, trying = stranger.take()
-    stranger.send(answer_to(trying, "481 No Such Subscription"))
+    stranger.send(reply(trying, 481))
     transfers.conclude(2, 200, stranger.now)
     assert not stranger.take()
 
@@ -268,13 +266,8 @@ def referring(stranger: Stranger) -> tuple[str, Request]:
     stranger.calls[0].transfers.refer("sip:carol@192.0.2.3", "", stranger.now)
     (sent,) = stranger.take()
     assert isinstance(sent, Request)
-    stranger.send(answer_to(sent, "202 Accepted"))
+    stranger.send(reply(sent, 202))
     return tag, sent
-
-
-def answer_to(sent: Request | Response, status: str) -> str:
-    kept = [f"{n}: {sent.get(n)}" for n in ("Via", "From", "To", "Call-ID", "CSeq")]
-    return "\r\n".join([f"SIP/2.0 {status}", *kept, "Content-Length: 0", "", ""])
 
 
 def notify(tag: str, fragment: str, state: str, number: int) -> str:
@@ -320,7 +313,7 @@ def test_who_promises_no_notify_is_not_waited_for() -> None:
     up(stranger)
     stranger.calls[0].transfers.refer("sip:carol@192.0.2.3", "", stranger.now)
     (sent,) = stranger.take()
-    stranger.send(answer_to(sent, "202 Accepted\r\nRefer-Sub: false"))
+    stranger.send(reply(sent, 202, "Refer-Sub: false"))
     assert stranger.events == [ReferProgress(stranger.now, 202, True)]
 
 
@@ -328,9 +321,7 @@ def test_one_refer_at_a_time_and_none_before_the_call_is_up() -> None:
     stranger = Stranger()
     stranger.send(invite())
     stranger.calls[0].transfers.refer("sip:carol@192.0.2.3", "", stranger.now)
-    stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
-    (ok,) = stranger.take()
-    stranger.send(text("ACK", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKack"))
+    stranger.picks_up()
     for _ in range(2):
         stranger.calls[0].transfers.refer("sip:carol@192.0.2.3", "", stranger.now)
     (sent,) = stranger.take()
