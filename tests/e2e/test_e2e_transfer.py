@@ -48,7 +48,10 @@ class Office:
         await self.phones[name].event("CALL_ESTABLISHED")
 
     async def hands_on(self, name: str, to: str) -> None:
+        """`name` hands whom it talks to on, and is out of it when `to` has taken the call."""
         await self.phones[name].command("transfer", f"sip:{to}@{self.server.sip}")
+        await self.takes(to)
+        await self.phones[name].event("CALL_CLOSED")
 
     def sipp(self, scenario: str, name: str, *, number: str = "+15550100", **values: str | int) -> Sipp:
         folder = self.folder / name
@@ -114,8 +117,6 @@ async def test_a_callee_hands_the_caller_on(tmp_path: Path, documents: Documents
     async with office(tmp_path, documents, "alice", "bob", "carol") as here:
         await here.connect("alice", "bob")
         await here.hands_on("bob", "carol")
-        await here.takes("carol")
-        await here.phones["bob"].event("CALL_CLOSED")
         await asyncio.sleep(1)
         assert not here.phones["alice"].saw("CALL_CLOSED")
         await here.phones["carol"].command("hangup")
@@ -134,8 +135,6 @@ async def test_a_caller_hands_the_callee_on(tmp_path: Path, documents: Documents
     async with office(tmp_path, documents, "alice", "bob", "carol") as here:
         await here.connect("alice", "bob")
         await here.hands_on("alice", "carol")
-        await here.takes("carol")
-        await here.phones["alice"].event("CALL_CLOSED")
         over = await documents.request("/over")
         await asyncio.sleep(1)
         await here.phones["carol"].command("hangup")
