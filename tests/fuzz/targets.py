@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from callrouter._engine import turned_away
 from callrouter.ports import MediaAddress
-from callrouter.sip.protocol import auth, offer, responses, sdp
+from callrouter.sip.protocol import auth, offer, sdp
 from callrouter.sip.protocol.addresses import is_unspecified, may_send
 from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall
 from callrouter.sip.protocol.anchoring import anchored
@@ -19,13 +18,14 @@ from callrouter.sip.protocol.bodies import Part, description_in
 from callrouter.sip.protocol.digest_server import DigestServer, Verdict
 from callrouter.sip.protocol.framer import Framer
 from callrouter.sip.protocol.hop import Hop, Listener
-from callrouter.sip.protocol.message import Message, Request, Response, Unframeable, parse
+from callrouter.sip.protocol.message import Message, Request, Unframeable, parse
 from callrouter.sip.protocol.offer import Description
 from callrouter.sip.protocol.shield import Shield, ShieldSettings
 from callrouter.sip.protocol.timers import MS
 from callrouter.sip.protocol.validate import check
 from tests.fuzz.conversations import answer, dialog, register
 from tests.fuzz.headers import header
+from tests.protocol.turned_away import refused
 
 NOW = 10**15
 OURS = MediaAddress("192.0.2.2", 5000)
@@ -42,7 +42,7 @@ def token(size: int) -> str:
 
 def message(data: bytes) -> None:
     """Read, judged, written and read again; then given to a user agent that answers every call, and
-    whose own messages must be faultless."""
+    whose own messages must be faultless; and turned away at the door as the core would."""
     try:
         read = parse(data)
     except Unframeable:
@@ -52,7 +52,7 @@ def message(data: bytes) -> None:
         assert again.flaw is None, again.flaw
         assert _content(again) == _content(read)
     _converse(data)
-    _turn_away(data)
+    refused(data, HOP)
 
 
 def _content(message: Message) -> tuple[object, ...]:
@@ -67,34 +67,19 @@ def _agent() -> Agent:
 
 
 def _converse(data: bytes) -> None:
-    agent, hop = _agent(), Hop("udp", "192.0.2.9", 5060)
-    agent.receive(parse(data), hop, NOW)
+    agent = _agent()
+    agent.receive(parse(data), HOP, NOW)
     for _, event in agent.events:
         if isinstance(event, NewCall):
             event.session.progress(OURS, NOW)
             event.session.answer(OURS, NOW)
             event.session.hangup("", NOW)
     agent.events.clear()
-    agent.receive(parse(data), hop, NOW + MS)
+    agent.receive(parse(data), HOP, NOW + MS)
     agent.timers.run(NOW + 70_000 * MS)
     for packet in agent.layer.out:
         sent = parse(packet.data)
         assert sent.flaw is None, (sent.flaw, packet.data)
-
-
-def _turn_away(data: bytes) -> None:
-    """The door's answer is the core's, to a message without flaw that would begin a call."""
-    written = turned_away(data, "192.0.2.9", 5060)
-    if written is None:
-        return
-    asked, answer = parse(data.lstrip(b"\r\n")), parse(written)
-    assert isinstance(asked, Request)
-    assert isinstance(answer, Response)
-    assert (asked.flaw, answer.flaw, asked.method, asked.to_tag) == (None, None, "INVITE", ""), written
-    later = (("Retry-After", answer.get("Retry-After") or ""),)
-    assert 5 <= int(later[0][1]) <= 30
-    assert len(answer.to_tag) == 16
-    assert written == responses.write(asked, HOP, 503, tag=answer.to_tag, fields=later), written
 
 
 # -- streams
