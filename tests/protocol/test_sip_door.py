@@ -62,7 +62,7 @@ _PARAMETERS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @example(host=HOP.host, parameters="", display='"', behind='"', call_id="", field="")
 @given(
     host=st.sampled_from(
