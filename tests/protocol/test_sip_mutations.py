@@ -23,16 +23,8 @@ EACH = 30
 OURS = frozenset(
     {"Via", "From", "To", "Call-ID", "CSeq", "Contact", "Allow", "Accept", "Accept-Encoding", "Supported"}
     | {"Unsupported", "Require", "RSeq", "Record-Route", "User-Agent", "WWW-Authenticate", "Content-Type"}
-    | {
-        "Content-Length",
-        "Session-Expires",
-        "Min-SE",
-        "Min-Expires",
-        "Retry-After",
-        "Allow-Events",
-        "Path",
-        "Warning",
-    }
+    | {"Content-Length", "Session-Expires", "Min-SE", "Min-Expires", "Retry-After", "Allow-Events", "Path"}
+    | {"Warning"}
 )
 """What our answers may consist of."""
 

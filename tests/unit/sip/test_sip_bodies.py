@@ -37,12 +37,7 @@ DESCRIPTION = b"Content-Type: application/sdp\r\n\r\n" + SDP
         mixed(b"--b1\r\n" + DESCRIPTION),
         mixed(parts(b"c: application/sdp\r\nContent-Transfer-Encoding: binary\r\n\r\n" + SDP)),
         mixed(parts(b"Content-Type:\r\n application/sdp\r\n\r\n" + SDP)),
-        mixed(
-            parts(
-                b"Content-Type: multipart/alternative; boundary=b2\r\n\r\n"
-                + parts(DESCRIPTION, boundary="b2")
-            )
-        ),
+        mixed(parts(NESTED + parts(DESCRIPTION, boundary="b2"))),
         Part(parts(b"\r\nplain words", DESCRIPTION), "multipart/related; boundary=b1"),
     ],
 )
