@@ -102,6 +102,14 @@ class Server:
             assert response.status == 200, f"{path}: {response.status}"
             return await response.text()
 
+    async def figure(self, name: str, *, unless_there: float | None = None) -> float:
+        """A metric by its name and labels, as they are written; it must be there, or is `unless_there`."""
+        for line in (await self.text("/metrics")).splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.rpartition(" ")[2])
+        assert unless_there is not None, f"{name} is not among the metrics"
+        return unless_there
+
     async def bytes(self, path: str) -> bytes:
         assert self._http is not None
         async with self._http.get(path) as response:

@@ -185,13 +185,13 @@ async def test_audio_that_cannot_be_had_is_skipped_or_told(stage: Stage) -> None
 async def test_who_may_not_be_called_is_refused_before_answer_and_the_rule_is_named(
     stage: Stage, number: str, status: int, rule: str
 ) -> None:
-    before = await figure(stage, f'callrouter_policy_refusals_total{{rule="{rule}"}}')
+    refusals = f'callrouter_policy_refusals_total{{rule="{rule}"}}'
+    before = await stage.server.figure(refusals, unless_there=0)
     async with stage.phone() as phone:
         assert not await stage.dial(phone, number)
     assert phone.story.status == status
     assert phone.story.answered_ms is None
-    after = await figure(stage, f'callrouter_policy_refusals_total{{rule="{rule}"}}')
-    assert after == before + 1
+    assert await stage.server.figure(refusals) == before + 1
 
 
 async def test_a_number_that_nobody_has_is_not_found(stage: Stage) -> None:
@@ -223,20 +223,13 @@ async def told_to_the_developer(stage: Stage, phone: Phone, number: str, code: i
     assert worst["message_text"]
     page = await stage.server.get(f"/2010-04-01/Accounts/{ACCOUNT}/Calls/{call['sid']}/Events.json")
     assert page["events"], "no request is shown"
-    assert await figure(stage, f'callrouter_warnings_total{{code="{code}"}}') >= 1
+    assert await stage.server.figure(f'callrouter_warnings_total{{code="{code}"}}') >= 1
 
 
 async def notices(stage: Stage, sid: str) -> list[dict[str, Any]]:
     page = await stage.server.get(f"/2010-04-01/Accounts/{ACCOUNT}/Calls/{sid}/Notifications.json")
     found: list[dict[str, Any]] = page["notifications"]
     return found
-
-
-async def figure(stage: Stage, name: str) -> float:
-    for line in (await stage.server.text("/metrics")).splitlines():
-        if line.startswith(name + " "):
-            return float(line.rpartition(" ")[2])
-    return 0.0
 
 
 # ---------------------------------------------------------------------------------------- beside it
