@@ -15,8 +15,9 @@ from callrouter.sip.certificates import Certificates
 from callrouter.sip.connections import Connections
 from callrouter.sip.protocol import stun
 from callrouter.sip.protocol.addresses import may_send
-from callrouter.sip.protocol.agent import Agent, NewCall, Replaced
+from callrouter.sip.protocol.agent import Agent
 from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Listener, Packet, family_of, is_response
+from callrouter.sip.protocol.incoming import NewCall, Replaced
 from callrouter.sip.protocol.message import Request, Response, Unframeable, parse
 from callrouter.sip.protocol.methods import KNOWN
 from callrouter.sip.protocol.session import Session

@@ -131,7 +131,9 @@ class InvitationWriter:
 
     def _own_host(self, destination: Destination) -> str:
         where = destination.where
-        return write_host(self._agent.listener_of(Hop(where.transport or "udp", where.host, where.port)).host)
+        return write_host(
+            self._agent.listeners.of(Hop(where.transport or "udp", where.host, where.port)).host
+        )
 
 
 def _number_of(caller: str) -> str:

@@ -35,11 +35,11 @@ from callrouter.sip.outgoing_leg import OutgoingLeg
 from callrouter.sip.passing_settings import passed_kinds
 from callrouter.sip.planning import Planner
 from callrouter.sip.protocol.addresses import is_listed
-from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall, Replaced
+from callrouter.sip.protocol.agent import Agent, AgentSettings
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.domains import Domains
 from callrouter.sip.protocol.hop import Hop, Listener, family_of
-from callrouter.sip.protocol.incoming import IncomingSession
+from callrouter.sip.protocol.incoming import IncomingSession, NewCall, Replaced
 from callrouter.sip.protocol.session import Session
 from callrouter.sip.protocol.shield import Shield
 from callrouter.sip.redirections import Redirections
@@ -237,7 +237,9 @@ class Signalling:
         """Send the BYE of a dialog that a dead process left behind.  Raises `ValueError` for a
         state that `dialog_state()` did not write."""
         dialog = Dialog.from_json(dialog_state)
-        self._agent.end_orphan(dialog, reason_header(reason, TEMPORARY_FAILURE), self._clock.monotonic_ns())
+        self._agent.uac.end_orphan(
+            dialog, reason_header(reason, TEMPORARY_FAILURE), self._clock.monotonic_ns()
+        )
         self._endpoint.pump()
 
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 
 from callrouter.ports import MediaAddress, TransferRequested
 from callrouter.sip.protocol import auth
-from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall
+from callrouter.sip.protocol.agent import Agent, AgentSettings
 from callrouter.sip.protocol.digest_server import DigestServer
 from callrouter.sip.protocol.domains import Domains
 from callrouter.sip.protocol.hop import Hop, Listener
+from callrouter.sip.protocol.incoming import NewCall
 from callrouter.sip.protocol.message import Request, Response, Unframeable, parse
 from callrouter.sip.protocol.outgoing import Invitation
 from callrouter.sip.protocol.registrar import Registrar, RegistrarRules

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from callrouter.ports import MediaAddress
 from callrouter.sip.protocol import auth, offer, sdp
 from callrouter.sip.protocol.addresses import is_unspecified, may_send
-from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall
+from callrouter.sip.protocol.agent import Agent, AgentSettings
 from callrouter.sip.protocol.anchoring import anchored
 from callrouter.sip.protocol.bodies import Part, description_in
 from callrouter.sip.protocol.digest_server import DigestServer, Verdict
 from callrouter.sip.protocol.framer import Framer
 from callrouter.sip.protocol.hop import Hop, Listener
+from callrouter.sip.protocol.incoming import NewCall
 from callrouter.sip.protocol.message import Message, Request, Unframeable, parse
 from callrouter.sip.protocol.offer import Description
 from callrouter.sip.protocol.shield import Shield, ShieldSettings

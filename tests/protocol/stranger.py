@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from callrouter.ports import SignalEvent
-from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall
+from callrouter.sip.protocol.agent import Agent, AgentSettings
 from callrouter.sip.protocol.hop import Hop, Listener
-from callrouter.sip.protocol.incoming import IncomingSession
+from callrouter.sip.protocol.incoming import IncomingSession, NewCall
 from callrouter.sip.protocol.message import Request, Response, Unframeable, parse
 from tests.protocol.wire import CALLEE_MEDIA, SECOND, counting_tokens
 

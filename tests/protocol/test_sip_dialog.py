@@ -274,7 +274,7 @@ def test_a_saved_dialog_ends_the_call_with_a_cseq_beyond_any_it_can_have_reached
     established(stranger, "Record-Route: <sip:192.0.2.7;lr>")
     saved = stranger.calls[0].established.to_json()
     later = Stranger()
-    later.agent.end_orphan(Dialog.from_json(saved), "", later.now)
+    later.agent.uac.end_orphan(Dialog.from_json(saved), "", later.now)
     (bye,) = later.take()
     assert isinstance(bye, Request)
     assert 100_000 < bye.cseq.number < 2**31

@@ -23,7 +23,7 @@ def agent(*listeners: Listener) -> Agent:
 
 def send(one: Agent, size: int, now_ns: int = 0) -> ClientTransaction:
     fields = [("From", "<sip:a@b>;tag=1"), ("To", "<sip:c@d>"), ("Call-ID", "x"), ("CSeq", "1 MESSAGE")]
-    request = one.request("MESSAGE", "sip:c@d", HOP, fields, b"")
+    request = one.uac.request("MESSAGE", "sip:c@d", HOP, fields, b"")
     request.body = b"x" * (size - len(bytes(request)) - len(str(size)) + 1)
     return one.layer.client(request, HOP, NOBODY, now_ns)
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from callrouter.ports import Ended, MediaChanged, ReferProgress, TransferRequested
-from callrouter.sip.protocol.agent import NewCall, Replaced
+from callrouter.sip.protocol.incoming import NewCall, Replaced
 from callrouter.sip.protocol.message import Request, Response, parse
 from tests.protocol.stranger import CONTACT, OFFER, Stranger, invite, reply, text
 from tests.protocol.wire import MS, SECOND, Wire

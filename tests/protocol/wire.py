@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from callrouter.ports import MediaAddress, SignalEvent
-from callrouter.sip.protocol.agent import Agent, AgentSettings, NewCall
+from callrouter.sip.protocol.agent import Agent, AgentSettings
 from callrouter.sip.protocol.hop import Hop, Listener
-from callrouter.sip.protocol.incoming import IncomingSession
+from callrouter.sip.protocol.incoming import IncomingSession, NewCall
 from callrouter.sip.protocol.message import Message, Request, parse
 from callrouter.sip.protocol.outgoing import Invitation, OutgoingSession
 from callrouter.sip.protocol.session import Session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from callrouter.ports import AUDIO_ALONE, EndCause, LinesReset, MediaAddress, Passing
@@ -113,7 +114,7 @@ class IncomingSession(Session):
         transaction, invite = self._transaction, self.invite
         timing = self.timer.accept(invite, now_ns)
         fields = (*self.own_fields(transaction.hop), *timing, *(SDP if body else ()))
-        data = self.agent.respond(transaction, 200, now_ns, fields=fields, body=body, tag=self.local_tag)
+        data = self.agent.uas.respond(transaction, 200, now_ns, fields=fields, body=body, tag=self.local_tag)
         self.state = SessionState.ANSWERED
         self.await_ack(data, invite, transaction.back, wants_answer=not has_offer, now_ns=now_ns)
 
@@ -163,7 +164,7 @@ class IncomingSession(Session):
         if self.state is not SessionState.EARLY:
             super()._on_bye(request, transaction, now_ns)
             return
-        self.agent.respond(transaction, 200, now_ns)
+        self.agent.uas.respond(transaction, 200, now_ns)
         self._tell_end_of(request, EndCause.BYE, now_ns)
         self._refuse(487, now_ns)
 
@@ -188,24 +189,24 @@ class IncomingSession(Session):
         provisionals = self._provisionals
         refusal = check_body(request)
         if refusal is not None:
-            self.agent.refuse(transaction, refusal, now_ns)
+            self.agent.uas.refuse(transaction, refusal, now_ns)
             return
         try:
             if not provisionals.acknowledges(request):
-                self.agent.respond(transaction, 481, now_ns)
+                self.agent.uas.respond(transaction, 481, now_ns)
                 return
             if not self.is_early and self.glare(self.established, is_offer=bool(request.description)):
-                self.agent.respond(transaction, 491, now_ns)
+                self.agent.uas.respond(transaction, 491, now_ns)
                 return
             body = self._described_by(request)
         except NothingFits as error:
-            self.agent.refuse(transaction, refusal_of(error), now_ns)
+            self.agent.uas.refuse(transaction, refusal_of(error), now_ns)
             return
         except ValueError as error:
-            self.agent.respond(transaction, 400, now_ns, reason=str(error))
+            self.agent.uas.respond(transaction, 400, now_ns, reason=str(error))
             return
         self._is_settled = self._is_settled or bool(provisionals.awaited_body)
-        self.agent.respond(transaction, 200, now_ns, fields=SDP if body else (), body=body)
+        self.agent.uas.respond(transaction, 200, now_ns, fields=SDP if body else (), body=body)
         provisionals.acknowledged(now_ns)
         if request.description:
             self.tell_media(now_ns)
@@ -256,10 +257,10 @@ class IncomingSession(Session):
     def _send_provisional(self, status: int, more: Fields, body: bytes, now_ns: int) -> None:
         transaction = self._transaction
         if status == 100:
-            self.agent.respond(transaction, 100, now_ns, tag="", fields=self._timestamp(now_ns))
+            self.agent.uas.respond(transaction, 100, now_ns, tag="", fields=self._timestamp(now_ns))
             return
         fields = (*self.own_fields(transaction.hop), *more, *(SDP if body else ()))
-        self.agent.respond(transaction, status, now_ns, fields=fields, body=body, tag=self.local_tag)
+        self.agent.uas.respond(transaction, status, now_ns, fields=fields, body=body, tag=self.local_tag)
 
     def _refuse(
         self,
@@ -269,7 +270,22 @@ class IncomingSession(Session):
         reason: str = "",
         fields: Fields = (),
     ) -> None:
-        self.agent.respond(
+        self.agent.uas.respond(
             self._transaction, status, now_ns, reason=reason, fields=fields, tag=self.local_tag
         )
         self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class NewCall:
+    """An INVITE that can be served; its session waits for its owner's decision."""
+
+    session: IncomingSession
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Another far end takes the place of this session's (RFC 3891): what it was told and asked goes
+    to `session` from now on."""
+
+    session: IncomingSession

@@ -90,22 +90,22 @@ class Modification:
         session, agent = self._session, self._session.agent
         refusal = check_body(request)
         if refusal is not None:
-            agent.refuse(transaction, refusal, now_ns)
+            agent.uas.refuse(transaction, refusal, now_ns)
             return
         status = session.glare(dialog, is_offer=request.method == "INVITE" or bool(request.description))
         if status:
-            agent.respond(transaction, status, now_ns, fields=RETRY_LATER if status == 500 else ())
+            agent.uas.respond(transaction, status, now_ns, fields=RETRY_LATER if status == 500 else ())
             return
         if is_too_small(request, agent.settings.min_session_seconds):
             least = (("Min-SE", str(agent.settings.min_session_seconds)),)
-            agent.respond(transaction, 422, now_ns, fields=least)
+            agent.uas.respond(transaction, 422, now_ns, fields=least)
             return
         session.stream_of(dialog).source = transaction.hop.host
         try:
             is_ours_alone = session.is_early or not request.description
             must_ask = not is_ours_alone and session.stream.must_ask(request.description)
         except ValueError as error:
-            agent.refuse(transaction, refusal_of(error), now_ns)
+            agent.uas.refuse(transaction, refusal_of(error), now_ns)
             return
         if must_ask:
             self._defer(request, dialog, transaction, now_ns)
@@ -116,7 +116,7 @@ class Modification:
         session = self._session
         if request.method == "INVITE":
             transaction.session = session
-            session.agent.respond(transaction, 100, now_ns, tag="")
+            session.agent.uas.respond(transaction, 100, now_ns, tag="")
         self._deferred = Deferred(request, dialog, transaction)
         session.tell(LinesOffered(now_ns, session.stream.offered_by(request.description)))
 
@@ -133,7 +133,7 @@ class Modification:
         else:
             status = status if status >= 300 else 488
             fields = RETRY_LATER if status in (500, 503) else ()
-            self._session.agent.respond(deferred.transaction, status, now_ns, fields=fields)
+            self._session.agent.uas.respond(deferred.transaction, status, now_ns, fields=fields)
         self.pursue(now_ns)
 
     def retract(self, transaction: ServerTransaction, now_ns: int) -> None:
@@ -148,7 +148,7 @@ class Modification:
         """The call ends: what was deferred is answered with nothing."""
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
-            self._session.agent.respond(deferred.transaction, 487, now_ns)
+            self._session.agent.uas.respond(deferred.transaction, 487, now_ns)
 
     def _accept(self, request: Request, dialog: Dialog, transaction: ServerTransaction, now_ns: int) -> None:
         session, agent = self._session, self._session.agent
@@ -156,12 +156,12 @@ class Modification:
         try:
             body = self._answer_to(request, dialog)
         except ValueError as error:
-            agent.refuse(transaction, refusal_of(error), now_ns)
+            agent.uas.refuse(transaction, refusal_of(error), now_ns)
             return
         dialog.refresh(request, transaction.hop)
         timing = () if session.is_early else session.timer.accept(request, now_ns)
         fields = (*session.own_fields(transaction.hop), *timing, *(SDP if body else ()))
-        data = agent.respond(transaction, 200, now_ns, fields=fields, body=body)
+        data = agent.uas.respond(transaction, 200, now_ns, fields=fields, body=body)
         if is_invite:
             is_late = not request.description
             session.await_ack(data, request, transaction.back, wants_answer=is_late, now_ns=now_ns)
@@ -207,7 +207,9 @@ class Modification:
         dialog = session.established
         own = session.own_fields(dialog.next_hop(session.agent.settings.mentionable))
         fields = (*own, *session.timer.request_fields(), *(SDP if body else ()), *credentials)
-        self.request = session.agent.send_in_dialog(dialog, method, session, now_ns, fields=fields, body=body)
+        self.request = session.agent.uac.send_in_dialog(
+            dialog, method, session, now_ns, fields=fields, body=body
+        )
 
     def recall(self, now_ns: int) -> None:
         """The lines we ask for are wanted no more: CANCEL, once it is certain that the INVITE has arrived
@@ -245,7 +247,7 @@ class Modification:
         dialog.refresh(response, dialog.hop)
         self._wants_refresh = False
         if transaction.request.method == "INVITE":
-            session.agent.acknowledge(transaction, dialog)
+            session.agent.uac.acknowledge(transaction, dialog)
             self._take_answer(response, now_ns)
         session.timer.conclude(response, now_ns)
         self.pursue(now_ns)

@@ -165,7 +165,7 @@ class OutgoingSession(Session):
             *invitation.fields,
             *SDP,
         ]
-        request = self.agent.request("INVITE", invitation.uri, hop, fields, body)
+        request = self.agent.uac.request("INVITE", invitation.uri, hop, fields, body)
         self._invite = self.agent.layer.invite(request, hop, self, now_ns)
 
     def _contact_user(self) -> str:
@@ -199,7 +199,7 @@ class OutgoingSession(Session):
         if is_reliable(response):
             early.dialog.refresh(response, early.dialog.hop)
             rack = ("RAck", f"{early.rseq} {transaction.request.cseq.number} INVITE")
-            self.agent.send_in_dialog(early.dialog, "PRACK", NOBODY, now_ns, fields=(rack,))
+            self.agent.uac.send_in_dialog(early.dialog, "PRACK", NOBODY, now_ns, fields=(rack,))
         self.tell(Ringing(now_ns, response.status, early.stream.tell() if has_media else None))
 
     def _early_of(self, transaction: InviteClientTransaction, response: Response) -> EarlyDialog | None:
@@ -244,7 +244,7 @@ class OutgoingSession(Session):
     ) -> None:
         """A callee that has not answered may neither end the call nor begin it anew (§15)."""
         if self.is_early and request.method in ("BYE", "INVITE"):
-            self.agent.respond(transaction, 481, now_ns)
+            self.agent.uas.respond(transaction, 481, now_ns)
         else:
             super().on_request(request, dialog, transaction, now_ns)
 
@@ -260,7 +260,7 @@ class OutgoingSession(Session):
             self._decline_fork(transaction, dialog, now_ns)
             return
         self.dialog = dialog
-        self.agent.acknowledge(transaction, dialog)
+        self.agent.uac.acknowledge(transaction, dialog)
         self.state = SessionState.CONFIRMED
         if self._cancelling is not _Cancelling.NO or self.is_over:
             self._bye(self._cancel_reason, now_ns)
@@ -306,9 +306,9 @@ class OutgoingSession(Session):
     def _decline_fork(self, transaction: InviteClientTransaction, dialog: Dialog, now_ns: int) -> None:
         """A second callee picked up."""
         kept = transaction.accepted_ack
-        self.agent.acknowledge(transaction, dialog)
+        self.agent.uac.acknowledge(transaction, dialog)
         transaction.accepted_ack = kept
-        self.agent.send_in_dialog(dialog, "BYE", NOBODY, now_ns)
+        self.agent.uac.send_in_dialog(dialog, "BYE", NOBODY, now_ns)
 
     def _on_refusal(self, transaction: InviteClientTransaction, response: Response, now_ns: int) -> None:
         if self._cancelling is _Cancelling.NO and self._is_worth_another_try(transaction, response):

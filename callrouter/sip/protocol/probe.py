@@ -60,7 +60,7 @@ class Probe(ClientUser):
     def _ask(self, now_ns: int) -> None:
         hop = self._where()
         self._sequence += 1
-        _, contact = self._agent.contact(hop, "")
+        _, contact = self._agent.listeners.contact(hop, "")
         fields = [
             ("Max-Forwards", "70"),
             ("From", f"{contact};tag={self._agent.token(8)}"),
@@ -73,7 +73,7 @@ class Probe(ClientUser):
         self._next = timers.start(now_ns + self._every_ns, self._ask)
         # It ends before the next question begins: one at a time.
         self._patience = timers.start(now_ns + min(PATIENCE, self._every_ns * 3 // 4), self._lost_patience)
-        request = self._agent.request("OPTIONS", self._uri, hop, fields)
+        request = self._agent.uac.request("OPTIONS", self._uri, hop, fields)
         self._asked = self._agent.layer.client(request, hop, self, now_ns)
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:

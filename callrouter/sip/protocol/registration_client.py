@@ -114,11 +114,11 @@ class RegistrationClient(ClientUser):
             ("To", address),
             ("Call-ID", self._call_id),
             ("CSeq", f"{self._sequence} REGISTER"),
-            self._agent.contact(hop, escape_user(account.username)),
+            self._agent.listeners.contact(hop, escape_user(account.username)),
             ("Expires", str(self._seconds)),
             *credentials,
         ]
-        request = self._agent.request("REGISTER", f"sip:{account.domain}", hop, fields)
+        request = self._agent.uac.request("REGISTER", f"sip:{account.domain}", hop, fields)
         if self.state is not RegistrationState.STOPPED:
             self._timer = self._agent.timers.start(now_ns + PATIENCE, self._lost_patience)
         self._asked = self._agent.layer.client(request, hop, self, now_ns)

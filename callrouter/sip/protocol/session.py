@@ -183,7 +183,7 @@ class Session(ClientUser):
 
     def own_fields(self, hop: Hop) -> Fields:
         """What our INVITEs, UPDATEs and their 2xx say about us."""
-        return self.agent.invite_fields(hop, self._contact_user(), is_secure=self.is_secure)
+        return self.agent.listeners.invite_fields(hop, self._contact_user(), is_secure=self.is_secure)
 
     def _contact_user(self) -> str:
         return ""
@@ -195,13 +195,13 @@ class Session(ClientUser):
     ) -> None:
         sequence = request.cseq.number
         if sequence < dialog.remote_sequence:
-            self.agent.respond(transaction, 500, now_ns, reason="CSeq is out of order")
+            self.agent.uas.respond(transaction, 500, now_ns, reason="CSeq is out of order")
             return
         dialog.remote_sequence = sequence
         if request.method == "BYE":
             self._on_bye(request, transaction, now_ns)
         elif self.state in _OVER:
-            self.agent.respond(transaction, 481, now_ns)
+            self.agent.uas.respond(transaction, 481, now_ns)
         elif request.method in ("INVITE", "UPDATE"):
             self.modification.receive(request, dialog, transaction, now_ns)
         else:
@@ -217,11 +217,11 @@ class Session(ClientUser):
         elif request.method == "INFO":
             self._on_info(request, transaction, now_ns)
         elif request.method == "OPTIONS":
-            self.agent.answer_options(transaction, now_ns)
+            self.agent.uas.answer_options(transaction, now_ns)
         elif request.method == "PRACK":
-            self.agent.respond(transaction, 481, now_ns)  # of no response that waits for it (RFC 3262 §3)
+            self.agent.uas.respond(transaction, 481, now_ns)  # of no response that waits for it (RFC 3262 §3)
         else:
-            self.agent.refuse_method(transaction, request, now_ns)
+            self.agent.uas.refuse_method(transaction, request, now_ns)
 
     def glare(self, dialog: Dialog, *, is_offer: bool) -> int:
         """The status owed to an offer that comes at the wrong moment; 0 when it is welcome."""
@@ -235,7 +235,7 @@ class Session(ClientUser):
         return 491 if self._awaited is not None or (pending is not None and pending.request.body) else 0
 
     def _on_bye(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
-        self.agent.respond(transaction, 200, now_ns)
+        self.agent.uas.respond(transaction, 200, now_ns)
         self.modification.drop(now_ns)
         if self.state in _OVER:
             return
@@ -244,18 +244,18 @@ class Session(ClientUser):
 
     def _on_info(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
         if not request.body:
-            self.agent.respond(transaction, 200, now_ns)
+            self.agent.uas.respond(transaction, 200, now_ns)
             return
         if request.content_type not in dtmf_info.TYPES:
             accept = (("Accept", ", ".join((*dtmf_info.TYPES, INFO_TYPE))),)
-            self.agent.respond(transaction, 415, now_ns, fields=accept)
+            self.agent.uas.respond(transaction, 415, now_ns, fields=accept)
             return
         try:
             digit, duration_ms = dtmf_info.read(request.content_type, request.body)
         except ValueError as error:
-            self.agent.respond(transaction, 400, now_ns, reason=str(error))
+            self.agent.uas.respond(transaction, 400, now_ns, reason=str(error))
             return
-        self.agent.respond(transaction, 200, now_ns)
+        self.agent.uas.respond(transaction, 200, now_ns)
         self.tell(InfoDigit(now_ns, digit, duration_ms))
 
     # -- the ACK of our 2xx
@@ -364,7 +364,7 @@ class Session(ClientUser):
         self._stop_timers()
         self.state = SessionState.ENDING
         fields = (("Reason", reason), *credentials) if reason else credentials
-        self.agent.send_in_dialog(self.established, "BYE", self, now_ns, fields=fields)
+        self.agent.uac.send_in_dialog(self.established, "BYE", self, now_ns, fields=fields)
 
     def _on_bye_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
         if response.status < 200:

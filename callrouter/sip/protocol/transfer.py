@@ -63,13 +63,13 @@ class Transfers(ClientUser):
         try:
             asked = (_refer if is_refer else _info)(request, now_ns)
         except ValueError as error:
-            agent.respond(transaction, 400, now_ns, reason=str(error))
+            agent.uas.respond(transaction, 400, now_ns, reason=str(error))
             return
         if refusal := self._refusal(asked, is_refer=is_refer):
-            agent.respond(transaction, refusal, now_ns)
+            agent.uas.respond(transaction, refusal, now_ns)
             return
         if number in self._asked:
-            agent.respond(transaction, 500, now_ns, reason="CSeq is that of another request")
+            agent.uas.respond(transaction, 500, now_ns, reason="CSeq is that of another request")
             return
         wants_more = is_refer and (request.get("Refer-Sub") or "").strip().lower() != "false"
         self._asked[number] = (transaction, wants_more, now_ns)
@@ -94,7 +94,7 @@ class Transfers(ClientUser):
         if 200 <= status < 300:
             status = 202 if is_refer else 200
         fields = () if wants_more or not is_refer or status != 202 else (("Refer-Sub", "false"),)
-        self._session.agent.respond(transaction, status, now_ns, fields=fields)
+        self._session.agent.uas.respond(transaction, status, now_ns, fields=fields)
         if wants_more and status == 202:
             self._subscribed.add(number)
             self._notify(number, 100, now_ns)
@@ -115,7 +115,9 @@ class Transfers(ClientUser):
             *_SIPFRAG,
         )
         body = f"SIP/2.0 {status} {reason_of(status)}\r\n".encode()
-        session.agent.send_in_dialog(session.established, "NOTIFY", self, now_ns, fields=fields, body=body)
+        session.agent.uac.send_in_dialog(
+            session.established, "NOTIFY", self, now_ns, fields=fields, body=body
+        )
 
     def _on_notified(self, transaction: ClientTransaction, status: int) -> None:
         """Who refuses to be told is told no more (RFC 6665 §4.2.2)."""
@@ -137,7 +139,9 @@ class Transfers(ClientUser):
             ("Refer-To", f"<{uri}>"),
             ("Referred-By", f"<{Address.parse(session.established.local).uri}>"),
         )
-        self._sent = session.agent.send_in_dialog(session.established, "REFER", self, now_ns, fields=fields)
+        self._sent = session.agent.uac.send_in_dialog(
+            session.established, "REFER", self, now_ns, fields=fields
+        )
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
         if transaction.request.method == "NOTIFY":
@@ -163,13 +167,13 @@ class Transfers(ClientUser):
         agent = self._session.agent
         event = (request.get("Event") or "").partition(";")[0].strip().lower()
         if event != "refer":
-            agent.respond(transaction, 489, now_ns, fields=(("Allow-Events", "refer"),))
+            agent.uas.respond(transaction, 489, now_ns, fields=(("Allow-Events", "refer"),))
             return
         if self._sent is None:
-            agent.respond(transaction, 481, now_ns)
+            agent.uas.respond(transaction, 481, now_ns)
             return
         status = _status_in(request.body)
-        agent.respond(transaction, 200 if status else 400, now_ns)
+        agent.uas.respond(transaction, 200 if status else 400, now_ns)
         state = (request.get("Subscription-State") or "").partition(";")[0].strip().lower()
         if status and (status >= 200 or state != "terminated"):
             self._tell(status, now_ns, is_final=status >= 200, by_notify=True)
@@ -192,7 +196,7 @@ class Transfers(ClientUser):
     def stop(self) -> None:
         """The session is over, and with it what was asked within (RFC 3261 §15.1.2)."""
         for transaction, _, since_ns in self._asked.values():
-            self._session.agent.respond(transaction, 487, since_ns)
+            self._session.agent.uas.respond(transaction, 487, since_ns)
         self._asked.clear()
         self._subscribed.clear()
         for number in list(self._waits):
