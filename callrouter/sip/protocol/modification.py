@@ -115,7 +115,7 @@ class Modification:
     def _defer(self, request: Request, dialog: Dialog, transaction: ServerTransaction, now_ns: int) -> None:
         session = self._session
         if request.method == "INVITE":
-            transaction.session = session
+            transaction.belongs_to(session)
             session.agent.uas.respond(transaction, 100, now_ns, tag="")
         self._deferred = Deferred(request, dialog, transaction)
         session.tell(LinesOffered(now_ns, session.stream.offered_by(request.description)))

@@ -114,11 +114,10 @@ class UserAgentServer:
         if invite is None:
             self._refuse_statelessly(request, hop, Refusal(481, ""), now_ns)
             return
-        session = invite.session
         transaction = self._layer.server(key, request, hop)
-        self.respond(transaction, 200, now_ns, tag=session.local_tag if session else "")
-        if session is not None:
-            session.cancel(request, invite, now_ns)
+        self.respond(transaction, 200, now_ns, tag=invite.tag)
+        if invite.session is not None:
+            invite.session.cancel(request, invite, now_ns)
 
     def _origin_of(
         self, request: Request, session: Session | None, hop: Hop, now_ns: int
@@ -154,7 +153,7 @@ class UserAgentServer:
         except ValueError as error:
             self.refuse(transaction, refusal_of(error), now_ns)
             return
-        transaction.session = session
+        transaction.belongs_to(session)
         self._sessions[session.local_tag] = session
         if replaced is None:
             self._agent.events.append((session, NewCall(session)))

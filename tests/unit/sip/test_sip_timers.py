@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callrouter.sip.protocol.timers import Timers
+from callrouter.sip.protocol.timers import LIFETIME, MS, Endings, Timers
 
 
 def test_timers_fire_in_order_and_once() -> None:
@@ -46,3 +46,28 @@ def test_many_cancelled_timers_leave_the_heap() -> None:
         timers.start(10**6 + i, lambda now: None).cancel()
     assert len(timers) == len(kept)
     assert len(timers._heap) < 20_000
+
+
+class Mayfly:
+    def __init__(self) -> None:
+        self.ends_ns = 0
+        self.is_over = False
+
+    def terminate(self) -> None:
+        self.is_over = True
+
+
+def test_what_ends_in_order_never_ends_early_and_needs_one_timer() -> None:
+    timers = Timers()
+    endings, flies = Endings(timers), [Mayfly() for _ in range(1_000)]
+    for begun_ms, fly in enumerate(flies):
+        endings.add(fly, begun_ms * MS)
+    assert len(timers) == 1
+    runs = 0
+    while (due := timers.next_ns) is not None:
+        timers.run(due)
+        runs += 1
+        assert [fly.is_over for fly in flies] == [fly.ends_ns <= due for fly in flies]
+    assert flies[-1].ends_ns == 999 * MS + LIFETIME
+    assert (len(timers), all(fly.is_over for fly in flies)) == (0, True)
+    assert runs < 100, "one run each is what this is to save"

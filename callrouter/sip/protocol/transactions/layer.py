@@ -7,7 +7,7 @@ from collections.abc import Callable
 from callrouter.sip.protocol import responses
 from callrouter.sip.protocol.hop import Hop, Packet
 from callrouter.sip.protocol.message import Request, Response
-from callrouter.sip.protocol.timers import Timers
+from callrouter.sip.protocol.timers import Endings, Timers
 from callrouter.sip.protocol.transactions.client import (
     ClientTransaction,
     ClientUser,
@@ -25,6 +25,7 @@ class TransactionLayer:
 
     def __init__(self, token: Callable[[int], str], *, answers_where_via_says: bool = False) -> None:
         self.timers = Timers()
+        self.endings = Endings(self.timers)
         self.out: list[Packet] = []
         self.servers: dict[Key, ServerTransaction] = {}
         self.clients: dict[tuple[str, str], ClientTransaction] = {}

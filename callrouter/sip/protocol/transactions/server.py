@@ -8,6 +8,9 @@ non-INVITE:  PROCEEDING ──final──▶ COMPLETED ──J──▶ TERMINAT
 (TRYING and PROCEEDING of the non-INVITE machine differ only in whether there is a response to
 repeat, which the transaction sees by looking.)  The 2xx to an INVITE is repeated by the session,
 which lives longer than the transaction that sent it first.
+
+A server that answers a thousand calls a second keeps 64,000 of these that only absorb what is
+repeated, so once answered they let go of everything but their key and their answer.
 """
 
 from __future__ import annotations
@@ -43,18 +46,17 @@ class ServerTransaction:
     """One request that somebody sent us, until nothing of it can arrive any more."""
 
     __slots__ = (
-        "_gap",
         "_last",
         "_layer",
         "_port",
-        "_repeat",
-        "_until",
+        "ends_ns",
         "hop",
         "key",
         "merge_key",
         "request",
         "session",
         "state",
+        "tag",
     )
 
     def __init__(self, layer: TransactionLayer, key: Key, request: Request, hop: Hop) -> None:
@@ -68,11 +70,15 @@ class ServerTransaction:
         self._port = layer.answer_port(request, hop)
         self.session: Session | None = None
         """Whose INVITE this is, as long as a CANCEL can mean anything to it."""
+        self.tag = ""
+        """Of that session: the answer to a CANCEL has it too, however late it comes (§9.2)."""
         self.state = _PROCEEDING
+        self.ends_ns = 0
         self._last = b""
-        self._gap = T1
-        self._repeat: Timer | None = None
-        self._until: Timer | None = None
+
+    def belongs_to(self, session: Session) -> None:
+        self.session = session
+        self.tag = session.local_tag
 
     @property
     def is_answered(self) -> bool:
@@ -93,16 +99,17 @@ class ServerTransaction:
         self._last = data
         self._layer.out.append(Packet(data, self.back, self))
         if status >= 200:
+            self.request = None
+            self.session = None
             self._finish(status, now_ns)
 
     def _finish(self, status: int, now_ns: int) -> None:
         """Timer J absorbs what UDP repeats."""
         self.state = _COMPLETED
-        self.request = None
         if self.hop.is_reliable:
             self.terminate()
         else:
-            self._until = self._layer.timers.start(now_ns + LIFETIME, self._expire)
+            self._layer.endings.add(self, now_ns)
 
     def repeated(self, method: str, hop: Hop, now_ns: int) -> None:
         """The request again, or its ACK.  It is answered where it came from this time: a NAT on the
@@ -110,34 +117,32 @@ class ServerTransaction:
         if self._last:
             self._layer.out.append(Packet(self._last, self._back(hop), self))
 
-    def _expire(self, now_ns: int) -> None:
-        self.terminate()
-
     def terminate(self) -> None:
         self.state = _TERMINATED
         self.request = None
         self.session = None
-        for timer in (self._repeat, self._until):
-            if timer is not None:
-                timer.cancel()
-        self._repeat = self._until = None
         self._layer.forget_server(self)
 
 
 class InviteServerTransaction(ServerTransaction):
-    __slots__ = ()
+    __slots__ = ("_gap", "_repeat", "_until")
+
+    def __init__(self, layer: TransactionLayer, key: Key, request: Request, hop: Hop) -> None:
+        super().__init__(layer, key, request, hop)
+        self._gap = T1
+        self._repeat: Timer | None = None
+        self._until: Timer | None = None
 
     def _finish(self, status: int, now_ns: int) -> None:
         if status < 300:
             self.state = _ACCEPTED
             self._last = b""
-            self._until = self._layer.timers.start(now_ns + LIFETIME, self._expire)  # timer L
+            self._layer.endings.add(self, now_ns)  # timer L
         else:
             self.state = _COMPLETED
             self._until = self._layer.timers.start(now_ns + LIFETIME, self._expire)  # timer H
             if not self.hop.is_reliable:
                 self._repeat = self._layer.timers.start(now_ns + T1, self._timer_g)
-        self.request = None
 
     def repeated(self, method: str, hop: Hop, now_ns: int) -> None:
         if method == "ACK":
@@ -154,12 +159,21 @@ class InviteServerTransaction(ServerTransaction):
     def _confirm(self, now_ns: int) -> None:
         """Timer I absorbs repeated ACKs."""
         self.state = _CONFIRMED
-        if self._repeat is not None:
-            self._repeat.cancel()
-        if self._until is not None:
-            self._until.cancel()
-        self._repeat = self._until = None
+        self._stop_timers()
         if self.hop.is_reliable:
             self.terminate()
         else:
             self._until = self._layer.timers.start(now_ns + T4, self._expire)
+
+    def _expire(self, now_ns: int) -> None:
+        self.terminate()
+
+    def _stop_timers(self) -> None:
+        for timer in (self._repeat, self._until):
+            if timer is not None:
+                timer.cancel()
+        self._repeat = self._until = None
+
+    def terminate(self) -> None:
+        self._stop_timers()
+        super().terminate()
