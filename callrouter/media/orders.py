@@ -4,60 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from callrouter import ports
 from callrouter._engine import Batch
-from callrouter.ports import (
-    Announce,
-    BrowserPeer,
-    ClearFeed,
-    CloseLeg,
-    CloseLine,
-    DetectAnswer,
-    Direction,
-    EnterRoom,
-    FeedAudio,
-    FeedDigit,
-    FeedMark,
-    Hold,
-    Join,
-    JoinLines,
-    LeaveRoom,
-    LineCommand,
-    Listen,
-    ListeningCommand,
-    MediaAddress,
-    MediaCommand,
-    OpenFeed,
-    Part,
-    PauseRecording,
-    Play,
-    PlayDigits,
-    PlayItem,
-    PlayPrompt,
-    PlaySilence,
-    PlayTone,
-    RecordingCommand,
-    Resume,
-    ResumeRecording,
-    RoomCommand,
-    SendDigits,
-    SetLine,
-    SetMember,
-    SetRemote,
-    StartRecording,
-    StartTap,
-    StopAnnouncement,
-    StopDetecting,
-    StopPlay,
-    StopRecording,
-    StopTap,
-    StreamCommand,
-)
 
-_SENDING = frozenset({Direction.SENDRECV, Direction.SENDONLY})
-_RECEIVING = frozenset({Direction.SENDRECV, Direction.RECVONLY})
+_SENDING = frozenset({ports.Direction.SENDRECV, ports.Direction.SENDONLY})
+_RECEIVING = frozenset({ports.Direction.SENDRECV, ports.Direction.RECVONLY})
 
 
-def batch_of(commands: Iterable[MediaCommand]) -> Batch:
+def batch_of(commands: Iterable[ports.MediaCommand]) -> Batch:
     """All of `commands`.  Raises `ValueError` for one the engine cannot make sense of."""
     batch = Batch()
     for command in commands:
@@ -65,59 +19,75 @@ def batch_of(commands: Iterable[MediaCommand]) -> Batch:
     return batch
 
 
-def _add(batch: Batch, command: MediaCommand) -> None:
+def _add(batch: Batch, command: ports.MediaCommand) -> None:
     match command:
-        case SetRemote():
+        case ports.SetRemote():
             _set_remote(batch, command)
-        case Play(leg, token, items, loops, stop_digits):
+        case ports.Play(leg, token, items, loops, stop_digits):
             batch.play(leg, token, _items(items), loops, stop_digits)
-        case StopPlay(leg):
+        case ports.StopPlay(leg):
             batch.stop_play(leg)
-        case Join(a, b):
+        case ports.Join(a, b):
             batch.join(a, b)
-        case Part(leg):
+        case ports.Part(leg):
             batch.part(leg)
-        case CloseLeg(leg):
+        case ports.CloseLeg(leg):
             batch.close(leg)
-        case SendDigits(leg, token, digits):
+        case ports.SendDigits(leg, token, digits):
             batch.send_digits(leg, token, digits)
-        case FeedDigit(leg, digit, duration_ms):
+        case ports.FeedDigit(leg, digit, duration_ms):
             batch.feed_digit(leg, digit, duration_ms)
         case _:
             _add_rarer(batch, command)
 
 
-def _add_rarer(
-    batch: Batch, command: RecordingCommand | RoomCommand | ListeningCommand | StreamCommand | LineCommand
-) -> None:
+_Rarer = (
+    ports.RecordingCommand
+    | ports.RoomCommand
+    | ports.ListeningCommand
+    | ports.StreamCommand
+    | ports.LineCommand
+)
+
+
+def _add_rarer(batch: Batch, command: _Rarer) -> None:
     match command:
-        case StartRecording() | StopRecording() | PauseRecording() | ResumeRecording():
+        case (
+            ports.StartRecording() | ports.StopRecording() | ports.PauseRecording() | ports.ResumeRecording()
+        ):
             _add_recording(batch, command)
-        case Listen() | DetectAnswer() | StopDetecting():
+        case ports.Listen() | ports.DetectAnswer() | ports.StopDetecting():
             _add_listening(batch, command)
-        case StartTap() | StopTap() | OpenFeed() | FeedAudio() | FeedMark() | ClearFeed():
+        case (
+            ports.StartTap()
+            | ports.StopTap()
+            | ports.OpenFeed()
+            | ports.FeedAudio()
+            | ports.FeedMark()
+            | ports.ClearFeed()
+        ):
             _add_stream(batch, command)
-        case SetLine() | JoinLines() | CloseLine():
+        case ports.SetLine() | ports.JoinLines() | ports.CloseLine():
             _add_line(batch, command)
         case _:
             _add_room(batch, command)
 
 
-def _add_recording(batch: Batch, command: RecordingCommand) -> None:
+def _add_recording(batch: Batch, command: ports.RecordingCommand) -> None:
     match command:
-        case StartRecording():
+        case ports.StartRecording():
             _start_recording(batch, command)
-        case StopRecording(leg, token):
+        case ports.StopRecording(leg, token):
             batch.stop_recording(leg, token)
-        case PauseRecording(leg, token, with_silence):
+        case ports.PauseRecording(leg, token, with_silence):
             batch.pause_recording(leg, token, with_silence)
-        case ResumeRecording(leg, token):
+        case ports.ResumeRecording(leg, token):
             batch.resume_recording(leg, token)
 
 
-def _add_room(batch: Batch, command: RoomCommand) -> None:
+def _add_room(batch: Batch, command: ports.RoomCommand) -> None:
     match command:
-        case EnterRoom(leg, room, muted, gain_db, coaching, enter_tone, leave_tone, rate):
+        case ports.EnterRoom(leg, room, muted, gain_db, coaching, enter_tone, leave_tone, rate):
             batch.enter_room(
                 leg,
                 room,
@@ -128,25 +98,25 @@ def _add_room(batch: Batch, command: RoomCommand) -> None:
                 leave_tone=leave_tone,
                 rate=rate,
             )
-        case SetMember(leg, muted, gain_db, coaching):
+        case ports.SetMember(leg, muted, gain_db, coaching):
             batch.set_part(leg, muted=muted, gain=_factor(gain_db), coaching=coaching)
-        case LeaveRoom(leg):
+        case ports.LeaveRoom(leg):
             batch.leave_room(leg)
-        case Announce(leg, token, items, loops):
+        case ports.Announce(leg, token, items, loops):
             batch.announce(leg, token, _items(items), loops)
-        case StopAnnouncement(leg, token):
+        case ports.StopAnnouncement(leg, token):
             batch.stop_announcement(leg, token)
-        case Hold(leg, token, items, loops):
+        case ports.Hold(leg, token, items, loops):
             batch.hold(leg, token, _items(items), loops)
-        case Resume(leg):
+        case ports.Resume(leg):
             batch.resume(leg)
 
 
-def _add_listening(batch: Batch, command: ListeningCommand) -> None:
+def _add_listening(batch: Batch, command: ports.ListeningCommand) -> None:
     match command:
-        case Listen(leg, voice, keys):
+        case ports.Listen(leg, voice, keys):
             batch.listen(leg, voice, keys)
-        case DetectAnswer():
+        case ports.DetectAnswer():
             batch.detect_answer(
                 command.leg,
                 command.token,
@@ -157,34 +127,34 @@ def _add_listening(batch: Batch, command: ListeningCommand) -> None:
                 silence_ms=command.silence_ms,
                 greeting_end_ms=command.greeting_end_ms,
             )
-        case StopDetecting(leg):
+        case ports.StopDetecting(leg):
             batch.stop_detecting(leg)
 
 
-def _add_stream(batch: Batch, command: StreamCommand) -> None:
+def _add_stream(batch: Batch, command: ports.StreamCommand) -> None:
     match command:
-        case StartTap(leg, token, side):
+        case ports.StartTap(leg, token, side):
             batch.start_tap(leg, token, side)
-        case StopTap(leg, token):
+        case ports.StopTap(leg, token):
             batch.stop_tap(leg, token)
-        case OpenFeed(leg, token, to):
+        case ports.OpenFeed(leg, token, to):
             batch.open_feed(leg, token, to == "room")
-        case FeedAudio(leg, token, audio):
+        case ports.FeedAudio(leg, token, audio):
             batch.feed_audio(leg, token, audio)
-        case FeedMark(leg, token, mark):
+        case ports.FeedMark(leg, token, mark):
             batch.feed_mark(leg, token, mark)
-        case ClearFeed(leg, token):
+        case ports.ClearFeed(leg, token):
             batch.clear_feed(leg, token)
 
 
-def _add_line(batch: Batch, command: LineCommand) -> None:
+def _add_line(batch: Batch, command: ports.LineCommand) -> None:
     match command:
-        case SetLine(leg, line, remote, control, framing):
+        case ports.SetLine(leg, line, remote, control, framing):
             pair = None if control is None else _pair(control)
             batch.set_line(leg, line, remote=_pair(remote), control=pair, framing=framing)
-        case JoinLines(leg, line, other_leg, other_line):
+        case ports.JoinLines(leg, line, other_leg, other_line):
             batch.join_lines(leg, line, other_leg, other_line)
-        case CloseLine(leg, line):
+        case ports.CloseLine(leg, line):
             batch.close_line(leg, line)
 
 
@@ -192,7 +162,7 @@ def _factor(gain_db: float) -> float:
     return float(10 ** (gain_db / 20))
 
 
-def _set_remote(batch: Batch, command: SetRemote) -> None:
+def _set_remote(batch: Batch, command: ports.SetRemote) -> None:
     audio, keys = command.audio, command.audio.keys
     batch.set_remote(
         command.leg,
@@ -212,7 +182,7 @@ def _set_remote(batch: Batch, command: SetRemote) -> None:
     )
 
 
-def _browser(peer: BrowserPeer) -> tuple[str, str, str, str, bytes, bool]:
+def _browser(peer: ports.BrowserPeer) -> tuple[str, str, str, str, bytes, bool]:
     return (
         peer.local_ufrag,
         peer.remote_ufrag,
@@ -223,7 +193,7 @@ def _browser(peer: BrowserPeer) -> tuple[str, str, str, str, bytes, bool]:
     )
 
 
-def _start_recording(batch: Batch, command: StartRecording) -> None:
+def _start_recording(batch: Batch, command: ports.StartRecording) -> None:
     batch.start_recording(
         command.leg,
         command.token,
@@ -237,21 +207,21 @@ def _start_recording(batch: Batch, command: StartRecording) -> None:
     )
 
 
-def _pair(address: MediaAddress) -> tuple[str, int]:
+def _pair(address: ports.MediaAddress) -> tuple[str, int]:
     return address.host, address.port
 
 
-def _items(items: tuple[PlayItem, ...]) -> list[tuple[str, int | str]]:
+def _items(items: tuple[ports.PlayItem, ...]) -> list[tuple[str, int | str]]:
     return [_item(item) for item in items]
 
 
-def _item(item: PlayItem) -> tuple[str, int | str]:
+def _item(item: ports.PlayItem) -> tuple[str, int | str]:
     match item:
-        case PlayPrompt(prompt):
+        case ports.PlayPrompt(prompt):
             return "prompt", prompt
-        case PlaySilence(ms):
+        case ports.PlaySilence(ms):
             return "silence", ms
-        case PlayTone(name):
+        case ports.PlayTone(name):
             return "tone", name
-        case PlayDigits(digits):
+        case ports.PlayDigits(digits):
             return "digits", digits
