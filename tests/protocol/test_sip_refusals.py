@@ -163,6 +163,21 @@ def test_an_invite_that_arrives_by_two_paths_is_merged() -> None:
     assert len(stranger.calls) == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "status"), [("OPTIONS", 200), ("MESSAGE", 405), ("INFO", 481), ("REGISTER", 405)]
+)
+def test_any_request_that_arrives_by_two_paths_is_served_once(method: str, status: int) -> None:
+    stranger = Stranger()
+    assert stranger.status(text(method)) == status
+    assert stranger.status(text(method)) == status, "a retransmission gets what there is"
+    for _ in range(2):
+        assert stranger.status(text(method, branch="z9hG4bK2", cseq=f"001  {method}")) == 482
+    for other in ({"call_id": "c2"}, {"from_tag": "f2"}, {"cseq": f"2 {method}"}):
+        assert stranger.status(text(method, branch="z9hG4bK3", **other)) == status
+    stranger.run(33 * SECOND)
+    assert stranger.status(text(method, branch="z9hG4bK4")) == status, "the first one is long over"
+
+
 def test_the_ack_of_a_refusal_is_absorbed_and_stops_its_repetition() -> None:
     stranger = Stranger()
     stranger.send(invite())

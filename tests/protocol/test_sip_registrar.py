@@ -30,6 +30,14 @@ def test_whoever_has_not_proved_anything_is_challenged() -> None:
     assert office.contacts() == []
 
 
+def test_who_answers_a_challenge_without_counting_on_has_come_by_no_second_path() -> None:
+    office = Office()
+    written = register_text("alice", f"Contact: {CONTACT}")
+    answered = with_credentials(written, office.one(written), "alice", "wonderland")
+    assert office.one(answered).status == 200
+    assert office.one(answered.replace(b"branch=z9hG4bK", b"branch=z9hG4bKother")).status == 482
+
+
 def test_nobody_learns_which_users_there_are() -> None:
     def seen(user: str) -> tuple[int, int, list[str]]:
         office = Office()

@@ -90,12 +90,6 @@ class CallGate:
         self.turned_away = 0
         """In all."""
 
-    @property
-    def per_second(self) -> float:
-        """What is let in now; 0 = everything."""
-        limits = [limit for limit in (self._fixed, self._limit) if limit]
-        return min(limits, default=0.0)
-
     def admits(self, now_ns: int, *, has_waited: bool = False) -> bool:
         """Count one more new call; `has_waited`: at the door."""
         admits = not self._fixed or self._by_order.take(self._fixed, now_ns)

@@ -81,8 +81,7 @@ class UserAgentServer:
             session.on_ack(request, now_ns)
 
     def _dispatch(self, key: Key, request: Request, hop: Hop, now_ns: int) -> None:
-        method = request.method
-        if method == "CANCEL":
+        if request.method == "CANCEL":
             self._receive_cancel(key, request, hop, now_ns)
             return
         tag = request.to_tag
@@ -98,7 +97,17 @@ class UserAgentServer:
         transaction = self._layer.server(key, request, hop)
         if session is not None and dialog is not None:
             session.on_request(request, dialog, transaction, now_ns)
-        elif method == "INVITE":
+        elif self._layer.is_merged(transaction, request):
+            self.respond(transaction, 482, now_ns)
+        else:
+            self._receive_first(transaction, request, origin, now_ns)
+
+    def _receive_first(
+        self, transaction: ServerTransaction, request: Request, origin: Origin, now_ns: int
+    ) -> None:
+        """A request that is of no dialog."""
+        method = request.method
+        if method == "INVITE":
             self._receive_invite(transaction, request, origin, now_ns)
         elif method == "OPTIONS":
             self.answer_options(transaction, now_ns)
@@ -133,6 +142,8 @@ class UserAgentServer:
         answer = registrar.receive(request, transaction.hop, now_ns)
         if isinstance(answer, Refusal):
             self.refuse(transaction, answer, now_ns)
+            # Old telephones answer a challenge without counting on: theirs has come by no second path.
+            self._layer.unmerge(transaction)
         else:
             self.respond(transaction, 200, now_ns, fields=answer)
 
@@ -140,8 +151,6 @@ class UserAgentServer:
         self, transaction: ServerTransaction, request: Request, origin: Origin, now_ns: int
     ) -> None:
         refusal = check_body(request) or check_interval(request, self._agent.settings.min_session_seconds)
-        if refusal is None and self._layer.is_merged(transaction, request):
-            refusal = Refusal(482, "")
         replaced = None if refusal is not None else self._replaced_by(request)
         if isinstance(replaced, Refusal):
             refusal = replaced

@@ -16,6 +16,7 @@ from callrouter.sip.protocol.transactions.client import (
 from callrouter.sip.protocol.transactions.server import InviteServerTransaction, ServerTransaction
 
 Key = tuple[str, ...]
+MergeKey = tuple[str, str, int, str]
 MAX_DATAGRAM = 1300
 """Octets of a request that surely fit into one packet of the path (RFC 3261 §18.1.1)."""
 
@@ -29,7 +30,8 @@ class TransactionLayer:
         self.out: list[Packet] = []
         self.servers: dict[Key, ServerTransaction] = {}
         self.clients: dict[tuple[str, str], ClientTransaction] = {}
-        self._merged: dict[tuple[str, str, str], Key] = {}
+        self._first: dict[MergeKey, Key] = {}
+        """What has arrived, and the transaction that it arrived by first."""
         self._token = token
         self._answers_where_via_says = answers_where_via_says
         self.max_datagram = MAX_DATAGRAM
@@ -80,16 +82,21 @@ class TransactionLayer:
         tag = request.from_tag
         if not tag:
             return False
-        key = (request.call_id, tag, request.get("CSeq") or "")
-        if self._merged.setdefault(key, transaction.key) != transaction.key:
+        key = (request.call_id, tag, request.cseq.number, request.method)
+        if self._first.setdefault(key, transaction.key) != transaction.key:
             return True
         transaction.merge_key = key
         return False
 
+    def unmerge(self, transaction: ServerTransaction) -> None:
+        """What was this transaction's may come by another one now."""
+        if transaction.merge_key is not None:
+            self._first.pop(transaction.merge_key, None)
+            transaction.merge_key = None
+
     def forget_server(self, transaction: ServerTransaction) -> None:
         self.servers.pop(transaction.key, None)
-        if transaction.merge_key is not None:
-            self._merged.pop(transaction.merge_key, None)
+        self.unmerge(transaction)
 
     # -- requests of ours
 

@@ -24,7 +24,7 @@ from callrouter.sip.protocol.timers import LIFETIME, T1, T2, T4, Timer
 if TYPE_CHECKING:
     from callrouter.sip.protocol.message import Request
     from callrouter.sip.protocol.session import Session
-    from callrouter.sip.protocol.transactions.layer import Key, TransactionLayer
+    from callrouter.sip.protocol.transactions.layer import Key, MergeKey, TransactionLayer
 
 
 class ServerState(enum.Enum):
@@ -62,7 +62,7 @@ class ServerTransaction:
     def __init__(self, layer: TransactionLayer, key: Key, request: Request, hop: Hop) -> None:
         self._layer = layer
         self.key = key
-        self.merge_key: tuple[str, str, str] | None = None
+        self.merge_key: MergeKey | None = None
         self.request: Request | None = request
         """None once answered: nothing but its retransmissions can come."""
         self.hop = hop
