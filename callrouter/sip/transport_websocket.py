@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 
-from websockets.exceptions import InvalidState
+from websockets.exceptions import InvalidHeader, InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request as Handshake
+from websockets.http11 import Response as Answer
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Origin, Subprotocol
@@ -20,6 +22,7 @@ from callrouter.sip.connection import Connection, ConnectionOwner
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import MAX_BODY, MAX_HEAD, Unframeable, parse
 
+_VERSION = "13"
 _PROTOCOL_ERROR = 1002
 _TOO_BIG = 1009
 _GOING_AWAY = 1001
@@ -54,7 +57,7 @@ class WebSocket(Connection):
         socket.receive_data(data)
         for event in socket.events_received():
             if isinstance(event, Handshake):
-                socket.send_response(socket.accept(event))
+                socket.send_response(self._answer_to(event))
                 if socket.state is not State.OPEN:
                     self._owner.dropped(self, "handshake")
             elif isinstance(event, Frame):
@@ -62,6 +65,19 @@ class WebSocket(Connection):
         if socket.parser_exc is not None and not isinstance(socket.parser_exc, EOFError):
             self._owner.dropped(self, "protocol")
         self._flush()
+
+    def _answer_to(self, handshake: Handshake) -> Answer:
+        """Who speaks another version, or one from before they were numbered, is told which one we
+        speak (RFC 6455 §4.4)."""
+        answer = self._socket.accept(handshake)
+        error = self._socket.handshake_exc
+        if isinstance(error, InvalidHeader) and error.name == "Sec-WebSocket-Version":
+            answer = self._socket.reject(
+                HTTPStatus.UPGRADE_REQUIRED, f"{error}: this is version {_VERSION}\n"
+            )
+            answer.headers["Upgrade"] = "websocket"
+            answer.headers["Sec-WebSocket-Version"] = _VERSION
+        return answer
 
     def _take(self, frame: Frame) -> None:
         """A message is complete with its last fragment; control frames the core has dealt with."""

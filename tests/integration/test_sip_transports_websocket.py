@@ -156,6 +156,18 @@ async def test_a_client_that_does_not_speak_sip_is_told_so_in_the_handshake() ->
             assert answer.status == 426
 
 
+@pytest.mark.parametrize("version", ["Sec-WebSocket-Version: 8\r\n", ""])
+async def test_a_client_of_another_version_is_told_ours(version: str) -> None:
+    async with peer(listen=listens("ws")) as ours:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ours.port())
+        writer.write(HANDSHAKE.replace("Sec-WebSocket-Version: 13\r\n", version).encode())
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 426 ")
+        assert b"\r\nSec-WebSocket-Version: 13\r\n" in answer
+        assert b"\r\nUpgrade: websocket\r\n" in answer
+        writer.close()
+
+
 async def test_pages_of_other_origins_are_kept_out() -> None:
     async with peer(listen=listens("ws", origins=("https://phone.example",))) as ours:
         async with browser(ours, origin="https://phone.example"):
@@ -258,6 +270,13 @@ async def test_a_server_that_stops_says_that_it_is_going_away() -> None:
 # -- WebSockets by hand, for what clients do not do
 
 
+HANDSHAKE = (
+    "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Protocol: sip\r\n\r\n"
+)
+
+
 def frame(first: int, payload: bytes) -> bytes:
     """A masked frame; `first`: FIN and opcode."""
     length = len(payload)
@@ -280,10 +299,6 @@ async def raw_handshake(
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", ours.port()))
     reader, writer = await asyncio.open_connection(sock=plain, limit=4096)
-    writer.write(
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Protocol: sip\r\n\r\n"
-    )
+    writer.write(HANDSHAKE.encode())
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
     return reader, writer
