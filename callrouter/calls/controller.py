@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -39,6 +40,19 @@ logger = structlog.get_logger(__name__)
 class Controller:
     """The owner of one call.  Everything that happens to the call goes through here."""
 
+    partner: Controller | None = None
+    """Who it is connected with."""
+    talk: Talk | None = None
+    """What it has with its partner."""
+    referral: Referral | None = None
+    """The transfer by a telephone that it takes part in."""
+    is_spoken_for = False
+    """It goes on without whoever dialled it."""
+    has_handed_on = False
+    """Its far end has handed its conversation on, and goes."""
+    on_ringing: Callable[[int], None] | None = None
+    """Told each provisional status of an outgoing call."""
+
     def __init__(self, call: Call, services: Services) -> None:
         self.call = call
         self.services = services
@@ -57,18 +71,8 @@ class Controller:
         """Whose leg asked by SIP for the transfer that is under way, and its request."""
         self.picking_up = asyncio.Lock()
         """Held by whoever answers an incoming call."""
-        self.partner: Controller | None = None
-        """Who it is connected with."""
-        self.talk: Talk | None = None
-        """What it has with its partner."""
-        self.referral: Referral | None = None
-        """The transfer by a telephone that it takes part in."""
         self.referrals: asyncio.Queue[Referral | Linked] = asyncio.Queue()
         """What such transfers want of it: somebody else to be called, or to be connected with."""
-        self.is_spoken_for = False
-        """It goes on without whoever dialled it."""
-        self.has_handed_on = False
-        """Its far end has handed its conversation on, and goes."""
         self._step: Step = Step()
         """What is being performed."""
         self._pending: deque[Interrupt] = deque()
@@ -221,7 +225,7 @@ class Controller:
         """Tell the party that asked for a transfer by SIP how it ended, if there is one."""
         asked, self.transfer_asked = self.transfer_asked, None
         if asked is not None:
-            asked[0].conclude_transfer(asked[1], status)
+            asked[0].tell_transfer(asked[1], status)
 
     # ------------------------------------------------------------------ control and the meter
 
@@ -348,6 +352,7 @@ class Controller:
             timer.cancel()
         call, services = self.call, self.services
         referral.abandon(self)
+        self.conclude_transfer(referral.CANCELLED)
         if not self.answer.done():
             self.answer.cancel()
         await self._end_track()

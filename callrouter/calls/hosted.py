@@ -243,7 +243,7 @@ class InnerLeg:
     def settle_transfer(self, request: int, status: int) -> None:
         """Nobody asks here."""
 
-    def conclude_transfer(self, request: int, status: int) -> None:
+    def tell_transfer(self, request: int, status: int) -> None:
         """Nobody asks here."""
 
     def dialog_state(self) -> str:

@@ -29,6 +29,8 @@ async def reach(
     reached: Child | None = None
     try:
         child = await scope.place(referral.target_like(dialled), Cause.SIP)
+        if isinstance(child, Child):
+            child.controller.on_ringing = referral.ringing
         async with beside(_until_answer(scope, child)):
             answered = await child.answered()
         if answered and isinstance(child, Child):

@@ -84,6 +84,11 @@ class Referral:
     def fail(self, status: int) -> None:
         self._conclude(status)
 
+    def ringing(self, status: int) -> None:
+        """The target says so: a provisional status."""
+        if not self.over.is_set():
+            self.sip.tell_transfer(self.asked.request, status)
+
     def refuse(self, status: int) -> None:
         """It is not even begun."""
         self.sip.settle_transfer(self.asked.request, status)
@@ -92,7 +97,7 @@ class Referral:
     def _conclude(self, status: int) -> None:
         if not self.over.is_set():
             self._end(status)
-            self.sip.conclude_transfer(self.asked.request, status)
+            self.sip.tell_transfer(self.asked.request, status)
 
     def _end(self, status: int) -> None:
         self.over.set()

@@ -134,6 +134,8 @@ class Signals:
         if event.early is not None and call.leg is not None:
             call.leg.connect(event.early)
             self._controller.early.set()
+        if self._controller.on_ringing is not None:
+            self._controller.on_ringing(event.status)
 
     def _on_transfer(self, event: TransferRequested) -> None:
         """A party wants control of a call of this session to pass on; its token says whether it may."""

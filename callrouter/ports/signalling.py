@@ -124,7 +124,7 @@ class TransferRequested:
 
     at_ns: int
     request: int
-    """Names it to `settle_transfer` and `conclude_transfer`."""
+    """Names it to `settle_transfer` and `tell_transfer`."""
     target: str
     """As it was asked for with a token; without one a `tel:`, `client:` or SIP URI, "" where the
     server has nobody of that name."""
@@ -333,8 +333,9 @@ class SipLeg(Protocol):
     def settle_transfer(self, request: int, status: int) -> None:
         """Answer a `TransferRequested`: 202 (which is 200 to an INFO), or a refusal."""
 
-    def conclude_transfer(self, request: int, status: int) -> None:
-        """Tell whoever asked by REFER how it ended, as a SIP status."""
+    def tell_transfer(self, request: int, status: int) -> None:
+        """Tell whoever asked by REFER how far it has got, as a SIP status of whom is called; a final one is
+        the end.  Also after the call has ended: who hangs up may still want to know."""
 
     def dialog_state(self) -> str:
         """JSON from which `end_orphan` can write a BYE after a crash; "" before the dialog exists."""

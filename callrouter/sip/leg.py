@@ -24,6 +24,7 @@ from callrouter.sip.protocol.headers.replaces import Replaces
 from callrouter.sip.protocol.hop import family_of
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.session import Session, SessionState
+from callrouter.sip.protocol.transfer import Transfers
 
 
 class Leg:
@@ -35,6 +36,8 @@ class Leg:
         self._pump = pump
         self._sink: SignalSink | None = None
         self._waiting: list[SignalEvent] = []
+        self._asked: dict[int, Transfers] = {}
+        """Where a transfer under way was asked for: another far end may have come meanwhile."""
         session.owner = self
 
     def deliver(self, event: SignalEvent) -> None:
@@ -152,13 +155,17 @@ class Leg:
 
     def settle_transfer(self, request: int, status: int) -> None:
         """Answer what the far end asked: 202 (200 to an INFO), or a refusal."""
+        if status < 300:
+            self._asked[request] = self._session.transfers
         self._session.transfers.settle(request, status, self._clock.monotonic_ns())
         self._pump()
 
-    def conclude_transfer(self, request: int, status: int) -> None:
-        """Tell whoever asked by REFER how it ended."""
-        self._session.transfers.conclude(request, status, self._clock.monotonic_ns())
-        self._pump()
+    def tell_transfer(self, request: int, status: int) -> None:
+        """Tell whoever asked by REFER how far it has got, and how it ended."""
+        asked = self._asked.pop(request, None) if status >= 200 else self._asked.get(request)
+        if asked is not None:
+            asked.tell(request, status, self._clock.monotonic_ns())
+            self._pump()
 
     def dialog_state(self) -> str:
         """JSON from which `end_orphan` writes a BYE; "" before there is a dialog."""

@@ -164,8 +164,8 @@ class ScriptedLeg:
     def settle_transfer(self, request: int, status: int) -> None:
         self._did(f"settle {request} {status}")
 
-    def conclude_transfer(self, request: int, status: int) -> None:
-        self._did(f"conclude {request} {status}")
+    def tell_transfer(self, request: int, status: int) -> None:
+        self.actions.append(f"told {request} {status}")
 
     def dialog_state(self) -> str:
         return '{"call_id": "call-1"}'

@@ -68,7 +68,7 @@ def dialog(data: bytes) -> None:
         for _, event in list(agent.events):
             if isinstance(event, TransferRequested):
                 session.transfers.settle(event.request, 202, now)
-                session.transfers.conclude(event.request, 200, now)
+                session.transfers.tell(event.request, 200, now)
         session.hold(True, now)
         agent.events.clear()
     session.hangup("", now)

@@ -1,5 +1,4 @@
-"""Asking for a call to go elsewhere, both ways (RFC 3515): REFER, its progress by NOTIFY, and the
-INFO that asks the same of us in one message.
+"""Asking for a call to go elsewhere (RFC 3515): REFER, and the INFO that asks the same in one message.
 
 What the far end asks is only passed on here; whether it may is the business of whoever owns the call,
 who answers with `settle`.  With a token control of the call is asked for; a REFER without one is a
@@ -13,14 +12,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from callrouter.ports import ReferProgress, TransferRequested
+from callrouter.ports import TransferRequested
 from callrouter.sip.protocol.grammar import displayable
 from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.headers.replaces import Replaces
-from callrouter.sip.protocol.message import Request, Response
-from callrouter.sip.protocol.status import reason_of
+from callrouter.sip.protocol.message import Request
+from callrouter.sip.protocol.referring import Referring
+from callrouter.sip.protocol.subscription import Subscription
 from callrouter.sip.protocol.timers import MS, Timer
-from callrouter.sip.protocol.transactions.client import ClientTransaction, ClientUser
 from callrouter.sip.protocol.transactions.server import ServerTransaction
 from callrouter.sip.protocol.uri import Uri
 
@@ -30,28 +29,25 @@ if TYPE_CHECKING:
 INFO_TYPE = "application/callrouter-transfer+json"
 TOKEN_HEADER = "Callrouter-Token"  # noqa: S105 - the name of a header
 MOST_OCTETS = 4096
-_SIPFRAG = (("Content-Type", "message/sipfrag;version=2.0"),)
-_SUBSCRIBED = 60
-"""Seconds that the asker of a REFER is kept informed."""
+_SCHEMES = ("sip:", "sips:", "tel:")
+"""What may be called by who has no token."""
 _PATIENCE = 30_000 * MS
 """For whoever owns the call; the asker's transaction lasts 32 s."""
 
-_OURS = -1
-"""Among what is waited for, our own REFER; theirs have their CSeq."""
 
-
-class Transfers(ClientUser):
+class Transfers:
     """Of one session."""
 
-    __slots__ = ("_asked", "_sent", "_session", "_subscribed", "_waits")
+    __slots__ = ("_asked", "_referring", "_session", "_subscriptions", "_waits")
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._asked: dict[int, tuple[ServerTransaction, bool, int]] = {}
-        """What waits to be settled; True where the asker wants to hear more afterwards; since when."""
+        """By their CSeq what waits to be settled; True where the asker wants to hear more afterwards;
+        since when."""
         self._waits: dict[int, Timer] = {}
-        self._subscribed: set[int] = set()
-        self._sent: ClientTransaction | None = None
+        self._subscriptions: dict[int, Subscription] = {}
+        self._referring = Referring(session)
 
     # -- theirs
 
@@ -71,7 +67,7 @@ class Transfers(ClientUser):
         if number in self._asked:
             agent.uas.respond(transaction, 500, now_ns, reason="CSeq is that of another request")
             return
-        wants_more = is_refer and (request.get("Refer-Sub") or "").strip().lower() != "false"
+        wants_more = is_refer and not _declines_news(request)
         self._asked[number] = (transaction, wants_more, now_ns)
         self._waits[number] = agent.timers.start(now_ns + _PATIENCE, lambda at: self.settle(number, 403, at))
         self._session.tell(asked)
@@ -80,6 +76,8 @@ class Transfers(ClientUser):
         """The status of what nobody need be asked about; 0 = somebody has to be."""
         if self._session.is_over or not asked.target or not (asked.token or is_refer):
             return 403
+        if not asked.token and not asked.target.lower().startswith(_SCHEMES):
+            return 416
         # Nobody can be handed on who is not there yet: the request comes too early.
         return 0 if asked.token or self._session.is_up else 491
 
@@ -96,111 +94,43 @@ class Transfers(ClientUser):
         fields = () if wants_more or not is_refer or status != 202 else (("Refer-Sub", "false"),)
         self._session.agent.uas.respond(transaction, status, now_ns, fields=fields)
         if wants_more and status == 202:
-            self._subscribed.add(number)
-            self._notify(number, 100, now_ns)
+            self._subscriptions[number] = Subscription(self._session, number, now_ns)
+            self.tell(number, 100, now_ns)
 
-    def conclude(self, number: int, status: int, now_ns: int) -> None:
-        """How what was begun ended."""
-        if number in self._subscribed and self._session.is_up:
-            self._subscribed.discard(number)
-            self._notify(number, status, now_ns)
-
-    def _notify(self, number: int, status: int, now_ns: int) -> None:
-        session = self._session
-        state = f"active;expires={_SUBSCRIBED}" if status < 200 else "terminated;reason=noresource"
-        fields = (
-            session.own_fields(session.established.hop)[0],
-            ("Event", f"refer;id={number}"),
-            ("Subscription-State", state),
-            *_SIPFRAG,
-        )
-        body = f"SIP/2.0 {status} {reason_of(status)}\r\n".encode()
-        session.agent.uac.send_in_dialog(
-            session.established, "NOTIFY", self, now_ns, fields=fields, body=body
-        )
-
-    def _on_notified(self, transaction: ClientTransaction, status: int) -> None:
-        """Who refuses to be told is told no more (RFC 6665 §4.2.2)."""
-        if status >= 300:
-            event = transaction.request.get("Event") or ""
-            self._subscribed.discard(int(event.rpartition("=")[2]))
+    def tell(self, number: int, status: int, now_ns: int) -> None:
+        """How far what was begun has got: a provisional status of the target, or a final one at the end."""
+        subscription = self._subscriptions.get(number)
+        if subscription is None:
+            return
+        subscription.tell(status, now_ns)
+        if status >= 200:
+            del self._subscriptions[number]
 
     # -- ours
 
     def refer(self, target: str, replaces: str, now_ns: int) -> None:
         """Ask the far end to call `target`, in place of the dialog that `replaces` names."""
-        session = self._session
-        if not session.is_up or self._sent is not None:
-            session.tell(ReferProgress(now_ns, 491 if session.is_up else 481, True))
-            return
-        uri = f"{target}?Replaces={replaces}" if replaces else target
-        fields = (
-            *session.own_fields(session.established.hop),
-            ("Refer-To", f"<{uri}>"),
-            ("Referred-By", f"<{Address.parse(session.established.local).uri}>"),
-        )
-        self._sent = session.agent.uac.send_in_dialog(
-            session.established, "REFER", self, now_ns, fields=fields
-        )
-
-    def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
-        if transaction.request.method == "NOTIFY":
-            self._on_notified(transaction, response.status)
-        if transaction.request.method != "REFER" or response.status < 200:
-            return
-        is_silent = (response.get("Refer-Sub") or "").strip().lower() == "false"  # RFC 4488 §4
-        if response.status >= 300 or is_silent:
-            self._tell(response.status, now_ns, is_final=True)
-        else:
-            self._tell(response.status, now_ns)
-            self._waits[_OURS] = self._session.agent.timers.start(
-                now_ns + 3 * _SUBSCRIBED * 1000 * MS,
-                lambda at: self._tell(408, at, is_final=True, by_notify=True),
-            )
-
-    def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
-        if transaction.request.method == "REFER":
-            self._tell(status, now_ns, is_final=True)
+        self._referring.ask(target, replaces, now_ns)
 
     def on_notify(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
-        """What the far end makes of our REFER."""
-        agent = self._session.agent
-        event = (request.get("Event") or "").partition(";")[0].strip().lower()
-        if event != "refer":
-            agent.uas.respond(transaction, 489, now_ns, fields=(("Allow-Events", "refer"),))
-            return
-        if self._sent is None:
-            agent.uas.respond(transaction, 481, now_ns)
-            return
-        status = _status_in(request.body)
-        agent.uas.respond(transaction, 200 if status else 400, now_ns)
-        state = (request.get("Subscription-State") or "").partition(";")[0].strip().lower()
-        if status and (status >= 200 or state != "terminated"):
-            self._tell(status, now_ns, is_final=status >= 200, by_notify=True)
-        elif status:
-            self._tell(503, now_ns, is_final=True, by_notify=True)
-
-    def _tell(self, status: int, now_ns: int, *, is_final: bool = False, by_notify: bool = False) -> None:
-        if self._sent is None:
-            return
-        if is_final:
-            self._sent = None
-            self._stop_waiting(_OURS)
-        self._session.tell(ReferProgress(now_ns, status, is_final, by_notify))
-
-    def _stop_waiting(self, number: int) -> None:
-        timer = self._waits.pop(number, None)
-        if timer is not None:
-            timer.cancel()
+        """What the far end makes of that."""
+        self._referring.on_notify(request, transaction, now_ns)
 
     def stop(self) -> None:
-        """The session is over, and with it what was asked within (RFC 3261 §15.1.2)."""
+        """The session is over, and with it what was asked within (RFC 3261 §15.1.2), but not what has
+        been begun."""
         for transaction, _, since_ns in self._asked.values():
             self._session.agent.uas.respond(transaction, 487, since_ns)
         self._asked.clear()
-        self._subscribed.clear()
-        for number in list(self._waits):
-            self._stop_waiting(number)
+        for timer in self._waits.values():
+            timer.cancel()
+        self._waits.clear()
+        self._referring.stop()
+
+
+def _declines_news(request: Request) -> bool:
+    """No NOTIFY is wanted (RFC 4488 §4)."""
+    return (request.get("Refer-Sub") or "").partition(";")[0].strip().lower() == "false"
 
 
 def _refer(request: Request, now_ns: int) -> TransferRequested:
@@ -247,12 +177,3 @@ def _info(request: Request, now_ns: int) -> TransferRequested:
     if not isinstance(target, str) or not isinstance(token, str):
         raise ValueError("target and token are strings")
     return TransferRequested(now_ns, request.cseq.number, displayable(target), token)
-
-
-def _status_in(body: bytes) -> int:
-    """Of the status line in a `message/sipfrag`; 0 where there is none."""
-    words = body[:200].split()
-    if len(words) < 2 or words[0] != b"SIP/2.0" or len(words[1]) != 3 or not words[1].isdigit():
-        return 0
-    status = int(words[1])
-    return status if 100 <= status < 700 else 0

@@ -52,13 +52,13 @@ async def test_a_callee_hands_the_caller_on_and_the_document_goes_on_after_that(
     h, caller, bob = await bridged(house)
     bob.say(ASKED)
     await asyncio.sleep(0.5)
-    assert bob.actions[-1] == "settle 7 202"
+    assert bob.actions[-2:] == ["settle 7 202", "told 7 180"]
     assert not joined(h)
     assert h.media.legs[h.media_leg_of(caller)].playing, "the caller hears it ring"
     await asyncio.sleep(1)
     order, carol = h.signalling.placed[1]
     assert joined(h) == {frozenset((h.media_leg_of(caller), h.media_leg_of(carol)))}
-    assert bob.actions[-1] == "conclude 7 200"
+    assert bob.actions[-1] == "told 7 200"
     assert (order.target, order.caller, order.headers) == (
         CAROL,
         "+15550100",
@@ -106,12 +106,12 @@ async def test_when_the_target_cannot_be_had_they_talk_again(house: Any, carol: 
     h, caller, bob = await bridged(house, carol)
     bob.say(ASKED)
     await asyncio.sleep(40)
-    assert bob.actions[-1] == f"conclude 7 {status}"
+    assert bob.actions[-1] == f"told 7 {status}"
     assert joined(h) == {frozenset((h.media_leg_of(caller), h.media_leg_of(bob)))}
     assert not bob.is_over
     bob.say(replace(ASKED, request=8))
     await asyncio.sleep(0.5)
-    assert bob.actions[-1] == "settle 8 202", "another try is as good as the first"
+    assert "settle 8 202" in bob.actions, "another try is as good as the first"
     bob.bye()
     await asyncio.sleep(40)
     assert h.told_at("/over")["DialCallStatus"] == "completed"
@@ -136,7 +136,7 @@ async def test_a_caller_who_does_not_wait_ends_it(house: Any) -> None:
     await asyncio.sleep(1)
     caller.bye()
     await h.idle()
-    assert "conclude 7 487" in bob.actions
+    assert "told 7 487" in bob.actions
     assert h.told_at("/over")["DialCallStatus"] == "completed"
 
 
@@ -153,7 +153,7 @@ async def test_a_transfer_that_crosses_a_hang_up_is_answered_for(
     party.bye()
     await asyncio.sleep(1)
     if "settle 7 202" in phone.actions:
-        assert "conclude 7 487" in phone.actions or phone.is_over
+        assert "told 7 487" in phone.actions or phone.is_over
     assert all(c.referral is None for c in h.services.exchange)
     caller.bye()
     bob.bye()
@@ -167,7 +167,7 @@ async def test_instructions_by_the_api_call_a_transfer_off(house: Any) -> None:
     await asyncio.sleep(1)
     root.interrupt(Replace(target="http://app.test/next"))
     await h.idle()
-    assert "conclude 7 487" in bob.actions
+    assert "told 7 487" in bob.actions
     assert h.speech.said == ["Elsewhere"]
 
 
@@ -176,7 +176,7 @@ async def test_policy_is_asked_before_anybody_is_called(house: Any) -> None:
     h, caller, bob = await bridged(house, snapshot={"bans": bans})
     bob.say(ASKED)
     await asyncio.sleep(1)
-    assert bob.actions[-1] == "conclude 7 403"
+    assert bob.actions[-1] == "told 7 403"
     assert len(h.signalling.placed) == 1
     assert joined(h) == {frozenset((h.media_leg_of(caller), h.media_leg_of(bob)))}
     caller.bye()
@@ -187,7 +187,7 @@ async def test_the_number_that_the_call_is_for_does_not_call_itself(house: Any) 
     h, caller, bob = await bridged(house)
     bob.say(replace(ASKED, target=f"tel:{NUMBER}"))
     await asyncio.sleep(1)
-    assert bob.actions[-1] == "conclude 7 482"
+    assert bob.actions[-1] == "told 7 482"
     caller.bye()
     await h.idle()
 
@@ -203,7 +203,7 @@ async def test_a_caller_hands_the_callee_on_which_becomes_a_session_of_its_own(h
     await asyncio.sleep(1.5)
     _, carol = h.signalling.placed[1]
     assert joined(h) == {frozenset((h.media_leg_of(bob), h.media_leg_of(carol)))}
-    assert caller.actions[-1] == "conclude 7 200"
+    assert caller.actions[-1] == "told 7 200"
     mine, theirs = h.call_of(bob), h.call_of(carol)
     assert mine.split_from == h.call_of(caller).sid
     assert mine.facts.session_sid == theirs.facts.session_sid == mine.sid
@@ -230,7 +230,7 @@ async def test_a_callee_that_could_not_be_handed_on_talks_to_the_caller_again(ho
     h, caller, bob = await bridged(house, Callee(answers_after=1, status=486))
     caller.say(ASKED)
     await asyncio.sleep(2)
-    assert caller.actions[-1] == "conclude 7 486"
+    assert caller.actions[-1] == "told 7 486"
     assert joined(h) == {frozenset((h.media_leg_of(caller), h.media_leg_of(bob)))}
     assert h.call_of(bob).split_from == ""
     bob.bye()
@@ -266,7 +266,7 @@ async def test_a_callee_who_hangs_up_while_it_is_handed_on_ends_it(house: Any) -
     await asyncio.sleep(1)
     bob.bye()
     await h.idle()
-    assert "conclude 7 487" in caller.actions
+    assert "told 7 487" in caller.actions
     assert h.speech.said == ["Over"]
 
 
@@ -291,7 +291,7 @@ async def test_two_parties_of_one_telephone_are_brought_together(
     phone.identity = other.identity = "user:bob"
     phone.say(replace(ASKED, replaces="the-consultation;to-tag=a;from-tag=b"))
     await asyncio.sleep(1)
-    assert "conclude 7 200" in phone.actions
+    assert "told 7 200" in phone.actions
     assert joined(h) == {frozenset((h.media_leg_of(party), h.media_leg_of(target)))}
     assert h.call_of(party).linked_sid == h.call_of(target).sid
     await asyncio.sleep(5)
@@ -380,7 +380,7 @@ async def test_one_transfer_at_a_time_whoever_asks(house: Any) -> None:
     assert "settle 8 491" in bob.actions
     assert caller.actions[-1] == "settle 9 491"
     await asyncio.sleep(6)
-    assert "conclude 7 200" in bob.actions
+    assert "told 7 200" in bob.actions
     assert sum(isinstance(c, Join) for c in h.media.commands) == 2
     caller.bye()
     await h.idle()

@@ -47,7 +47,7 @@ async def test_a_caller_by_refer_is_told_how_it_went(house: Any) -> None:
     h, leg, _ = await bridged(house)
     leg.say(asked(h.orders.transfer_token(h.root.call.sid, TARGET)))
     await h.idle()
-    assert "conclude 7 200" in leg.actions
+    assert "told 7 200" in leg.actions
 
 
 @pytest.mark.parametrize("wrong", ["forged", "target", "expired", "replayed", "foreign", "empty"])
