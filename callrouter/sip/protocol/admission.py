@@ -118,7 +118,8 @@ class Admission:
         return trunk.password if trunk is not None else self._users.get(username)
 
     def _claims_a_user(self, request: Request) -> bool:
-        return _sender(request).plain_user in self._users and self._claims_our_domain(request)
+        users = self._users
+        return bool(users) and _sender(request).plain_user in users and self._claims_our_domain(request)
 
     def _claims_our_domain(self, request: Request) -> bool:
         return self._domains.has_host(_sender(request))

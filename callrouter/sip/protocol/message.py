@@ -101,13 +101,15 @@ class Message:
 
     def get(self, name: str) -> str | None:
         """The first value of the header `name`."""
-        values = self.index.get(name) or self.all(name)
+        values = self.index.get(name)
+        if values is None and name not in CANONICAL:
+            values = self.index.get(name.lower())
         return values[0] if values else None
 
     def tokens(self, name: str) -> list[str]:
         """The comma-separated words of every `name` header, in lower case."""
         values = self.all(name)
-        return [w.strip().lower() for v in values for w in v.split(",") if w.strip()] if values else []
+        return [w for v in values for w in map(str.strip, v.lower().split(",")) if w] if values else []
 
     def mapping(self) -> dict[str, str]:
         """Canonical names to first values."""
@@ -296,10 +298,11 @@ def _read_fields(message: Message, lines: list[str], flaw: Flaw | None) -> Flaw 
     fields, index, canonical = message.fields, message.index, CANONICAL
     for line in lines:
         name, colon, value = line.partition(":")
-        known = canonical.get(name)
-        if known is None:
+        known = key = canonical.get(name, "")
+        if not known:
             name = name.rstrip(" \t")
             known = canonical.get(name) or canonical.get(name.lower()) or name
+            key = known if known in canonical else known.lower()
             if not colon or not name or " " in name or "\t" in name:
                 flaw = flaw or Flaw(f"not a header field: {line[:30]!r}")
                 continue
@@ -308,7 +311,6 @@ def _read_fields(message: Message, lines: list[str], flaw: Flaw | None) -> Flaw 
             continue
         value = value.strip(" \t")
         fields.append((known, value))
-        key = known if known in canonical else known.lower()
         if key in index:
             index[key].append(value)
         else:

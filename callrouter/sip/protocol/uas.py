@@ -211,7 +211,7 @@ class UserAgentServer:
         if request is None or transaction.is_answered:
             return b""
         if tag is None:
-            tag = responses.stateless_tag(request)
+            tag = "" if request.to_tag else responses.stateless_tag(request)
         data = responses.write(
             request,
             transaction.hop,

@@ -57,7 +57,7 @@ def _check_headers(request: Request) -> None:
     Address.parse(request.get("To") or "")
     for name in ("Contact", "Record-Route", "Route"):
         values = request.all(name)
-        if sum(value.count(",") + 1 for value in values) > _MOST_ADDRESSES:
+        if values and sum(value.count(",") + 1 for value in values) > _MOST_ADDRESSES:
             raise ValueError(f"{name} has too many addresses")
         for value in values:
             if value != "*":

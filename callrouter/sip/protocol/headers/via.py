@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from typing import NamedTuple
 
 from callrouter.sip.protocol.grammar import (
     Parameters,
@@ -16,10 +17,12 @@ from callrouter.sip.protocol.grammar import (
 
 COOKIE = "z9hG4bK"
 """Starts the branch of every element that makes it unique (RFC 3261 §8.1.1.7)."""
+_CACHED_LENGTH = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Via:
+class Via(NamedTuple):
+    """A named tuple, because one is made for every message."""
+
     transport: str
     """In upper case; unknown ones are fine."""
     host: str
@@ -29,15 +32,9 @@ class Via:
     @classmethod
     def parse(cls, text: str) -> Via:
         """One value, not a comma-separated list.  Raises `ValueError`."""
-        head, semicolon, parameters = text.partition(";")
-        parts = head.split("/", 2)
-        if len(parts) != 3 or parts[0].strip().upper() != "SIP" or parts[1].strip() != "2.0":
-            raise ValueError(f"malformed Via: {text[:50]!r}")
-        words = parts[2].split(None, 1)
-        if len(words) != 2 or not is_token(words[0]):
-            raise ValueError(f"malformed Via: {text[:50]!r}")
-        host, port = parse_host_port(words[1].strip())
-        return cls(words[0].upper(), host, port, parse_parameters(parameters) if semicolon else ())
+        way, semicolon, parameters = text.partition(";")
+        transport, host, port = _way_cached(way) if len(way) <= _CACHED_LENGTH else _way(way)
+        return cls(transport, host, port, parse_parameters(parameters) if semicolon else ())
 
     @property
     def branch(self) -> str:
@@ -59,6 +56,21 @@ class Via:
     def __str__(self) -> str:
         port = "" if self.port is None else f":{self.port}"
         return f"SIP/2.0/{self.transport} {write_host(self.host)}{port}{write_parameters(self.parameters)}"
+
+
+def _way(text: str) -> tuple[str, str, int | None]:
+    """What stands ahead of the parameters: transport, host and port, of a peer always the same."""
+    parts = text.split("/", 2)
+    if len(parts) != 3 or parts[0].strip().upper() != "SIP" or parts[1].strip() != "2.0":
+        raise ValueError(f"malformed Via: {text[:50]!r}")
+    words = parts[2].split(None, 1)
+    if len(words) != 2 or not is_token(words[0]):
+        raise ValueError(f"malformed Via: {text[:50]!r}")
+    host, port = parse_host_port(words[1].strip())
+    return words[0].upper(), host, port
+
+
+_way_cached = functools.lru_cache(maxsize=4096)(_way)
 
 
 def stamp(value: str, via: Via, host: str, port: int) -> str:
