@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -300,15 +301,16 @@ class Endpoint:
             self._count("out", data[: data.find(b" ")].decode(), "", hop)
 
     def _count(self, direction: str, method: str, answered: str, hop: Hop) -> None:
-        """A request, or an answer of the class `answered`.  Whatever peers make up, labels are few."""
+        """A request, or an answer of the class `answered`."""
         admission = self._agent.admission
-        labels = {
-            "direction": direction,
-            "method": method if method in KNOWN else "other",
-            "transport": hop.transport,
-            "trunk": "" if admission is None else admission.carrier_at(hop.host),
-        }
-        if answered:
-            self._metrics.count("sip_responses", 1, **labels, **{"class": answered})
-        else:
-            self._metrics.count("sip_messages", 1, **labels)
+        trunk = "" if admission is None else admission.carrier_at(hop.host)
+        labels = _labels(direction, method, hop.transport, trunk, answered)
+        self._metrics.count("sip_responses" if answered else "sip_messages", 1, **labels)
+
+
+@functools.lru_cache(maxsize=1024)
+def _labels(direction: str, method: str, transport: str, trunk: str, answered: str) -> dict[str, str]:
+    """Whatever peers make up, labels are few."""
+    known = method if method in KNOWN else "other"
+    labels = {"direction": direction, "method": known, "transport": transport, "trunk": trunk}
+    return labels | {"class": answered} if answered else labels

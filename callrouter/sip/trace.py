@@ -19,8 +19,9 @@ from callrouter.sip.protocol.message import Request, Response
 _KEPT = 12
 """Messages at the beginning of a call that stay when later ones have to go."""
 _MAX_KEY = 256
-_CALL_ID = re.compile(rb"\r\nCall-ID: ([^\r\n]*)")
-_OVER = re.compile(rb"(?:BYE|CANCEL) |SIP/2\.0 (?!401|407|491)[3-6]")
+_CALL_ID = b"\r\nCall-ID: "
+_OVER = (b"BYE ", b"CANCEL ", *(b"SIP/2.0 %d" % status for status in (3, 4, 5, 6)))
+_GOES_ON = tuple(b"SIP/2.0 %d" % status for status in (401, 407, 491))
 _SECRETS = re.compile(
     r"^((?:proxy-)?authorization[ \t]*:[ \t]*\w+)[^\r\n]*(?:\r\n[ \t][^\r\n]*)*"
     r"|^(a=crypto:\d+ \S+ inline:)[^\r\n]*"
@@ -39,9 +40,7 @@ class _Entry(NamedTuple):
     number: int
     at_ns: int
     is_sent: bool
-    transport: str
-    host: str
-    port: int
+    hop: Hop
     data: bytes
 
 
@@ -79,9 +78,9 @@ class Trace:
         self._record(message.call_id, message.wire, hop, at_ns, is_sent=False, opens=is_accepted)
 
     def sent(self, data: bytes, hop: Hop, at_ns: int) -> None:
-        found = _CALL_ID.search(data)
-        if found is not None:
-            call_id = found[1].decode("utf-8", "surrogateescape")
+        start = data.find(_CALL_ID) + len(_CALL_ID)
+        if start >= len(_CALL_ID):
+            call_id = data[start : data.find(b"\r\n", start)].decode("utf-8", "surrogateescape")
             self._record(call_id, data, hop, at_ns, is_sent=True, opens=data.startswith(b"INVITE "))
 
     def of(self, call_id: str) -> tuple[tuple[TracedMessage, ...], int]:
@@ -100,31 +99,35 @@ class Trace:
                 return
             call = self._live[key] = _Call()
         self._number += 1
-        entry = _Entry(self._number, at_ns, is_sent, hop.transport, hop.host, hop.port, data)
-        call.entries.append(entry)
+        call.entries.append(_Entry(self._number, at_ns, is_sent, hop, data))
         call.octets += len(data)
         self._octets += len(data)
-        if _OVER.match(data) is not None and _ends(data):
+        if data.startswith(_OVER) and _ends(data):
             self._live.pop(key, None)
             self._over[key] = call
         elif opens and key in self._over:
             self._live[key] = self._over.pop(key)
-        self._make_room(call)
+        if call.octets > self._max_call_octets:
+            self._shorten(call)
+        if opens or self._octets > self._max_octets:
+            self._make_room()
 
-    def _make_room(self, call: _Call) -> None:
+    def _shorten(self, call: _Call) -> None:
         while call.octets > self._max_call_octets and len(call.entries) > 1:
             gone = call.entries.pop(min(_KEPT, len(call.entries) - 2))
             call.octets -= len(gone.data)
             self._octets -= len(gone.data)
             call.dropped += 1
+
+    def _make_room(self) -> None:
         while len(self._live) + len(self._over) > self._max_calls or self._octets > self._max_octets:
             _, oldest = (self._over or self._live).popitem(last=False)
             self._octets -= oldest.octets
 
 
 def _ends(data: bytes) -> bool:
-    """A refusal ends a call only if it refuses the INVITE."""
-    return not is_response(data) or b" INVITE\r\n" in data
+    """A refusal ends a call only if it refuses the INVITE, and for good."""
+    return not is_response(data) or (not data.startswith(_GOES_ON) and b" INVITE\r\n" in data)
 
 
 def _shown(call_id: str, entry: _Entry) -> TracedMessage:
@@ -134,9 +137,9 @@ def _shown(call_id: str, entry: _Entry) -> TracedMessage:
         at_ns=entry.at_ns,
         call_id=call_id,
         is_sent=entry.is_sent,
-        transport=entry.transport,
-        host=entry.host,
-        port=entry.port,
+        transport=entry.hop.transport,
+        host=entry.hop.host,
+        port=entry.hop.port,
         text=masked(text),
     )
 
