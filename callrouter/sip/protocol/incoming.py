@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from callrouter.ports import AUDIO_ALONE, EndCause, LinesReset, MediaAddress, Passing
 from callrouter.sip.protocol.admission import Origin
 from callrouter.sip.protocol.bodies import SDP
-from callrouter.sip.protocol.callback import weakly
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import Fields, number
 from callrouter.sip.protocol.message import Request
@@ -48,9 +48,7 @@ class IncomingSession(Session):
         self._provisionals = Provisionals(
             invite,
             agent.timers,
-            lambda: int(agent.token(2), 16),
-            weakly(self._send_provisional),
-            weakly(self._no_prack),
+            ref(self),
             now_ns,
         )
         self._is_settled = False
@@ -225,7 +223,10 @@ class IncomingSession(Session):
         stream.agreed = stream.read(prack.description)
         return stream.next_answer()
 
-    def _no_prack(self, now_ns: int) -> None:
+    def first_rseq(self) -> int:
+        return int(self.agent.token(2), 16)
+
+    def no_prack(self, now_ns: int) -> None:
         self._tell_end(EndCause.TIMEOUT, "no PRACK within 64*T1", now_ns)
         self._refuse(504, now_ns)
 
@@ -254,7 +255,7 @@ class IncomingSession(Session):
         delay_ms = (now_ns - self.received_ns) // MS
         return (("Timestamp", f"{words[0]} {delay_ms // 1000}.{delay_ms % 1000:03}"),)
 
-    def _send_provisional(self, status: int, more: Fields, body: bytes, now_ns: int) -> None:
+    def send_provisional(self, status: int, more: Fields, body: bytes, now_ns: int) -> None:
         transaction = self._transaction
         if status == 100:
             self.agent.uas.respond(transaction, 100, now_ns, tag="", fields=self._timestamp(now_ns))

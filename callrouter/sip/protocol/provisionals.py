@@ -3,13 +3,13 @@ the caller has to acknowledge with a PRACK (RFC 3261 §13.3.1.1, RFC 3262)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
+from weakref import ref
 
 from callrouter.sip.protocol.grammar import Fields, number
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.timers import LIFETIME, MS, T1, Timer, Timers
 
-Send = Callable[[int, Fields, bytes, int], None]
 OPTION = "100rel"
 _TRYING_AFTER = 100 * MS
 """100 is owed unless something else follows within 200 ms (§17.2.1)."""
@@ -17,15 +17,28 @@ _REMIND_EVERY = 60_000 * MS
 """A provisional response is repeated each minute, or proxies give up (§13.3.1.1)."""
 
 
+class Callee(Protocol):
+    """Who writes the responses."""
+
+    def first_rseq(self) -> int: ...
+
+    def send_provisional(self, status: int, more: Fields, body: bytes, now_ns: int) -> None:
+        """One response; `more` are further headers."""
+
+    def no_prack(self, now_ns: int) -> None:
+        """That of a reliable one never came."""
+
+
 class Provisionals:
-    """`send` writes one (status, further headers, body, now); `give_up` is called when the PRACK of a
-    reliable one never came.  One at a time waits for its PRACK; the others wait behind it."""
+    """One at a time waits for its PRACK; the others wait behind it.
+
+    A part that kept its whole alive would leave both to the collector, which looks for what refers to
+    itself late, and holds everybody up while it does."""
 
     __slots__ = (
+        "_callee",
         "_deadline",
-        "_first_rseq",
         "_gap",
-        "_give_up",
         "_is_required",
         "_is_supported",
         "_last",
@@ -33,7 +46,6 @@ class Provisionals:
         "_reminder",
         "_repeat",
         "_rseq",
-        "_send",
         "_sequence",
         "_timers",
         "_unacknowledged",
@@ -43,18 +55,14 @@ class Provisionals:
         self,
         invite: Request,
         timers: Timers,
-        first_rseq: Callable[[], int],
-        send: Send,
-        give_up: Callable[[int], None],
+        callee: ref[Callee],
         now_ns: int,
     ) -> None:
         self._timers = timers
-        self._send = send
-        self._give_up = give_up
+        self._callee = callee
         self._is_required = OPTION in invite.tokens("Require")
         self._is_supported = self._is_required or OPTION in invite.tokens("Supported")
         self._sequence = invite.cseq.number
-        self._first_rseq = first_rseq
         self._rseq = 0
         self._last = 100
         self._queue: list[tuple[int, bytes]] = []
@@ -90,8 +98,16 @@ class Provisionals:
             self._send_reliably(status, body, now_ns)
         self._remind_later(now_ns)
 
+    def _send(self, status: int, more: Fields, body: bytes, now_ns: int) -> None:
+        callee = self._callee()
+        if callee is not None:
+            callee.send_provisional(status, more, body, now_ns)
+
     def _send_reliably(self, status: int, body: bytes, now_ns: int) -> None:
-        self._rseq = (self._rseq or self._first_rseq()) + 1
+        callee = self._callee()
+        if callee is None:
+            return
+        self._rseq = (self._rseq or callee.first_rseq()) + 1
         fields = (("Require", OPTION), ("RSeq", str(self._rseq)))
         self._unacknowledged = (status, fields, body)
         self._gap = T1
@@ -104,7 +120,9 @@ class Provisionals:
             return
         if now_ns >= self._deadline:
             self.stop()
-            self._give_up(now_ns)
+            callee = self._callee()
+            if callee is not None:
+                callee.no_prack(now_ns)
             return
         self._send(*self._unacknowledged, now_ns)
         self._gap *= 2

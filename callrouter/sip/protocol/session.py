@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import functools
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from callrouter.ports import (
     Confirmed,
@@ -25,7 +26,6 @@ from callrouter.ports import (
 from callrouter.sip.protocol import dtmf_info
 from callrouter.sip.protocol.admission import PEER
 from callrouter.sip.protocol.awaited_ack import AwaitedAck
-from callrouter.sip.protocol.callback import weakly
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.headers.reason import told
@@ -81,6 +81,7 @@ class Session(ClientUser):
         self.stream = Stream(
             agent.codecs,
             agent.token,
+            settings.srtp,
             fingerprint=settings.fingerprint,
             mentionable=settings.mentionable,
             noise=settings.noise,
@@ -91,8 +92,7 @@ class Session(ClientUser):
             agent.timers,
             settings.session_seconds,
             settings.min_session_seconds,
-            weakly(self.modification.refresh),
-            weakly(self._expired),
+            ref(self),
         )
         self.allowed: frozenset[str] = frozenset()
         """Methods the far end says it takes."""
@@ -355,7 +355,12 @@ class Session(ClientUser):
         self._tell_end(cause, detail, now_ns)
         self._bye(reason, now_ns)
 
-    def _expired(self, now_ns: int) -> None:
+    def refresh(self, now_ns: int) -> None:
+        """It is our turn to say that the call is up."""
+        self.modification.refresh(now_ns)
+
+    def expire(self, now_ns: int) -> None:
+        """Nobody has said so for too long."""
         if self.state not in _OVER:
             self.lose(EndCause.TIMEOUT, "session timer expired", now_ns, EXPIRED)
 

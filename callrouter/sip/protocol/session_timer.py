@@ -8,7 +8,8 @@ then it is us who refresh.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+from weakref import ref
 
 from callrouter.sip.protocol.grammar import Fields, number, parameter, parse_parameters
 from callrouter.sip.protocol.message import Message, Request, Response
@@ -65,15 +66,23 @@ def is_too_small(request: Request, minimum: int) -> bool:
     return asked is not None and asked.seconds < minimum and knows(request)
 
 
+class Refreshed(Protocol):
+    """Whose call it is; not kept alive (`Provisionals` says why)."""
+
+    def refresh(self, now_ns: int) -> None:
+        """It is our turn."""
+
+    def expire(self, now_ns: int) -> None:
+        """The call is over."""
+
+
 class SessionTimer:
-    """`refresh` is called when it is our turn, `expire` when the call is over.  The longest interval
-    is `wanted` seconds; 0 leaves the matter to the peer."""
+    """The longest interval is `wanted` seconds; 0 leaves the matter to the peer."""
 
     __slots__ = (
+        "_call",
         "_deadline",
-        "_expire",
         "_minimum",
-        "_refresh",
         "_timer",
         "_timers",
         "_wanted",
@@ -86,14 +95,12 @@ class SessionTimer:
         timers: Timers,
         wanted: int,
         minimum: int,
-        refresh: Callable[[int], None],
-        expire: Callable[[int], None],
+        call: ref[Refreshed],
     ) -> None:
         self._timers = timers
         self._wanted = wanted
         self._minimum = max(minimum, SMALLEST)
-        self._refresh = refresh
-        self._expire = expire
+        self._call = call
         self._timer: Timer | None = None
         self._deadline = 0
         self.seconds = 0
@@ -179,7 +186,14 @@ class SessionTimer:
 
     def _due(self, now_ns: int) -> None:
         self._set(self._deadline, self._expire)
-        self._refresh(now_ns)
+        call = self._call()
+        if call is not None:
+            call.refresh(now_ns)
+
+    def _expire(self, now_ns: int) -> None:
+        call = self._call()
+        if call is not None:
+            call.expire(now_ns)
 
     def _set(self, at_ns: int, action: Callable[[int], None]) -> None:
         if self._timer is not None:
