@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from callrouter.ports import BrowserPeer, Direction, MediaAddress, NegotiatedAudio, PassedLine, SrtpKeys
 from callrouter.sip.protocol import browser
 from callrouter.sip.protocol.addresses import is_unicast, is_unspecified
 from callrouter.sip.protocol.browser import OwnEnd
 from callrouter.sip.protocol.crypto import Crypto, OwnKeys, SrtpPolicy, chosen
-from callrouter.sip.protocol.noise import COMFORT_NOISE, NoisePolicy, with_noise
+from callrouter.sip.protocol.noise import COMFORT_NOISE, NoisePolicy, noise_number
 from callrouter.sip.protocol.passed import declined, write_slots
 from callrouter.sip.protocol.sdp import Codec, MediaLine, SessionDescription
 
@@ -130,16 +132,9 @@ def agree(
     raise NothingFits(": ".join(["no usable audio stream", *faults[:1]]))
 
 
-def _with_our_numbers(audio: NegotiatedAudio, *, is_answer: bool) -> NegotiatedAudio:
-    """With the payload types of our offer that the answer replaced by its own."""
-    if not is_answer:
-        return audio
-    ours, events = _OURS[audio.codec].payload_type, _EVENT_PAYLOAD_TYPES[audio.dtmf_clock_rate]
-    return replace(
-        audio,
-        own_payload_type=None if audio.payload_type == ours else ours,
-        own_dtmf_payload_type=None if audio.dtmf_payload_type in (None, events) else events,
-    )
+def _replaced(ours: int, theirs: int | None) -> int | None:
+    """The payload type of our offer, where the answer has another one in its place."""
+    return None if theirs in (None, ours) else ours
 
 
 def _browsers(
@@ -212,18 +207,25 @@ def _audio(
     if peer is None and is_unspecified(host) and direction in (Direction.SENDRECV, Direction.SENDONLY):
         # The hold of RFC 2543: nothing may be sent to nowhere.
         direction = Direction.RECVONLY if direction is Direction.SENDRECV else Direction.INACTIVE
-    audio = NegotiatedAudio(
+    events_number = None if events is None else events.payload_type
+    events_rate = 8000 if events is None else events.clock_rate
+    return NegotiatedAudio(
         remote=MediaAddress(host, line.port),
         remote_rtcp=_rtcp(line) if peer is None else None,
         codec=chosen.name,
         payload_type=chosen.payload_type,
-        dtmf_payload_type=None if events is None else events.payload_type,
+        dtmf_payload_type=events_number,
         direction=direction,
-        dtmf_clock_rate=8000 if events is None else events.clock_rate,
+        dtmf_clock_rate=events_rate,
+        own_payload_type=_replaced(_OURS[chosen.name].payload_type, chosen.payload_type)
+        if is_answer
+        else None,
+        own_dtmf_payload_type=_replaced(_EVENT_PAYLOAD_TYPES[events_rate], events_number)
+        if is_answer
+        else None,
+        noise_payload_type=noise_number(chosen.name, known, terms.noise, before=before, is_answer=is_answer),
         browser=peer,
     )
-    audio = _with_our_numbers(audio, is_answer=is_answer)
-    return with_noise(audio, known, terms.noise, before=before, is_answer=is_answer)
 
 
 def _events(known: tuple[Codec, ...], clock_rate: int) -> Codec | None:
@@ -264,25 +266,42 @@ def write_offer(
     to browsers."""
     if terms.for_browser and terms.end is not None:
         return _browser_offer(ours, direction, terms, terms.end)
-    known = [_OURS[name] for name in terms.offered]
     is_offered = terms.srtp is SrtpPolicy.REQUIRED or (terms.srtp is SrtpPolicy.OPTIONAL and is_secret)
     cryptos = terms.keys.offer() if terms.keys is not None and is_offered else ()
     profile = _PROTECTED[0] if terms.srtp is SrtpPolicy.REQUIRED else _CLEAR[0]
-    noise = [COMFORT_NOISE] if terms.noise is NoisePolicy.OFFER else []
-    line = _audio_line(ours, profile, [*known, *noise, *_offered_events(known)], direction)
+    formats = _offered(terms.offered, has_noise=terms.noise is NoisePolicy.OFFER)
+    line = _audio_line(ours, profile, formats, direction)
     audio = line + "".join(crypto.line() for crypto in cryptos)
     return (_session(ours) + write_slots(1, passed, ours.local.host, {0: audio})).encode()
 
 
-def _offered_events(known: list[Codec]) -> list[Codec]:
+class _Formats(NamedTuple):
+    """The codecs of a media line as it is written: few combinations, and costly to write anew."""
+
+    numbers: str
+    """As they stand in the `m=` line."""
+    maps: str
+    """`a=rtpmap` and `a=fmtp`."""
+
+    @classmethod
+    def of(cls, codecs: Sequence[Codec]) -> _Formats:
+        numbers = " ".join(str(codec.payload_type) for codec in codecs)
+        return cls(numbers, "".join(_map(codec) for codec in codecs))
+
+
+@functools.lru_cache(maxsize=64)
+def _offered(names: tuple[str, ...], *, has_noise: bool = False) -> _Formats:
+    """Our codecs of these names, with telephone events for each of their clocks."""
+    known = [_OURS[name] for name in names]
     rates = sorted({codec.clock_rate for codec in known} | {8000})
-    return [Codec(_EVENT_PAYLOAD_TYPES[rate], "telephone-event", rate, _EVENTS) for rate in rates]
+    events = [Codec(_EVENT_PAYLOAD_TYPES[rate], "telephone-event", rate, _EVENTS) for rate in rates]
+    return _Formats.of([*known, *([COMFORT_NOISE] if has_noise else []), *events])
 
 
 def _browser_offer(ours: Description, direction: Direction, terms: Terms, end: OwnEnd) -> bytes:
     """Opus first, where we have it: it is what a browser does best."""
-    known = [_OURS[name] for name in sorted(terms.codecs, key=lambda name: name != "OPUS")]
-    line = _audio_line(ours, browser.OFFERED, [*known, *_offered_events(known)], direction)
+    names = tuple(sorted(terms.codecs, key=lambda name: name != "OPUS"))
+    line = _audio_line(ours, browser.OFFERED, _offered(names), direction)
     mid = browser.FIRST_MID
     more = browser.media_lines(end, end.credentials.first, "actpass", mid, ours.local)
     return (_session(ours) + browser.session_lines((mid,)) + line + browser.STREAM + more).encode()
@@ -342,7 +361,14 @@ def _agreed_line(
     ours: Description, agreed: Agreement, direction: Direction, terms: Terms, *, is_offer: bool
 ) -> str:
     audio, line = agreed.audio, agreed.lines[agreed.index]
-    text = _audio_line(ours, agreed.profile, _agreed_codecs(audio), direction)
+    formats = _agreed(
+        audio.codec,
+        audio.payload_type,
+        audio.noise_payload_type,
+        audio.dtmf_payload_type,
+        audio.dtmf_clock_rate,
+    )
+    text = _audio_line(ours, agreed.profile, formats, direction)
     if audio.keys is not None:
         text += Crypto(agreed.crypto_tag, audio.keys.suite, audio.keys.send).line()
     if audio.browser is not None:
@@ -369,21 +395,22 @@ def _session(ours: Description) -> str:
     )
 
 
-def _agreed_codecs(audio: NegotiatedAudio) -> list[Codec]:
-    ours = _OURS[audio.codec]
-    codecs = [replace(ours, payload_type=audio.payload_type)]
-    if audio.noise_payload_type is not None:
-        codecs.append(replace(COMFORT_NOISE, payload_type=audio.noise_payload_type))
-    if audio.dtmf_payload_type is not None:
-        events = Codec(audio.dtmf_payload_type, "telephone-event", audio.dtmf_clock_rate, _EVENTS)
-        codecs.append(events)
-    return codecs
+@functools.lru_cache(maxsize=1024)
+def _agreed(codec: str, number: int, noise: int | None, events: int | None, events_rate: int) -> _Formats:
+    """One codec, and the numbers of what goes with it."""
+    codecs = [replace(_OURS[codec], payload_type=number)]
+    if noise is not None:
+        codecs.append(replace(COMFORT_NOISE, payload_type=noise))
+    if events is not None:
+        codecs.append(Codec(events, "telephone-event", events_rate, _EVENTS))
+    return _Formats.of(codecs)
 
 
-def _audio_line(ours: Description, profile: str, codecs: list[Codec], direction: Direction) -> str:
-    formats = " ".join(str(c.payload_type) for c in codecs)
-    maps = "".join(_map(codec) for codec in codecs)
-    return f"m=audio {ours.local.port} {profile} {formats}\r\n{maps}a=ptime:20\r\na={direction.value}\r\n"
+def _audio_line(ours: Description, profile: str, formats: _Formats, direction: Direction) -> str:
+    return (
+        f"m=audio {ours.local.port} {profile} {formats.numbers}\r\n"
+        f"{formats.maps}a=ptime:20\r\na={direction.value}\r\n"
+    )
 
 
 def _map(codec: Codec) -> str:

@@ -63,6 +63,8 @@ class Passage:
 
     def in_answer(self, lines: Sequence[MediaLine], *, has_audio: bool) -> dict[int, PassedLine]:
         """Of what is passed, that to which there is a line in their offer."""
+        if not self.written.lines and self.written.has_audio is has_audio:
+            return {}
         kept = tuple(
             line for line in self.written.lines if line.slot < len(lines) and fits(line, lines[line.slot])
         )

@@ -131,11 +131,13 @@ class Stream:
 
     def protect(self, policy: SrtpPolicy) -> None:
         """Before anything is said or read."""
-        self._terms = replace(self._terms, srtp=policy)
+        if policy is not self._terms.srtp:
+            self._terms = replace(self._terms, srtp=policy)
 
     def prefer(self, codec: str) -> None:
         """Before anything is said: offer this one first, and choose it of those that are offered."""
-        self._terms = replace(self._terms, preferred=codec)
+        if codec != self._terms.preferred:
+            self._terms = replace(self._terms, preferred=codec)
 
     def offer_to_browser(self) -> None:
         """Before anything is said: the far end needs what browsers do."""
@@ -153,10 +155,10 @@ class Stream:
                 raise
             silent = replace(self.agreed.audio, direction=Direction.INACTIVE)
             return replace(self.agreed, audio=silent, lines=remote.media, has_audio=False, is_hold=False)
-        if is_answer and self.hold_offered:
-            # Whoever is told to listen says nothing about itself.
-            return replace(agreed, is_hold=self.is_held)
-        return replace(agreed, is_hold=agreed.audio.direction in _UNHEARD)
+        # Whoever is told to listen says nothing about itself.
+        is_told = is_answer and self.hold_offered
+        is_hold = self.is_held if is_told else agreed.audio.direction in _UNHEARD
+        return replace(agreed, is_hold=True) if is_hold else agreed
 
     @property
     def passes(self) -> frozenset[str]:
