@@ -78,8 +78,8 @@ class Arrivals:
 
     def _caller(self, user: User, invite: Request) -> Caller:
         """Whoever has the password of a user is that user, whatever From says."""
-        shown = Address.parse(invite.get("From") or "").display_name
-        return Caller(f"sip:{escape_user(user.number or user.name)}@{self._domains.main}", shown)
+        uri = f"sip:{escape_user(user.number or user.name)}@{self._domains.main}"
+        return Caller(uri, invite.sender.display_name)
 
 
 def _headers(invite: Request, numbers: NumberFormat, *, is_trusted: bool) -> dict[str, str]:

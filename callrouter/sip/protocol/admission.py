@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from callrouter.sip.protocol.addresses import Network
 from callrouter.sip.protocol.digest_server import DigestServer, Judgement, Verdict
 from callrouter.sip.protocol.domains import Domains
-from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.uri import Uri
@@ -156,7 +155,7 @@ class Admission:
 def _sender(request: Request) -> Uri:
     """What From says; nobody, where it cannot be read."""
     try:
-        return Address.parse(request.get("From") or "").uri
+        return request.sender.uri
     except ValueError:
         return _NOBODY
 

@@ -77,7 +77,7 @@ class Presentation:
 
 def caller_of(invite: Request, numbers: NumberFormat, *, is_trusted: bool) -> Caller:
     """From an INVITE; what it only asserts counts if its sender `is_trusted`."""
-    sender = Address.parse(invite.get("From") or "")
+    sender = invite.sender
     if not is_trusted:
         return Caller(displayable(str(sender.uri)), sender.display_name)
     asserted, hides = _asserted(invite)

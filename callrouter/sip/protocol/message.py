@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from callrouter.sip.protocol.bodies import Part, description_in, encoding_of
 from callrouter.sip.protocol.grammar import number, split
-from callrouter.sip.protocol.headers.address import tag_of
+from callrouter.sip.protocol.headers.address import Address, tag_of
 from callrouter.sip.protocol.headers.cseq import CSeq
 from callrouter.sip.protocol.headers.names import CANONICAL
 from callrouter.sip.protocol.headers.via import Via
@@ -52,6 +52,7 @@ class Message:
         "_cseq",
         "_description",
         "_from_tag",
+        "_sender",
         "_to_tag",
         "_via",
         "body",
@@ -77,6 +78,7 @@ class Message:
         self._via: Via | None = None
         self._cseq: CSeq | None = None
         self._description: bytes | None = None
+        self._sender: Address | None = None
         self._from_tag: str | None = None
         self._to_tag: str | None = None
 
@@ -147,6 +149,13 @@ class Message:
     @property
     def call_id(self) -> str:
         return self.get("Call-ID") or ""
+
+    @property
+    def sender(self) -> Address:
+        """Who From names.  Raises `ValueError`."""
+        if self._sender is None:
+            self._sender = Address.parse(self.get("From") or "")
+        return self._sender
 
     @property
     def from_tag(self) -> str:
@@ -264,12 +273,11 @@ def parse(data: bytes) -> Request | Response:
 def parse_head(head: bytes) -> Request | Response:
     """Start line and header fields, without the blank line that ends them."""
     text, flaw = _decode(head)
-    start, _, rest = text.partition("\r\n")
+    start, *lines = text.split("\r\n", MAX_LINES + 1)
     message = _start(start)
     if len(start) > MAX_LINE:
         flaw = flaw or Flaw("the start line is too long", 513)
-    if rest:
-        flaw = _read_fields(message, rest[:MAX_HEAD].split("\r\n", MAX_LINES)[:MAX_LINES], flaw)
+    flaw = _read_fields(message, lines[:MAX_LINES], flaw)
     message.flaw = flaw or message.flaw
     _read_length(message)
     return message
@@ -328,7 +336,7 @@ def _read_length(message: Message) -> None:
     except ValueError:
         message.flaw = message.flaw or Flaw("Content-Length is not a number", fatal=True)
         return
-    if any(v != values[0] for v in values):
+    if len(values) > 1 and any(v != values[0] for v in values):
         message.flaw = message.flaw or Flaw("Content-Length is given twice, differently", fatal=True)
     elif message.length > MAX_BODY:
         message.flaw = message.flaw or Flaw("the body is too large", 513, fatal=True)

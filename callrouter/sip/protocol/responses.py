@@ -23,7 +23,10 @@ def write(
 ) -> bytes:
     """`tag` goes into a To that has none yet.  Routes are recorded where a dialog begins."""
     vias = request.all("Via")
-    lines = [f"SIP/2.0 {status} {_phrase(reason) or reason_of(status)}", f"Via: {_stamped(request, hop)}"]
+    lines = [
+        f"SIP/2.0 {status} {(reason and _phrase(reason)) or reason_of(status)}",
+        f"Via: {_stamped(request, hop)}",
+    ]
     if len(vias) > 1:
         lines += [f"Via: {value}" for value in vias[1:]]
     if request.method == "INVITE" and 100 < status < 300:

@@ -53,7 +53,7 @@ def _check_headers(request: Request) -> None:
         number(hops)
     if not request.via.host:
         raise ValueError("Via names no host")
-    Address.parse(request.get("From") or "")
+    _ = request.sender
     Address.parse(request.get("To") or "")
     for name in ("Contact", "Record-Route", "Route"):
         values = request.all(name)

@@ -37,6 +37,11 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> Address:
         """Raises `ValueError`."""
+        head, bracket, tag = text.rpartition(">")
+        if tag.startswith(";tag=") and '"' not in tag:
+            # The same people call again, each time with another tag.
+            known = cls.parse(head + bracket)
+            return cls(known.uri, known.name, parse_parameters(tag[1:]))
         return _parse_cached(text) if len(text) <= _CACHED_LENGTH else _parse(text)
 
     @property
@@ -58,11 +63,6 @@ class Address:
 
 def _parse(text: str) -> Address:
     text = text.strip()
-    head, bracket, tag = text.rpartition(">")
-    if tag.startswith(";tag=") and '"' not in tag and len(head) < _CACHED_LENGTH:
-        # The same people call again, each time with another tag.
-        known = _parse_cached(head + bracket)
-        return Address(known.uri, known.name, parse_parameters(tag[1:]))
     name, rest = _split_name(text)
     if not rest:
         return _parse_bare(text)

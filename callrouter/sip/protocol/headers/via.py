@@ -41,10 +41,6 @@ class Via(NamedTuple):
         return parameter(self.parameters, "branch") or ""
 
     @property
-    def sent_by(self) -> str:
-        return self.host if self.port is None else f"{self.host}:{self.port}"
-
-    @property
     def has_cookie(self) -> bool:
         """The branch is one that matches transactions; without it RFC 2543's rules apply."""
         branch = self.branch

@@ -15,7 +15,7 @@ from callrouter.sip.protocol.transactions.client import (
 )
 from callrouter.sip.protocol.transactions.server import InviteServerTransaction, ServerTransaction
 
-Key = tuple[str, ...]
+Key = tuple[str | int | None, ...]
 MergeKey = tuple[str, str, int, str]
 MAX_DATAGRAM = 1300
 """Octets of a request that surely fit into one packet of the path (RFC 3261 §18.1.1)."""
@@ -53,7 +53,7 @@ class TransactionLayer:
         method = "INVITE" if request.method == "ACK" else request.method
         if via.has_cookie:
             # The Call-ID adds nothing between peers that keep the rules; others use branches twice.
-            return (via.branch, via.sent_by, request.call_id, method)
+            return (via.branch, via.host, via.port, request.call_id, method)
         # RFC 2543 peers: no unique branch, so everything that stays the same is compared.  The To
         # tag is left out: the ACK of a refusal carries ours.
         return (
