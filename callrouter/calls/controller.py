@@ -102,6 +102,7 @@ class Controller:
             self.call.error_code = 12400
         finally:
             await self._close()
+            self._step = Step()  # a verb's scope knows the controller: neither is to wait for the collector
             self.finished.set()
 
     async def _advance(self, step: Step) -> Step | None:
@@ -124,6 +125,8 @@ class Controller:
             return work.result()
         except CallGone:
             return await self._divert(self._step, self._pending.popleft()) if self._pending else None
+        finally:
+            del work  # a task keeps its exception, and that this frame
 
     async def _perform(self) -> Step | None:
         """One step after the other while nothing interrupts; the one that is to follow."""
@@ -272,6 +275,8 @@ class Controller:
 
     def limit(self, seconds: int, detail: str, q850: int = causes.NORMAL) -> None:
         """Hang up when `seconds` have passed."""
+        if self.over.is_set():
+            return
         end = Hangup(Side.US, detail, q850=q850)
         timer = asyncio.get_running_loop().call_later(seconds, self.interrupt, end)
         self._timers.append(timer)

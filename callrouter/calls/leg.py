@@ -51,6 +51,7 @@ from callrouter.ports import (
     Referred,
     SendDigits,
     SetRemote,
+    SignalEvent,
     SipLeg,
     StartRecording,
     StopPlay,
@@ -120,7 +121,9 @@ class Leg:
         self.tie: Tie | None = None
         """To the leg it is joined with: told what the far end does."""
         self._playing: Token | None = None
-        self._plays: dict[Token, asyncio.Future[PlayEnded]] = {}
+        self._plays: dict[Token, asyncio.Future[PlayEnded | None]] = {}
+        """None: the call has ended first.  As an exception that would keep the frame that awaits it, and
+        that the future: both would wait for the collector."""
         self._sends: dict[Token, asyncio.Future[None]] = {}
         self._recordings: dict[Token, asyncio.Future[RecordingEnded]] = {}
         self._detections: dict[Token, tuple[int, Callable[[Answerer, int], None]]] = {}
@@ -186,7 +189,7 @@ class Leg:
         """Returns how it ended; cancelling stops it.  Raises `CallGone` when the leg ends first."""
         self._need()
         token = self._media.token()
-        ended: asyncio.Future[PlayEnded] = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[PlayEnded | None] = asyncio.get_running_loop().create_future()
         self._plays[token] = ended
         self._playing = token
         self._media.submit(Play(self.id, token, tuple(items), loops, stop_digits))
@@ -198,7 +201,7 @@ class Leg:
                 self._playing = None
                 if not ended.done() or ended.cancelled():
                     self._media.submit(StopPlay(self.id))
-        if result.reason is PlayEnd.CLOSED:
+        if result is None or result.reason is PlayEnd.CLOSED:
             raise CallGone("the call ended while it was being played to")
         return result
 
@@ -278,10 +281,8 @@ class Leg:
         if self.gone:
             return
         self.gone = True
-        for ended in list(self._plays.values()):
-            if not ended.done():
-                ended.set_exception(CallGone("the call ended"))
-                ended.exception()
+        for ended in self._plays.values():
+            _resolve(ended, None)
         self.referrer.depart()
         for sent in list(self._sends.values()):
             if not sent.done():
@@ -294,6 +295,14 @@ class Leg:
     def close(self) -> None:
         self.depart()
         self._media.submit(CloseLeg(self.id))
+        self._fall_silent()
+
+    def _fall_silent(self) -> None:
+        """Tell nobody of the call any more: who knows the leg and is known by it would wait for the
+        collector."""
+        self.on_lost = self.on_unsecured = self.on_mute = self.on_lines = self.passage = None
+        if self.sip is not None:
+            self.sip.attach(_unheard)
 
     async def closed(self) -> None:
         """Return when the engine let go of the leg: its recordings are on disk by then."""
@@ -353,8 +362,13 @@ class Leg:
             _resolve(ended, lost)
         self._recordings.clear()
         self._closed.set()
-        if self.on_measured is not None:
-            self.on_measured()
+        told, self.on_measured = self.on_measured, None
+        if told is not None:
+            told()
+
+
+def _unheard(_: SignalEvent) -> None:
+    """Sink of a far end that nobody is there for."""
 
 
 def _resolve(future: asyncio.Future[T] | None, value: T) -> None:

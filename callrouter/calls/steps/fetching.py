@@ -41,7 +41,10 @@ class Fetching(Step):
             context = replace(self.context, url=self.grant.url, fallback_used=self.is_fallback)
             return steps.failed(controller, error, context)
         finally:
-            await opening
+            try:
+                await opening
+            finally:
+                del opening  # a task keeps its exception, and that this frame
         context = replace(self.context, url=document.url, fallback_used=self.is_fallback)
         return steps.run(controller, document.body, document.content_type, context)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +13,13 @@ from typing import Any, cast
 import pytest
 
 from callrouter.calls.control import Orders
+from callrouter.calls.controller import Controller
 from callrouter.calls.exchange import Exchange
 from callrouter.calls.incoming import Incoming
 from callrouter.calls.loops import Loops
 from callrouter.calls.services import Services
 from callrouter.calls.settings import Settings
+from callrouter.calls.steps.step import Step
 from callrouter.identity.accounts import Account
 from callrouter.identity.addresses import Address
 from callrouter.ports import LegId
@@ -141,6 +145,18 @@ class Plenty:
         return 1_000_000_000
 
 
+class WatchedExchange(Exchange):
+    """Knows which controllers there have been, without keeping them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spawned: list[weakref.ref[Controller]] = []
+
+    def spawn(self, controller: Controller, first: Step) -> None:
+        self.spawned.append(weakref.ref(controller))
+        super().spawn(controller, first)
+
+
 class House:
     """Build with the pages and callees of a story, then `call()`."""
 
@@ -164,6 +180,7 @@ class House:
         self.meter = TrackingMeter()
         self.log = ListedLog()
         self.metrics = CountedMetrics()
+        self.exchange = WatchedExchange()
         address = Address(NUMBER, ACCOUNT, NUMBER, target, fallback=fallback, status_callback=status_callback)
         known = Snapshot(
             accounts=[Account(ACCOUNT, "demo", "Demo", token="t" * 32), *more_accounts],
@@ -181,7 +198,7 @@ class House:
             dispatcher=Dispatcher(known, Plenty()),
             meter=self.meter,
             log=cast(Any, self.log),
-            exchange=Exchange(),
+            exchange=self.exchange,
             compile=compile_body,
             settings=Settings(),
             recordings=folder,
@@ -249,6 +266,15 @@ class House:
         for _, leg in self.signalling.placed:
             assert leg.is_over, "a dialled leg was left up"
 
+    def check_nothing_to_collect(self) -> None:
+        """A call is gone with its last reference: the collector, which holds everybody up while it looks
+        for what refers to itself, has nothing to find."""
+        left = [known for known in self.exchange.spawned if known() is not None]
+        if left:
+            gc.collect()
+        in_circles = sum(known() is None for known in left)
+        assert not in_circles, f"{in_circles} of {len(self.exchange.spawned)} calls waited for the collector"
+
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[Any]:
@@ -262,6 +288,9 @@ def house(tmp_path: Path) -> Iterator[Any]:
         houses.append(House(pages, callees, folder=tmp_path, **rest))
         return houses[-1]
 
+    gc.disable()
     yield build
+    gc.enable()
     for built in houses:
         built.check_nothing_left()
+        built.check_nothing_to_collect()
