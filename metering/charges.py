@@ -63,19 +63,20 @@ class Charge:
 
 def scopes(intervals: Sequence[Interval], prices: Prices, until_ms: int) -> list[ChargeScope]:
     """The priced scopes of a track, in order of first use; a running interval counts to `until_ms`."""
+    priced = [
+        (index, interval, plan)
+        for index, interval in enumerate(intervals)
+        if _counts(plan := prices.plan(interval.holder), interval.holder, prices)
+    ]
+    if not priced:
+        return []
     found: dict[str, ChargeScope] = {}
     padding = _padding(intervals)
-    for index, interval in enumerate(intervals):
-        holder = interval.holder
-        plan = prices.plan(holder)
-        if plan is None and prices.known(holder):
-            continue
-        if plan is not None and not _costs(plan, holder):
-            continue
+    for index, interval, plan in priced:
         key = _key(interval, plan)
         if key not in found:
-            payer = holder.on_behalf_of or interval.call.account_sid
-            found[key] = ChargeScope(key, payer, holder, plan)
+            payer = interval.holder.on_behalf_of or interval.call.account_sid
+            found[key] = ChargeScope(key, payer, interval.holder, plan)
         end_ms = until_ms if interval.end_ms is None else interval.end_ms
         duration = max(end_ms - interval.start_ms, 0) + padding.get(index, 0)
         found[key].indexes.append(index)
@@ -105,10 +106,13 @@ def costs(intervals: Sequence[Interval], prices: Prices, until_ms: int) -> dict[
     return total
 
 
-def _costs(plan: Plan, holder: Holder) -> bool:
+def _counts(plan: Plan | None, holder: Holder, prices: Prices) -> bool:
+    """Whether the holder's time is for a charge: it has a price, or should have one."""
+    if plan is None:
+        return not prices.known(holder)
     if holder.driven_by and not plan.prices_legs:
         return False
-    return any(version.modes.get(holder.mode) for version in plan.versions)
+    return holder.mode in plan.priced_modes
 
 
 def _key(interval: Interval, plan: Plan | None) -> str:

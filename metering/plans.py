@@ -109,6 +109,12 @@ class Plan:
     """Calls driven by their parent cost as well."""
     max_cost: Fraction | None = None
     cap: Cap = Cap.FREE
+    priced_modes: frozenset[Mode] = field(init=False, compare=False)
+    """Those that cost something in any version."""
+
+    def __post_init__(self) -> None:
+        priced = {mode for version in self.versions for mode, bands in version.modes.items() if bands}
+        object.__setattr__(self, "priced_modes", frozenset(priced))
 
     def version_at(self, at_ms: int) -> PlanVersion:
         """The version in force at a UTC time."""

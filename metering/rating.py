@@ -64,20 +64,16 @@ NOTHING = Rated(Fraction(0), 0, 0, Fraction(0), ())
 
 def rate(plan: Plan, mode: Mode, stretches: Sequence[Stretch]) -> Rated:
     """Rate one charge scope; `stretches` are in order and do not overlap."""
-    segments: list[Segment] = []
-    exact = Fraction(0)
-    for segment in _segments(plan, mode, stretches):
-        exact += segment.cost
-        segments.append(segment)
+    segments = tuple(_segments(plan, mode, stretches))
     if not segments:
         return NOTHING
     first = next(stretch.start_ms for stretch in stretches if stretch.duration_ms)
     fee = _connect_fee(plan, mode, first)
-    exact += fee
+    exact = sum((segment.cost for segment in segments), fee)
     if plan.max_cost is not None and plan.cap is Cap.FREE:
         exact = min(exact, plan.max_cost)
     billed = sum(segment.billed_ms for segment in segments)
-    return Rated(exact, round_micro(exact, plan.decimals, plan.rounding), billed, fee, tuple(segments))
+    return Rated(exact, round_micro(exact, plan.decimals, plan.rounding), billed, fee, segments)
 
 
 def granted_ms(plan: Plan, mode: Mode, start_ms: int, budget: Fraction, wanted_ms: int) -> int:
@@ -100,18 +96,20 @@ def granted_ms(plan: Plan, mode: Mode, start_ms: int, budget: Fraction, wanted_m
 def round_micro(amount: Fraction, decimals: int, rounding: Rounding) -> int:
     """Round to `decimals` digits; the result in micro-units."""
     unit: int = 10**decimals
-    scaled = amount * unit
+    # In whole numbers: the same with fractions costs several times as much, for each call and charge.
+    above, below = abs(amount.numerator) * unit, amount.denominator
     whole: int
     match rounding:
         case Rounding.UP:
-            whole = math.ceil(scaled) if scaled >= 0 else math.floor(scaled)
+            whole = -(-above // below)
         case Rounding.DOWN:
-            whole = math.trunc(scaled)
+            whole = above // below
         case Rounding.HALF_EVEN:
-            whole = round(scaled)
+            whole = round(Fraction(above, below))
         case Rounding.HALF_UP:
-            half = Fraction(1, 2)
-            whole = math.floor(scaled + half) if scaled >= 0 else math.ceil(scaled - half)
+            whole = (2 * above + below) // (2 * below)
+    if amount < 0:
+        whole = -whole
     return whole * MICRO // unit
 
 
