@@ -175,6 +175,9 @@ class Door:
     def fileno(self) -> int:
         """Readable while something waits to be taken."""
 
+    def sign(self, token: str) -> str:
+        """A tag or branch by which a message that brings it back is known to belong to a call."""
+
     def take(self, new_calls: int) -> list[tuple[bytes, str, int, int]]:
         """What is next, with up to `new_calls` of these: datagram, host and port it came from, and
         the listener it came to."""

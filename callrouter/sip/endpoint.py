@@ -55,6 +55,7 @@ class Endpoint:
         self._is_pumping = False
         self._forgotten: list[Session] = []
         agent.on_forgotten = self._forgotten.append
+        agent.layer.sign = self.udp.sign
 
     # -- opening and closing
 

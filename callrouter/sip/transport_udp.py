@@ -53,6 +53,10 @@ class UdpTransport:
         self._again = None
         self._take()
 
+    def sign(self, token: str) -> str:
+        """A tag or branch that shows, when it comes back, that a message belongs to a call."""
+        return self._door.sign(token)
+
     def send(self, listener: int, data: bytes, host: str, port: int) -> None:
         """Raises `OSError` or `ValueError` when it cannot even be tried."""
         self._door.send(listener, data, host, port)

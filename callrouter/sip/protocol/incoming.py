@@ -31,7 +31,7 @@ class IncomingSession(Session):
     def __init__(
         self, agent: Agent, invite: Request, transaction: ServerTransaction, origin: Origin, now_ns: int
     ) -> None:
-        super().__init__(agent, invite.call_id, agent.token(8))
+        super().__init__(agent, invite.call_id)
         self.invite = invite
         self.is_secure = invite.uri[:5].lower() == "sips:"
         self.received_ns = now_ns

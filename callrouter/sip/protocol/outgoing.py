@@ -99,7 +99,7 @@ class OutgoingSession(Session):
     owns_call_id = True
 
     def __init__(self, agent: Agent, invitation: Invitation, call_id: str) -> None:
-        super().__init__(agent, call_id, agent.token(8))
+        super().__init__(agent, call_id)
         self.invitation = invitation
         self.origin = invitation.callee
         self.stream.passage.kinds = invitation.passes

@@ -71,10 +71,10 @@ class Session(ClientUser):
     owns_call_id = False
     """Whoever made the Call-ID waits longer after a glare (§14.1)."""
 
-    def __init__(self, agent: Agent, call_id: str, local_tag: str) -> None:
+    def __init__(self, agent: Agent, call_id: str) -> None:
         self.agent = agent
         self.call_id = call_id
-        self.local_tag = local_tag
+        self.local_tag = agent.layer.new_tag()
         self.state = SessionState.EARLY
         self.dialog: Dialog | None = None
         settings = agent.settings

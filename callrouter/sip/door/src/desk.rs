@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::admitted::{Admitted, Past};
+use crate::allowance::Allowance;
 use crate::banned::Banned;
 use crate::keyed::Key;
 use crate::rate::Rate;
@@ -56,6 +57,7 @@ pub struct Desk {
     wishes: Wishes,
     rate: Rate,
     admitted: Admitted,
+    allowance: Allowance,
     banned: Banned,
     waiting: Waiting,
     /// The core has time for new calls.
@@ -70,6 +72,7 @@ impl Desk {
             wishes,
             rate: Rate::new(wishes.calls_per_second),
             admitted: Admitted::default(),
+            allowance: Allowance::default(),
             banned: Banned::default(),
             waiting: Waiting::default(),
             wants_calls: true,
@@ -80,23 +83,51 @@ impl Desk {
     /// Queue a datagram, answer it or drop it.
     pub fn receive(&mut self, arrival: Arrival<'_>, now_ns: u64) -> Option<Answer> {
         let kind = scan(arrival.octets);
-        let is_of_call = matches!(kind, Kind::Response | Kind::InDialog(_));
-        if !is_of_call && self.banned.holds(arrival.source.ip(), now_ns) {
+        if let Some(dialog) = self.dialog_of(&kind)
+            && self.allowance.admits(dialog, now_ns)
+        {
+            self.counts.dropped += u64::from(!self.waiting.push_of_call(arrival.kept()));
+            return None;
+        }
+        if self.banned.holds(arrival.source.ip(), now_ns) {
             self.hear_banned(arrival);
             return None;
         }
         let is_kept = match kind {
             Kind::NewCall(request) => return self.receive_call(&request, arrival, now_ns),
             Kind::InDialog(request) if self.is_ack_of_ours(&request) => true,
-            Kind::Response | Kind::InDialog(_) => self.waiting.push_of_call(arrival.kept()),
             Kind::Cancel(request) => self.receive_cancel(&request, arrival),
             Kind::UnclearInvite => {
                 self.waiting.has_room(now_ns) && self.waiting.push_new_call(None, arrival.kept())
             }
-            Kind::Request | Kind::Unclear => self.waiting.push_other(arrival.kept()),
+            Kind::Response(_) | Kind::InDialog(_) | Kind::Request | Kind::Unclear => {
+                self.waiting.push_other(arrival.kept())
+            }
         };
         self.counts.dropped += u64::from(!is_kept);
         None
+    }
+
+    /// The dialog or transaction of ours that a message shows to belong to: by a tag or branch that we
+    /// have signed, or by the branch of an INVITE that was let in and does not wait any more.
+    fn dialog_of(&self, kind: &Kind<'_>) -> Option<u64> {
+        let signed = match kind {
+            Kind::Response(branch) => branch,
+            Kind::InDialog(request) => request.to_tag,
+            _ => b"",
+        };
+        if self.key.has_signed(signed) {
+            return Some(self.key.hash(&[signed]));
+        }
+        let (Kind::InDialog(request) | Kind::NewCall(request) | Kind::Cancel(request)) = kind else {
+            return None;
+        };
+        let (call, branch) = self.call_and_branch(request);
+        (self.admitted.past(call, branch) == Past::Repeated && !self.waiting.is_waiting(call)).then_some(call)
+    }
+
+    fn call_and_branch(&self, request: &Request<'_>) -> (u64, u64) {
+        (self.key.hash(&[request.call_id]), self.key.hash(&[request.via.branch]))
     }
 
     /// The core may have learnt meanwhile that a carrier calls from there, so it is left to decide,
@@ -112,11 +143,10 @@ impl Desk {
     }
 
     fn receive_call(&mut self, request: &Request<'_>, arrival: Arrival<'_>, now_ns: u64) -> Option<Answer> {
-        let (call, branch) = (self.key.hash(&[request.call_id]), self.key.hash(&[request.via.branch]));
-        let past = self.admitted.past(call, branch);
-        let is_kept = match past {
-            // What still waits need not wait twice.
-            Past::Repeated => self.waiting.is_waiting(call) || self.waiting.push_of_call(arrival.kept()),
+        let (call, branch) = self.call_and_branch(request);
+        let is_kept = match self.admitted.past(call, branch) {
+            // What still waits need not wait twice; else it has come too often (`dialog_of`).
+            Past::Repeated => self.waiting.is_waiting(call) || self.waiting.push_other(arrival.kept()),
             _ if self.waiting.has_room(now_ns) && self.rate.admits(now_ns) => {
                 self.admitted.remember(call, branch);
                 self.waiting.push_new_call(Some(call), arrival.kept())
@@ -148,7 +178,7 @@ impl Desk {
         if self.waiting.is_waiting(call) {
             self.waiting.push_behind(call, arrival.kept())
         } else {
-            self.waiting.push_of_call(arrival.kept())
+            self.waiting.push_other(arrival.kept())
         }
     }
 

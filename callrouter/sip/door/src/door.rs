@@ -26,6 +26,7 @@ const REST: Duration = Duration::from_millis(1);
 
 /// Threads and sockets end with it.
 pub struct Door {
+    key: Key,
     shared: Arc<Shared>,
     sockets: Mutex<Vec<(u32, Arc<UdpSocket>)>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -70,13 +71,14 @@ impl Shared {
 
 impl Door {
     pub fn new(wishes: Wishes) -> io::Result<Self> {
+        let key = Key::default();
         let shared = Shared {
-            state: Mutex::new(State { desk: Desk::new(Key::default(), wishes), is_awake: false }),
+            state: Mutex::new(State { desk: Desk::new(key.clone(), wishes), is_awake: false }),
             wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             stop: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             began: Instant::now(),
         };
-        Ok(Self { shared: Arc::new(shared), sockets: Mutex::default(), thread: Mutex::default() })
+        Ok(Self { key, shared: Arc::new(shared), sockets: Mutex::default(), thread: Mutex::default() })
     }
 
     /// Open a socket; its port.  What comes there is read from `start` on.
@@ -107,6 +109,11 @@ impl Door {
     /// Readable while something waits to be taken.
     pub fn descriptor(&self) -> i32 {
         self.shared.wake.as_raw_fd()
+    }
+
+    /// A tag or branch that is known as ours when it comes back.
+    pub fn sign(&self, token: &str) -> String {
+        self.key.sign(token)
     }
 
     pub fn take(&self, new_calls: usize) -> Vec<Datagram> {

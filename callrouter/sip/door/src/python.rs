@@ -66,6 +66,11 @@ impl PyDoor {
         self.0.descriptor()
     }
 
+    /// A tag or branch that is known as ours when it comes back.
+    fn sign(&self, token: &str) -> String {
+        self.0.sign(token)
+    }
+
     fn take<'py>(&self, py: Python<'py>, new_calls: usize) -> Vec<Taken<'py>> {
         let taken = self.0.take(new_calls);
         taken

@@ -15,7 +15,8 @@ const MAX_BODY: usize = 65536;
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Kind<'a> {
-    Response,
+    /// With what its topmost Via seems to have as branch, "" where there is none.
+    Response(&'a [u8]),
     /// A request with a To tag.
     InDialog(Request<'a>),
     /// An INVITE without one.
@@ -49,7 +50,7 @@ pub fn scan(datagram: &[u8]) -> Kind<'_> {
     let start = datagram.iter().position(|octet| !matches!(octet, b'\r' | b'\n')).unwrap_or(datagram.len());
     let message = &datagram[start..];
     if message.starts_with(b"SIP/2.0 ") {
-        return Kind::Response;
+        return Kind::Response(branch(message).unwrap_or_default());
     }
     let is_invite = message.starts_with(b"INVITE ");
     match request(message) {
@@ -60,6 +61,19 @@ pub fn scan(datagram: &[u8]) -> Kind<'_> {
         None if is_invite => Kind::UnclearInvite,
         None => Kind::Unclear,
     }
+}
+
+/// Of the first Via line.  Read with doubt: it means nothing but to who signed it.
+fn branch(response: &[u8]) -> Option<&[u8]> {
+    let head = &response[..response.len().min(MAX_HEAD)];
+    let mut lines = Lines { head, next: 0 }.take_while(|line| !line.is_empty()).take(MAX_LINES);
+    let via = lines.find(|line| {
+        let name = trim_end(line.split(|octet| *octet == b':').next().unwrap_or_default());
+        name.eq_ignore_ascii_case(b"Via") || name.eq_ignore_ascii_case(b"v")
+    })?;
+    let start = find(via, b";branch=")? + b";branch=".len();
+    let length = via[start..].iter().take_while(|octet| is_token(**octet)).count();
+    Some(&via[start..start + length])
 }
 
 /// None: not without doubt.

@@ -49,7 +49,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// A message of a call that is up; false where there is no room.
+    /// A message that has shown to be of a call; false where there is no room.
     pub fn push_of_call(&mut self, datagram: Datagram) -> bool {
         let has_room = self.of_calls.len() < MOST_OF_CALLS && self.octets < 2 * MOST_OCTETS;
         if has_room {

@@ -22,6 +22,7 @@ const SECOND: u64 = 1000 * MS;
 const TO: &str = "<sip:bob@192.0.2.2>";
 
 struct Door {
+    key: Key,
     desk: Desk,
     now: u64,
     source: SocketAddr,
@@ -32,7 +33,8 @@ fn door() -> Door {
 }
 
 fn with(wishes: Wishes) -> Door {
-    Door { desk: Desk::new(Key::default(), wishes), now: SECOND, source: peer() }
+    let key = Key::default();
+    Door { desk: Desk::new(key.clone(), wishes), key, now: SECOND, source: peer() }
 }
 
 impl Door {
@@ -42,6 +44,18 @@ impl Door {
 
     fn answer(&mut self, octets: &[u8]) -> Option<Answer> {
         self.desk.receive(Arrival { octets, source: self.source, listener: 0 }, self.now)
+    }
+
+    /// A request of the dialog with this tag of ours.
+    fn request_of(&self, tag: &str, method: &str, branch: &str) -> Vec<u8> {
+        request(method, "x", branch, &format!("{TO};tag={}", self.key.sign(tag)))
+    }
+
+    /// An answer to a request of ours with this branch.
+    fn answer_to(&self, branch: &str) -> Vec<u8> {
+        let branch = self.key.sign(branch);
+        format!("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch={branch};rport=5060\r\n\r\n")
+            .into_bytes()
     }
 
     /// Calls until one is turned away; how many were let in.
@@ -94,14 +108,83 @@ fn when_calls_have_waited_all_the_time_fewer_may_wait() {
 fn what_belongs_to_calls_is_taken_first_and_always_let_in() {
     let mut door = door();
     door.fill("a");
-    let bye = request("BYE", "x", "bye", &format!("{TO};tag=ours"));
-    let reinvite = request("INVITE", "x", "re", &format!("{TO};tag=ours"));
-    let response = b"SIP/2.0 200 OK\r\n\r\n".to_vec();
+    let bye = door.request_of("ours", "BYE", "bye");
+    let reinvite = door.request_of("ours", "INVITE", "re");
+    let response = door.answer_to("z9hG4bKours");
     for octets in [&bye, &reinvite, &response] {
         assert_eq!(door.send(octets), None);
     }
     assert_eq!(door.take(0), [bye, reinvite, response]);
     assert_eq!(door.desk.counts().dropped, 0);
+}
+
+#[test]
+fn a_flood_of_what_only_looks_like_a_call_neither_delays_nor_crowds_out_what_is_of_one() {
+    let mut door = door();
+    door.send(&invite("x"));
+    assert_eq!(door.take(1), [invite("x")]);
+    let theirs = format!("{TO};tag=0123456789abcdef");
+    let mut forged = vec![b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK01\r\n\r\n".to_vec()];
+    forged.extend(["BYE", "ACK", "INVITE"].map(|method| request(method, "x", "forged", &theirs)));
+    forged.extend([request("CANCEL", "x", "forged", TO), request("CANCEL", "other", "other", TO)]);
+    // Whoever has a call of his own may say as much of it, but not before all others.
+    forged.push(door.request_of("his", "INFO", "own"));
+    forged.push(request("INVITE", "x", "x", TO));
+    let mut kept = vec![];
+    for number in 0..100_000 {
+        door.send(&forged[number % forged.len()]);
+        if number % 1000 == 999 {
+            let real = [
+                door.request_of(&format!("ours{number}"), "BYE", "bye"),
+                door.answer_to(&format!("z9hG4bKours{number}")),
+            ];
+            for octets in real {
+                door.source = "198.51.100.7:5060".parse().expect("an address");
+                assert_eq!(door.send(&octets), None);
+                kept.push(octets);
+            }
+            door.source = peer();
+        }
+    }
+    let taken = door.take(0);
+    assert!(taken.len() < 400, "{} at once", taken.len());
+    assert_eq!(taken.iter().filter(|octets| kept.contains(octets)).count(), kept.len());
+    assert!(door.take(0).len() <= 16, "the others have their turn, a few at a time");
+}
+
+#[test]
+fn whoever_has_been_quiet_may_speak_ahead_of_others_again() {
+    let mut door = door();
+    let info = door.request_of("ours", "INFO", "i");
+    for _ in 0..1000 {
+        door.send(&info);
+    }
+    let at_once = door.take(0).len();
+    while !door.desk.is_idle() {
+        door.take(0);
+    }
+    door.now += 10 * SECOND;
+    for _ in 0..1000 {
+        door.send(&info);
+    }
+    assert_eq!(door.take(0).len(), at_once);
+    assert!((60..100).contains(&at_once), "{at_once}");
+}
+
+#[test]
+fn the_ack_of_a_refusal_and_a_cancel_show_by_their_branch_that_they_are_of_a_call() {
+    let mut door = door();
+    door.send(&invite("a"));
+    door.send(&invite("b"));
+    assert_eq!(door.take(2).len(), 2);
+    for number in 0..3000 {
+        door.send(&request("OPTIONS", &number.to_string(), "o", TO));
+    }
+    let known = [request("ACK", "a", "a", &format!("{TO};tag=refused")), request("CANCEL", "b", "b", TO)];
+    for octets in &known {
+        door.send(octets);
+    }
+    assert_eq!(door.take(0)[16..], known);
 }
 
 #[test]
@@ -193,12 +276,13 @@ fn a_banned_source_is_not_answered_and_heard_only_in_its_calls_and_while_nobody_
     let mut door = door();
     door.fill("a");
     door.desk.ban(door.source.ip(), door.now + SECOND);
-    let bye = request("BYE", "x", "bye", &format!("{TO};tag=ours"));
-    for octets in [&invite("x"), &invite("y"), &request("OPTIONS", "z", "z", TO), &bye] {
+    let bye = door.request_of("ours", "BYE", "bye");
+    let forged = request("BYE", "x", "forged", &format!("{TO};tag=theirs"));
+    for octets in [&invite("x"), &invite("y"), &request("OPTIONS", "z", "z", TO), &bye, &forged] {
         assert_eq!(door.send(octets), None);
     }
     assert_eq!(door.take(0), [invite("x"), bye]);
-    assert_eq!(door.desk.counts(), Counts { turned_away: 1, banned: 2, dropped: 0 });
+    assert_eq!(door.desk.counts(), Counts { turned_away: 1, banned: 3, dropped: 0 });
     door.now += SECOND;
     assert!(door.send(&invite("later")).is_some());
 }
@@ -219,7 +303,7 @@ fn a_core_that_wants_no_new_calls_is_not_woken_for_them() {
 fn a_core_that_is_late_for_its_calls_gets_one_new_one_at_a_time() {
     let mut door = door();
     for number in 0..100 {
-        door.send(&request("BYE", "x", &number.to_string(), &format!("{TO};tag=ours")));
+        door.send(&door.request_of(&number.to_string(), "BYE", &number.to_string()));
         door.send(&invite(&number.to_string()));
     }
     assert_eq!(door.take(4).len(), 101);
@@ -267,10 +351,9 @@ fn no_more_calls_are_let_in_than_the_operator_wants() {
 fn whatever_comes_the_queues_are_bounded() {
     let mut door = door();
     let large = vec![b'x'; 60_000];
-    let in_dialog = request("INFO", "x", "i", &format!("{TO};tag=ours"));
-    for _ in 0..10_000 {
+    for number in 0..10_000 {
         door.send(&large);
-        door.send(&in_dialog);
+        door.send(&door.request_of(&number.to_string(), "INFO", "i"));
     }
     let mut taken = 0;
     while !door.desk.is_idle() {

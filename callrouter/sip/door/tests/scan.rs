@@ -56,7 +56,16 @@ fn kinds_are_told_apart_by_their_to_tag_and_method() {
     assert!(matches!(scan(&request("BYE", "c", "b", tagged)), Kind::InDialog(_)));
     assert!(matches!(scan(&request("CANCEL", "c", "b", "<sip:bob@192.0.2.2>")), Kind::Cancel(_)));
     assert_eq!(scan(&request("OPTIONS", "c", "b", "<sip:stage@192.0.2.2>")), Kind::Request);
-    assert_eq!(scan(b"SIP/2.0 200 OK\r\n"), Kind::Response);
+    assert_eq!(scan(b"SIP/2.0 200 OK\r\n"), Kind::Response(b""));
+    for (via, branch) in [
+        ("Via: SIP/2.0/UDP a;branch=z9;rport=1", "z9"),
+        ("v : SIP/2.0/UDP a;rport;branch=z9, SIP/2.0/UDP b;branch=z8", "z9"),
+        ("X: y\r\nVIA:SIP/2.0/TCP a;branch=\r\nVia: SIP/2.0/UDP b;branch=z8", ""),
+        ("To: a\r\n\r\nVia: SIP/2.0/UDP a;branch=z9", ""),
+    ] {
+        let octets = format!("SIP/2.0 200 OK\r\n{via}");
+        assert_eq!(scan(octets.as_bytes()), Kind::Response(branch.as_bytes()), "{via}");
+    }
     assert_eq!(scan(b""), Kind::Unclear);
     assert_eq!(scan(b"\r\n\r\n"), Kind::Unclear);
     let kept_open = [b"\r\n".as_slice(), &invite("c")].concat();

@@ -39,6 +39,8 @@ class TransactionLayer:
         """The stream that a request too large for UDP takes to a hop; that hop when there is none."""
         self.via_for: Callable[[Hop, str], str] = lambda hop, branch: ""
         """Via of a request of ours: its way and its branch."""
+        self.sign: Callable[[str], str] = lambda token: token
+        """Has a branch or tag of ours known again by whoever reads the sockets, when it comes back."""
 
     # -- requests that come in
 
@@ -101,7 +103,11 @@ class TransactionLayer:
     # -- requests of ours
 
     def new_branch(self) -> str:
-        return f"z9hG4bK{self._token(10)}"
+        return self.sign(f"z9hG4bK{self._token(10)}")
+
+    def new_tag(self) -> str:
+        """For our end of a dialog."""
+        return self.sign(self._token(8))
 
     def client(self, request: Request, hop: Hop, user: ClientUser, now_ns: int) -> ClientTransaction:
         """Send a request whose topmost Via carries a fresh branch."""
