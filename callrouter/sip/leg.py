@@ -99,7 +99,7 @@ class Leg:
     @property
     def audio_slot(self) -> int:
         agreed = self._session.stream.agreed
-        return 0 if agreed is None else agreed.index
+        return 0 if agreed is None else agreed.slot
 
     @property
     def slots(self) -> int:

@@ -126,7 +126,7 @@ def session_description(data: bytes) -> None:
         again = offer.agree(sdp.parse(body))
         assert again.audio.remote == OURS
         if body.startswith(offer.write_answer(ours, agreed)):
-            assert (again.audio.codec, again.index) == (agreed.audio.codec, agreed.index)
+            assert (again.audio.codec, again.slot) == (agreed.audio.codec, agreed.slot)
             assert len(again.lines) == len(agreed.lines)
 
 

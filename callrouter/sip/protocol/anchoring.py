@@ -3,8 +3,6 @@ from: behind a NAT that is where it is, and whoever is up to something reaches i
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from callrouter.sip.protocol.addresses import Network, Reach, is_unspecified, may_send, reach_of
 from callrouter.sip.protocol.hop import family_of
 from callrouter.sip.protocol.sdp import MediaLine, SessionDescription
@@ -18,18 +16,18 @@ def anchored(
     if reach_of(source) is None:
         return description
     lines = tuple(_anchored(line, source, mentionable) for line in description.media)
-    return description if lines == description.media else replace(description, media=lines)
+    return description if lines == description.media else description._replace(media=lines)
 
 
 def _anchored(line: MediaLine, source: str, mentionable: tuple[Network, ...]) -> MediaLine:
     if not is_unspecified(line.host) and not may_send(line.host, source, mentionable):
-        line = replace(line, host=_instead(line.host, source))
+        line = line._replace(host=_instead(line.host, source))
     if any(name == "rtcp" for name, _ in line.attributes):
         kept = (
             (name, _without_stranger(value, source, mentionable) if name == "rtcp" else value)
             for name, value in line.attributes
         )
-        line = replace(line, attributes=tuple(kept))
+        line = line._replace(attributes=tuple(kept))
     return line
 
 

@@ -45,6 +45,9 @@ class Judgement:
     username: str = ""
 
 
+_ABSENT = Judgement(Verdict.ABSENT)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """An `Authorization` or `Proxy-Authorization` that answers a challenge of ours."""
@@ -134,7 +137,7 @@ class DigestServer:
         """What the credentials of `request` are worth; `password_of` gives None for strangers."""
         claim = self._claim(request)
         if claim is None:
-            return Judgement(Verdict.ABSENT)
+            return _ABSENT
         password = password_of(claim.username)
         is_right = self._proves(claim, request, password if password is not None else self._nobodys(claim))
         if not is_right or password is None:

@@ -46,12 +46,11 @@ class NothingFits(ValueError):
     """No audio stream of the description can be used: 488."""
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(NamedTuple):
     """What a description of the far end leads to."""
 
     audio: NegotiatedAudio
-    index: int
+    slot: int
     """Which of its media lines carries the audio."""
     lines: tuple[MediaLine, ...]
     """All of them: an answer mirrors each."""
@@ -242,8 +241,7 @@ def _rtcp(line: MediaLine) -> MediaAddress | None:
     return MediaAddress(line.host, line.port + 1) if line.port < 65535 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """Our side, as it is put into `o=`, `c=` and `m=`."""
 
     session_id: int
@@ -251,7 +249,7 @@ class Description:
     local: MediaAddress
 
     def next_version(self, local: MediaAddress) -> Description:
-        return replace(self, version=self.version + 1, local=local)
+        return Description(self.session_id, self.version + 1, local)
 
 
 def write_offer(
@@ -342,7 +340,7 @@ def _described(
     peer = agreed.audio.browser
     written: dict[int, str] = {}
     for index, line in enumerate(agreed.lines):
-        if index == agreed.index and agreed.has_audio:
+        if index == agreed.slot and agreed.has_audio:
             written[index] = _agreed_line(ours, agreed, direction, terms, is_offer=is_offer)
             continue
         mid = browser.mid_of(line)
@@ -360,7 +358,7 @@ def _described(
 def _agreed_line(
     ours: Description, agreed: Agreement, direction: Direction, terms: Terms, *, is_offer: bool
 ) -> str:
-    audio, line = agreed.audio, agreed.lines[agreed.index]
+    audio, line = agreed.audio, agreed.lines[agreed.slot]
     formats = _agreed(
         audio.codec,
         audio.payload_type,
@@ -398,9 +396,9 @@ def _session(ours: Description) -> str:
 @functools.lru_cache(maxsize=1024)
 def _agreed(codec: str, number: int, noise: int | None, events: int | None, events_rate: int) -> _Formats:
     """One codec, and the numbers of what goes with it."""
-    codecs = [replace(_OURS[codec], payload_type=number)]
+    codecs = [_OURS[codec]._replace(payload_type=number)]
     if noise is not None:
-        codecs.append(replace(COMFORT_NOISE, payload_type=noise))
+        codecs.append(COMFORT_NOISE._replace(payload_type=noise))
     if events is not None:
         codecs.append(Codec(events, "telephone-event", events_rate, _EVENTS))
     return _Formats.of(codecs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from callrouter.ports import PassedLine, Passing
+from callrouter.ports import AUDIO_ALONE, PassedLine, Passing
 from callrouter.sip.protocol.passed import by_slot, fits, passable
 from callrouter.sip.protocol.sdp import MediaLine
 
@@ -22,13 +22,13 @@ class Passage:
         """Nobody on the way can read what is written."""
         self.is_open = False
         """Somebody answers for the other call."""
-        self.written = Passing()
+        self.written = AUDIO_ALONE
         self.wanted: Passing | None = None
         self.is_relayed = False
         """Somebody waits for what comes of it: it is not tried again after a glare."""
         self._asked: Passing | None = None
         """What of `wanted` is in an offer that has no answer yet; more may be wanted meanwhile."""
-        self._before = Passing()
+        self._before = AUDIO_ALONE
 
     def fork(self) -> Passage:
         other = Passage()

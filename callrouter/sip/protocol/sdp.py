@@ -4,6 +4,7 @@ as far as an answer has to mirror it."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from callrouter.ports import Direction, MediaAddress
 from callrouter.sip.protocol.addresses import is_unicast
@@ -15,8 +16,7 @@ MAX_MEDIA = 32
 _DIRECTIONS = {d.value: d for d in Direction}
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(NamedTuple):
     payload_type: int
     name: str
     """Upper case."""
@@ -32,8 +32,7 @@ _STATIC = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class MediaLine:
+class MediaLine(NamedTuple):
     kind: str
     """`audio`, `video`, `image` …"""
     port: int
@@ -98,8 +97,7 @@ def _codec(text: str, mapped: str | None, fmtp: str) -> Codec | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionDescription:
+class SessionDescription(NamedTuple):
     media: tuple[MediaLine, ...]
     session_id: str = ""
     version: int = 0

@@ -154,11 +154,11 @@ class Stream:
             if self.agreed is None or not self.passage.takes(remote.media):
                 raise
             silent = replace(self.agreed.audio, direction=Direction.INACTIVE)
-            return replace(self.agreed, audio=silent, lines=remote.media, has_audio=False, is_hold=False)
+            return self.agreed._replace(audio=silent, lines=remote.media, has_audio=False, is_hold=False)
         # Whoever is told to listen says nothing about itself.
         is_told = is_answer and self.hold_offered
         is_hold = self.is_held if is_told else agreed.audio.direction in _UNHEARD
-        return replace(agreed, is_hold=True) if is_hold else agreed
+        return agreed._replace(is_hold=True) if is_hold else agreed
 
     @property
     def passes(self) -> frozenset[str]:
@@ -219,7 +219,7 @@ class Stream:
         direction = Direction.SENDONLY if self.hold_wanted else Direction.SENDRECV
         self.hold_offered = self.hold_wanted
         passed = self.passage.in_offer()
-        settled = replace(self._settled(), has_audio=self.passage.written.has_audio)
+        settled = self._settled()._replace(has_audio=self.passage.written.has_audio)
         return offer.write_renewal(self._renewed(), settled, direction, self._terms, passed)
 
     def next_answer(self) -> bytes:

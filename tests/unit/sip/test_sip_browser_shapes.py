@@ -231,4 +231,4 @@ def test_lines_that_were_taken_back_stay_in_their_places() -> None:
     _, first, second = sections(stream.first_answer(LOCAL))
     assert (first[0].split()[1], second[0].split()[1]) == ("0", "20000")
     assert stream.agreed is not None
-    assert stream.agreed.index == 1
+    assert stream.agreed.slot == 1

@@ -146,7 +146,7 @@ def test_where_it_is_required_clear_audio_is_refused() -> None:
         "m=audio 6002 RTP/SAVP 0",
         f"a=crypto:1 {GCM256} {inline(GCM256)}",
     )
-    assert both.index == 1
+    assert both.slot == 1
     assert "m=audio 0 RTP/AVP 0" in write_answer(OURS, both).decode()
 
 

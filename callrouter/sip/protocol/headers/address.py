@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from callrouter.sip.protocol.grammar import (
     Parameters,
@@ -25,8 +25,7 @@ _BARE_URI = re.compile(r"sips?:[^\s,?<>\"]+;")
 _CACHED_LENGTH = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """A name-addr or addr-spec with the parameters of its header."""
 
     uri: Uri
