@@ -5,7 +5,7 @@ Labels are bounded: codes, classes, outcomes, module codes.  A telephone number 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -113,6 +113,10 @@ class PrometheusMetrics:
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter.  Raises KeyError or ValueError for what is not declared."""
         self._counters.of(name, labels).inc(amount)
+
+    def counter(self, name: str, **labels: str) -> Callable[[], None]:
+        """What adds one to a counter each time it is called; raises the same."""
+        return self._counters.of(name, labels).inc
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add a value to a histogram.  Raises KeyError or ValueError for what is not declared."""

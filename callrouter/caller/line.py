@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -30,6 +30,9 @@ class _Uncounted:
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         return
+
+    def counter(self, name: str, **labels: str) -> Callable[[], None]:
+        return lambda: None
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         return

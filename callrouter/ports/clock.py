@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -27,5 +28,9 @@ class Metrics(Protocol):
     `metering/prometheus.py`; an undeclared one is a programming error and raises."""
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None: ...
+    def counter(self, name: str, **labels: str) -> Callable[[], None]:
+        """What adds one whenever it is called: for whatever happens so often that looking up its
+        labels each time would cost more than counting it."""
+
     def observe(self, name: str, value: float, **labels: str) -> None: ...
     def gauge(self, name: str, value: float, **labels: str) -> None: ...

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,11 +19,11 @@ from callrouter.sip.protocol.agent import Agent
 from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Listener, Packet, family_of, is_response
 from callrouter.sip.protocol.incoming import NewCall, Replaced
 from callrouter.sip.protocol.message import Request, Response, Unframeable, parse
-from callrouter.sip.protocol.methods import KNOWN
 from callrouter.sip.protocol.session import Session
 from callrouter.sip.resolver import Resolver, Unresolvable
 from callrouter.sip.settings import Listen, Settings
 from callrouter.sip.trace import Trace
+from callrouter.sip.traffic import Traffic
 from callrouter.sip.transport_udp import UdpTransport
 
 log = structlog.get_logger(__name__)
@@ -42,6 +41,7 @@ class Endpoint:
         self._agent = agent
         self._clock = clock
         self._metrics = metrics
+        self._traffic = Traffic(agent, metrics)
         self._deliver = deliver
         self.trace = Trace(settings.trace_calls, settings.trace_bytes, settings.trace_call_bytes)
         self.resolver = Resolver(clock, agent.token, settings.dns_servers, self._transports)
@@ -139,7 +139,7 @@ class Endpoint:
             self.malformed(error, hop)
 
     def received(self, message: Request | Response, hop: Hop) -> None:
-        self._count_in(message, hop)
+        self._traffic.received(message, hop)
         now_ns = self._clock.monotonic_ns()
         try:
             self._agent.receive(message, hop, now_ns)
@@ -271,7 +271,7 @@ class Endpoint:
 
     def sent(self, packet: Packet) -> None:
         """The packet has been handed to its socket."""
-        self._count_out(packet.data, packet.hop)
+        self._traffic.sent(packet.data, packet.hop)
         if self.trace.is_on:
             self.trace.sent(packet.data, packet.hop, self._clock.monotonic_ns())
 
@@ -283,35 +283,3 @@ class Endpoint:
 
     def depends_on(self, hop: Hop) -> bool:
         return self._agent.depends_on(hop)
-
-    # -- figures
-
-    def _count_in(self, message: Request | Response, hop: Hop) -> None:
-        if isinstance(message, Request):
-            self._count("in", message.method, "", hop)
-        elif message.status:
-            method = (message.get("CSeq") or "").rpartition(" ")[2]
-            self._count("in", method, f"{message.status // 100}xx", hop)
-
-    def _count_out(self, data: bytes, hop: Hop) -> None:
-        if is_response(data):
-            at = data.find(b"\nCSeq: ")
-            method = data[at : data.find(b"\r", at)].rpartition(b" ")[2].decode("latin-1")
-            self._count("out", method, f"{data[8:9].decode()}xx", hop)
-        else:
-            self._count("out", data[: data.find(b" ")].decode(), "", hop)
-
-    def _count(self, direction: str, method: str, answered: str, hop: Hop) -> None:
-        """A request, or an answer of the class `answered`."""
-        admission = self._agent.admission
-        trunk = "" if admission is None else admission.carrier_at(hop.host)
-        labels = _labels(direction, method, hop.transport, trunk, answered)
-        self._metrics.count("sip_responses" if answered else "sip_messages", 1, **labels)
-
-
-@functools.lru_cache(maxsize=1024)
-def _labels(direction: str, method: str, transport: str, trunk: str, answered: str) -> dict[str, str]:
-    """Whatever peers make up, labels are few."""
-    known = method if method in KNOWN else "other"
-    labels = {"direction": direction, "method": known, "transport": transport, "trunk": trunk}
-    return labels | {"class": answered} if answered else labels

@@ -326,6 +326,9 @@ class CountedMetrics:
         key = (name, tuple(sorted(labels.items())))
         self.counts[key] = self.counts.get(key, 0) + amount
 
+    def counter(self, name: str, **labels: str) -> Callable[[], None]:
+        return lambda: self.count(name, 1, **labels)
+
     def observe(self, name: str, value: float, **labels: str) -> None:
         self.count(name, 1, **labels)
 

@@ -29,6 +29,9 @@ class CountingMetrics:
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         self.counts[(name, *(f"{k}={v}" for k, v in sorted(labels.items())))] += int(amount)
 
+    def counter(self, name: str, **labels: str) -> Callable[[], None]:
+        return lambda: self.count(name, 1, **labels)
+
     def observe(self, name: str, value: float, **labels: str) -> None:
         raise AssertionError("SIP observes nothing")
 

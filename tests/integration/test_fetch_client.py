@@ -36,6 +36,9 @@ class Observed:
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         raise AssertionError(name)
 
+    def counter(self, name: str, **labels: str) -> Callable[[], None]:
+        raise AssertionError(name)
+
     def observe(self, name: str, value: float, **labels: str) -> None:
         assert name == "fetch_seconds"
         assert value >= 0

@@ -27,6 +27,9 @@ NOW = datetime.datetime.now(datetime.UTC)
 
 class Silent:
     def count(self, name: str, amount: float = 1, **labels: str) -> None: ...
+    def counter(self, name: str, **labels: str) -> Callable[[], None]:
+        return lambda: None
+
     def observe(self, name: str, value: float, **labels: str) -> None: ...
     def gauge(self, name: str, value: float, **labels: str) -> None: ...
 

@@ -11,6 +11,7 @@ def test_figures_are_rendered_with_prefix_and_labels() -> None:
     metrics = PrometheusMetrics()
     metrics.count("sip_messages", direction="in", method="INVITE", transport="udp", trunk="")
     metrics.count("module_seconds", 1.5, module="acme.menu", mode="application")
+    metrics.counter("sip_messages", direction="in", method="INVITE", transport="udp", trunk="")()
     metrics.count("rtp_lost", 3)
     metrics.gauge("calls_live", 2, state="ringing")
     metrics.observe("journal_sync_seconds", 0.002)
@@ -18,7 +19,7 @@ def test_figures_are_rendered_with_prefix_and_labels() -> None:
     metrics.count("sip_responses", 1, **answer)
     text = metrics.render().decode()
     assert (
-        'callrouter_sip_messages_total{direction="in",method="INVITE",transport="udp",trunk=""} 1.0' in text
+        'callrouter_sip_messages_total{direction="in",method="INVITE",transport="udp",trunk=""} 2.0' in text
     )
     assert 'callrouter_module_seconds_total{mode="application",module="acme.menu"} 1.5' in text
     assert "callrouter_rtp_lost_total 3.0" in text
@@ -38,6 +39,8 @@ def test_an_undeclared_name_is_refused() -> None:
     metrics = PrometheusMetrics()
     with pytest.raises(KeyError):
         metrics.count("call_count")
+    with pytest.raises(KeyError):
+        metrics.counter("call_count")
     with pytest.raises(KeyError):
         metrics.count("calls_live", state="ringing")
     with pytest.raises(KeyError):
