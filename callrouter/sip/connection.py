@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import enum
+import fcntl
+import socket
+import struct
+import termios
 from abc import abstractmethod
 from typing import Protocol, cast
 
@@ -10,6 +15,19 @@ from callrouter.sip.certificates import identities
 from callrouter.sip.limits import Limits
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request, Response, Unframeable
+
+_TCP_CLOSE = 7
+"""In `struct tcp_info`: the other end has reset it."""
+
+
+class Fate(enum.Enum):
+    """Of what was written."""
+
+    UNKNOWN = "unknown"
+    HEARD = "heard"
+    """The other end's kernel has acknowledged it."""
+    LOST = "lost"
+    """Nobody is there to hear it."""
 
 
 class ConnectionOwner(Protocol):
@@ -28,6 +46,9 @@ class ConnectionOwner(Protocol):
     def in_use(self, connection: Connection) -> bool:
         """Something still depends on it, however quiet it is."""
 
+    def ended(self, connection: Connection) -> bool:
+        """The other end has said its last word; whether it is owed answers."""
+
     def closed(self, connection: Connection) -> None: ...
 
 
@@ -44,6 +65,8 @@ class Connection(asyncio.Protocol):
         self.is_ours = is_ours
         self.is_proven = is_ours
         """It has carried a message."""
+        self.is_ending = False
+        """The other end says nothing more, but is owed answers."""
         self.identities: frozenset[str] = frozenset()
         """Names in the certificate that the other end has proved to be its own."""
         self.seat = ""
@@ -74,6 +97,19 @@ class Connection(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def fate(self) -> Fate:
+        """What became of all that was written (tcp(7) of Linux)."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return Fate.LOST
+        plain = transport.get_extra_info("socket")
+        (state,) = plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        if state == _TCP_CLOSE:
+            return Fate.LOST
+        (unheard,) = struct.unpack("i", fcntl.ioctl(plain.fileno(), termios.TIOCOUTQ, bytes(4)))
+        return Fate.UNKNOWN if unheard or transport.get_write_buffer_size() else Fate.HEARD
 
     # -- what arrives
 

@@ -19,7 +19,7 @@ import structlog
 from callrouter.ports import Clock, Metrics
 from callrouter.sip.acceptor import Acceptor
 from callrouter.sip.certificates import Certificates
-from callrouter.sip.connection import Connection
+from callrouter.sip.connection import Connection, Fate
 from callrouter.sip.limits import Limits
 from callrouter.sip.protocol.headers.via import Via
 from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Packet, default_port, is_response
@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 _SHUTDOWN_SECONDS = 1.0
 """For the last octets of connections that are being closed."""
+_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.02, 5.0
+"""Whether the last words were heard: about a round trip, at most as long as the kernel says them again."""
 _SECURE = frozenset({"tls", "wss"})
 _WARN_NS = 60 * 10**9
 
@@ -46,6 +48,9 @@ class Shell(Protocol):
     def lost(self, hop: Hop) -> None: ...
     def depends_on(self, hop: Hop) -> bool:
         """A call would lose its far end without this connection."""
+
+    def owes(self, hop: Hop) -> bool:
+        """A request that came by this connection has had no final answer yet."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None: ...
     def pump(self) -> None: ...
@@ -76,6 +81,8 @@ class Connections:
         self._ways: dict[Connection, set[_Way]] = {}
         """What leads to each, so that thousands that close at once are not each looked for among all."""
         self._connecting: dict[_Way, list[Packet]] = {}
+        self._farewells: dict[Connection, list[tuple[Packet, str]]] = {}
+        """What was said to other ends that say nothing more, and may not have heard it."""
         self._seats: Counter[str] = Counter()
         self._seated = 0
         self._ours = 0
@@ -230,7 +237,17 @@ class Connections:
         self._refuse(reason, connection.hop.transport, connection.hop.host)
 
     def in_use(self, connection: Connection) -> bool:
-        return self._shell.depends_on(connection.hop)
+        return self._shell.depends_on(connection.hop) or self._shell.owes(connection.hop)
+
+    def ended(self, connection: Connection) -> bool:
+        self._forget_ways(connection)
+        self._shell.lost(connection.hop)
+        return self._shell.owes(connection.hop)
+
+    def _forget_ways(self, connection: Connection) -> None:
+        for way in self._ways.pop(connection, ()):
+            if self._by_way.get(way) is connection:
+                del self._by_way[way]
 
     def closed(self, connection: Connection) -> None:
         self._leave(connection)
@@ -238,9 +255,7 @@ class Connections:
         if self._open.pop(hop.connection, None) is None:
             return
         self._ours -= connection.is_ours
-        for way in self._ways.pop(connection, ()):
-            if self._by_way.get(way) is connection:
-                del self._by_way[way]
+        self._forget_ways(connection)
         self._tally(hop.transport, -1)
         self._all_closed.set()
         self._shell.lost(hop)
@@ -271,6 +286,34 @@ class Connections:
                 return
         connection.send(packet.data)
         self._shell.sent(packet)
+        if connection.is_ending:
+            self._see_off(connection, packet, address)
+
+    def _see_off(self, connection: Connection, packet: Packet, address: str) -> None:
+        said = self._farewells.setdefault(connection, [])
+        said.append((packet, address))
+        if len(said) == 1:
+            self._shell.spawn(self._await_fate(connection, said))
+
+    async def _await_fate(self, connection: Connection, said: list[tuple[Packet, str]]) -> None:
+        """Close a connection whose other end has closed its half once it has heard all it is owed.  If
+        it is gone altogether, which looks the same until something is said to it, what was said goes
+        another way (RFC 3261 §18.2.2).  No event tells: asyncio watches no half that has been read."""
+        pause = _FIRST_LOOK_SECONDS
+        while (fate := connection.fate) is Fate.UNKNOWN:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LAST_LOOK_SECONDS)
+        del self._farewells[connection]
+        if fate is Fate.HEARD:
+            if not self._shell.owes(connection.hop):
+                connection.close()
+            return
+        connection.abort()
+        for packet, address in said:
+            try:
+                self.send(packet, address)
+            except OSError as error:
+                self._shell.undeliverable(packet, str(error))
 
     async def _connect(self, way: _Way, listener: int) -> None:
         error = ""

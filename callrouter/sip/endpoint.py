@@ -283,3 +283,6 @@ class Endpoint:
 
     def depends_on(self, hop: Hop) -> bool:
         return self._agent.depends_on(hop)
+
+    def owes(self, hop: Hop) -> bool:
+        return self._agent.layer.owes(hop)

@@ -47,18 +47,26 @@ class Stream(Connection):
     def _watch(self) -> None:
         """A message that was begun has to be completed in time, however slowly it drips."""
         if not self._framer.is_partial:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
+            self._stop_watching()
         elif self._deadline is None:
             self._deadline = self._loop.call_later(self._owner.limits.head_seconds, self._too_slow)
+
+    def eof_received(self) -> bool:
+        """What has come is answered first, which is what whoever closes one half waits for.  TLS
+        knows no halves in asyncio: there goes out what is answered at once."""
+        self._stop_watching()
+        self.is_ending = self._owner.ended(self) and not self.hop.is_secret
+        return self.is_ending
 
     def _too_slow(self) -> None:
         self._owner.malformed(Unframeable("a message was not completed in time"), self)
         self.drop("slow_writer")
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def _stop_watching(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_watching()
         super().connection_lost(exc)

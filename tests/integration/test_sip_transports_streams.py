@@ -146,6 +146,24 @@ async def test_a_quiet_connection_is_closed_unless_a_call_came_by_it() -> None:
             assert (await message(reader)).startswith(b"BYE ")
 
 
+async def test_who_closes_one_half_is_answered_before_the_other_is_closed() -> None:
+    async with peer(transports=("tcp",)) as ours:
+        ours.on_call = lambda leg: leg.ring()
+        async with connection(ours) as (reader, writer):
+            writer.write(request("OPTIONS") + request("INVITE", 2) + b"INVITE sip:unfinished")
+            writer.write_eof()
+            assert (await message(reader)).startswith(b"SIP/2.0 200 ")
+            assert (await message(reader)).startswith(b"SIP/2.0 180 ")
+            ours.legs[0].answer(MEDIA)
+            answer = await message(reader)
+            assert answer.startswith(b"SIP/2.0 200 ")
+            assert b"CSeq: 2 INVITE" in answer
+            assert await ended(reader)
+        async with connection(ours) as (reader, writer):
+            writer.write_eof()
+            assert await ended(reader), "nothing is owed"
+
+
 async def test_pings_keep_a_connection_open_and_each_gets_one_pong() -> None:
     async with (
         peer(listen=listens("tcp"), idle_seconds=0.4, first_message_seconds=0.2) as ours,

@@ -90,6 +90,11 @@ class TransactionLayer:
         transaction.merge_key = key
         return False
 
+    def owes(self, hop: Hop) -> bool:
+        """A request that came by the connection of `hop` has had no final answer yet."""
+        servers = self.servers.values()
+        return any(each.hop.connection == hop.connection and not each.is_answered for each in servers)
+
     def unmerge(self, transaction: ServerTransaction) -> None:
         """What was this transaction's may come by another one now."""
         if transaction.merge_key is not None:
