@@ -43,7 +43,7 @@ from callrouter.storage.segment import HEADER_BYTES, Record, encode_body, scan
 
 log = structlog.get_logger(__name__)
 
-SPACING_SECONDS = 0.002
+SPACING_SECONDS = 0.005
 """Time for more records to arrive, where the sync before was shared already."""
 _REMEMBERED = 4096
 """Latest records kept in memory, so that those who follow need not read them back."""
