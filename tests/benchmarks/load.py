@@ -53,6 +53,11 @@ class Phase:
     last_trouble: float = 0.0
     """Seconds from the beginning of the phase to its last refusal or failure."""
 
+    @property
+    def rate(self) -> float:
+        """Calls completed per second, while it lasted."""
+        return self.completed_meanwhile / self.seconds
+
 
 @dataclass(slots=True)
 class Call:

@@ -23,6 +23,8 @@ const AT_ONCE: usize = 256;
 /// After a look at the sockets that found something: to be woken for each datagram costs both threads
 /// more than all that is done with it, most of all under a flood.
 const REST: Duration = Duration::from_millis(1);
+/// The same while calls are turned away: each rest that ends takes the processor from the core.
+const REST_IN_FLOOD: Duration = Duration::from_millis(4);
 
 /// Threads and sockets end with it.
 pub struct Door {
@@ -177,23 +179,25 @@ fn watch(shared: &Shared, sockets: &[(u32, Arc<UdpSocket>)]) {
         if polled.last().is_some_and(|stop| !stop.revents().is_empty()) {
             return;
         }
-        let mut has_read = false;
+        let mut rest = None;
         for ((listener, socket), polled) in sockets.iter().zip(&polled) {
             if !polled.revents().is_empty() {
-                read(shared, *listener, socket, &mut buffer);
-                has_read = true;
+                let has_answered = read(shared, *listener, socket, &mut buffer);
+                rest = rest.max(Some(if has_answered { REST_IN_FLOOD } else { REST }));
             }
         }
-        if has_read {
-            std::thread::sleep(REST);
+        if let Some(rest) = rest {
+            std::thread::sleep(rest);
         }
     }
 }
 
-fn read(shared: &Shared, listener: u32, socket: &UdpSocket, buffer: &mut [u8]) {
+/// True: calls were turned away.
+fn read(shared: &Shared, listener: u32, socket: &UdpSocket, buffer: &mut [u8]) -> bool {
+    let mut has_answered = false;
     for _ in 0..AT_ONCE {
         // Nothing waits, or ICMP had something to say: that is anybody's word.
-        let Ok((length, source)) = socket.recv_from(buffer) else { return };
+        let Ok((length, source)) = socket.recv_from(buffer) else { break };
         let arrival = Arrival { octets: &buffer[..length], source, listener };
         let answer = {
             let mut state = shared.state();
@@ -204,6 +208,8 @@ fn read(shared: &Shared, listener: u32, socket: &UdpSocket, buffer: &mut [u8]) {
         if let Some(answer) = answer {
             // Who is not reached asks again.
             let _ = socket.send_to(&answer.octets, answer.to);
+            has_answered = true;
         }
     }
+    has_answered
 }
