@@ -6,9 +6,8 @@ from callrouter.sip.protocol.agent import Agent, AgentSettings
 from callrouter.sip.protocol.hop import Hop, Listener
 from callrouter.sip.protocol.large import LargeRequests
 from callrouter.sip.protocol.message import Request, parse
-from callrouter.sip.protocol.outgoing import NOBODY
 from callrouter.sip.protocol.timers import LIFETIME, T1
-from callrouter.sip.protocol.transactions.client import ClientTransaction
+from callrouter.sip.protocol.transactions.client import NOBODY, ClientTransaction
 
 HOP = Hop("udp", "192.0.2.9", 5060)
 UDP = Listener("udp", "192.0.2.1", 5060)

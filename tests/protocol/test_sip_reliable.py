@@ -4,13 +4,14 @@ callees that a proxy rang all at once."""
 from __future__ import annotations
 
 import random
+import weakref
 
 import pytest
 
 from callrouter.ports import Answered, Confirmed, Direction, EndCause, Ended, Failed, MediaChanged, Ringing
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.timers import LIFETIME, MS
-from tests.protocol.stranger import CONTACT, OFFER, SDP_TYPE, Stranger, invite, text
+from tests.protocol.stranger import CONTACT, OFFER, SDP_TYPE, Stranger, invite, reply, text
 from tests.protocol.wire import CALLEE_MEDIA, CALLER_MEDIA, SECOND, Wire
 
 SUPPORTED = "Supported: 100rel"
@@ -304,6 +305,25 @@ def test_each_fork_is_acknowledged_in_its_own_dialog() -> None:
     assert callees.says(200, "b") == ["ACK", "BYE"]
     bye = callees.wire.seen[-1].message
     assert bye.cseq.number == 3, "behind the PRACK of that dialog"
+
+
+def test_callees_are_served_after_the_call_too_though_nothing_of_it_is_kept() -> None:
+    callees = Callees()
+    callees.says(183, "b", REQUIRED, "RSeq: 70", media=8000)
+    callees.says(200, "a", media=7000)
+    callees.session.hangup("", callees.wire.now)
+    callees.wire.run(0)
+    bye = callees.wire.seen[-1].message
+    callees.wire.inject(callees.wire.caller, reply(bye, 200).encode())
+    known = weakref.ref(callees.session)
+    del callees.session
+    callees.wire.caller.events.clear()
+    assert known() is None
+    assert callees.says(200, "a") == ["ACK"]
+    assert callees.says(200, "b") == ["ACK", "BYE"]
+    assert callees.wire.seen[-1].message.cseq.number == 3, "behind the PRACK of that dialog"
+    callees.wire.run(LIFETIME)
+    assert callees.says(200, "a") == []
 
 
 def test_repeated_and_untimely_reliable_responses_are_passed_over() -> None:

@@ -6,6 +6,7 @@ The first 2xx makes the call; any other one, from a fork on the way, is acknowle
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from callrouter.sip.protocol.status import reason_of
 from callrouter.sip.protocol.stream import Stream
 from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.client import (
+    NOBODY,
     ClientTransaction,
     ClientUser,
     InviteClientTransaction,
@@ -81,18 +83,30 @@ class _Cancelling(enum.Enum):
     SENT = "sent"
 
 
-class Nobody(ClientUser):
-    """Waits for nothing."""
+_TOO_LONG = 'Q.850;cause=102;text="no final answer"'
+
+
+class _Left(ClientUser):
+    """What is owed to callees after the call is over: its session need not be kept for that."""
+
+    def __init__(self, agent: Agent, remote_tag: str, sequences: Mapping[str, int]) -> None:
+        """`sequences`: of what was sent to each of the callees before the answer, by their tag."""
+        self._agent = agent
+        self._remote_tag = remote_tag
+        self._sequences = sequences
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
-        return
+        if not isinstance(transaction, InviteClientTransaction):
+            return
+        if response.to_tag != self._remote_tag:
+            dialog = Dialog.of_response(transaction.request, response, transaction.way)
+            dialog.local_sequence = self._sequences.get(response.to_tag, dialog.local_sequence)
+            self._agent.uac.decline(transaction, dialog, now_ns)
+        elif transaction.accepted_ack is not None:
+            self._agent.layer.out.append(transaction.accepted_ack)
 
     def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
         return
-
-
-NOBODY = Nobody()
-_TOO_LONG = 'Q.850;cause=102;text="no final answer"'
 
 
 class OutgoingSession(Session):
@@ -257,7 +271,7 @@ class OutgoingSession(Session):
         early = self._early.get(response.to_tag)
         dialog = self._confirmed(transaction, response, early)
         if self.dialog is not None or self.state is not SessionState.EARLY:
-            self._decline_fork(transaction, dialog, now_ns)
+            self.agent.uac.decline(transaction, dialog, now_ns)
             return
         self.dialog = dialog
         self.agent.uac.acknowledge(transaction, dialog)
@@ -302,13 +316,6 @@ class OutgoingSession(Session):
         if agreed is None:
             raise offer.NothingFits("the 2xx brought no SDP")
         return agreed
-
-    def _decline_fork(self, transaction: InviteClientTransaction, dialog: Dialog, now_ns: int) -> None:
-        """A second callee picked up."""
-        kept = transaction.accepted_ack
-        self.agent.uac.acknowledge(transaction, dialog)
-        transaction.accepted_ack = kept
-        self.agent.uac.send_in_dialog(dialog, "BYE", NOBODY, now_ns)
 
     def _on_refusal(self, transaction: InviteClientTransaction, response: Response, now_ns: int) -> None:
         if self._cancelling is _Cancelling.NO and self._is_worth_another_try(transaction, response):
@@ -377,6 +384,9 @@ class OutgoingSession(Session):
 
     def close(self) -> None:
         self._stop_timer_c()
+        if self._invite is not None and self.dialog is not None:
+            sequences = {tag: early.dialog.local_sequence for tag, early in self._early.items()}
+            self._invite.user = _Left(self.agent, self.dialog.remote_tag, sequences)
         super().close()
 
     def _cancel(self, transaction: InviteClientTransaction, now_ns: int) -> None:

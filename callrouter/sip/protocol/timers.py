@@ -18,8 +18,7 @@ T2 = 4_000 * MS
 T4 = 5_000 * MS
 """How long a message stays in the network."""
 LIFETIME = 64 * T1
-"""Timers B, F, H, J, L, M, and the time a 2xx waits for its ACK."""
-TIMER_D = 32_000 * MS
+"""Timers B, D, F, H, J, L, M, and the time a 2xx waits for its ACK."""
 
 _COMPACT_FROM = 4096
 _ENDINGS_EVERY = 20 * MS

@@ -9,8 +9,12 @@ from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.hop import Hop, Packet
 from callrouter.sip.protocol.large import LargeRequests
 from callrouter.sip.protocol.message import Request, Response
-from callrouter.sip.protocol.outgoing import NOBODY
-from callrouter.sip.protocol.transactions.client import ClientTransaction, ClientUser, InviteClientTransaction
+from callrouter.sip.protocol.transactions.client import (
+    NOBODY,
+    ClientTransaction,
+    ClientUser,
+    InviteClientTransaction,
+)
 from callrouter.sip.protocol.validate import is_usable
 
 if TYPE_CHECKING:
@@ -71,6 +75,13 @@ class UserAgentClient:
         if isinstance(transaction, InviteClientTransaction):
             transaction.accepted_ack = packet
         self._layer.out.append(packet)
+
+    def decline(self, transaction: InviteClientTransaction, dialog: Dialog, now_ns: int) -> None:
+        """ACK and BYE for one more callee that has picked up."""
+        kept = transaction.accepted_ack
+        self.acknowledge(transaction, dialog)
+        transaction.accepted_ack = kept
+        self.send_in_dialog(dialog, "BYE", NOBODY, now_ns)
 
     def _in_dialog(
         self, dialog: Dialog, method: str, hop: Hop, sequence: int, fields: Fields, body: bytes

@@ -3,8 +3,11 @@
 INVITE:      CALLING ──1xx──▶ PROCEEDING ──2xx──▶ ACCEPTED ──M──▶ TERMINATED
                  └──────┬────────┴──3xx-6xx──▶ COMPLETED ──D──▶ TERMINATED
                         B ──▶ TERMINATED (time-out)
-non-INVITE:  TRYING ──1xx──▶ PROCEEDING ──final──▶ COMPLETED ──K──▶ TERMINATED
+non-INVITE:  TRYING ──1xx──▶ PROCEEDING ──final──▶ TERMINATED
                  └──────┬────────┴──F──▶ TERMINATED (time-out)
+
+(The COMPLETED of the RFC's non-INVITE machine absorbs what is repeated until timer K; here an answer
+that belongs to no transaction is dropped all the same.)
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.hop import Hop, Packet
 from callrouter.sip.protocol.message import Request, Response
-from callrouter.sip.protocol.timers import LIFETIME, T1, T2, T4, TIMER_D, Timer
+from callrouter.sip.protocol.timers import LIFETIME, T1, T2, Timer
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.transactions.layer import TransactionLayer
@@ -44,6 +47,19 @@ class ClientUser(Protocol):
 
     def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
         """No answer will come: 408 for a time-out, 503 when it could not be sent."""
+
+
+class Nobody(ClientUser):
+    """Waits for nothing."""
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        return
+
+    def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
+        return
+
+
+NOBODY = Nobody()
 
 
 class ClientTransaction:
@@ -122,17 +138,8 @@ class ClientTransaction:
             if response.status < 200:
                 self.state = _PROCEEDING
             else:
-                self._complete(response, now_ns)
+                self.terminate()
             self.user.on_response(self, response, now_ns)
-
-    def _complete(self, response: Response, now_ns: int) -> None:
-        """Timer K absorbs repeated answers."""
-        self._stop_timers()
-        self.state = _COMPLETED
-        if self.hop.is_reliable:
-            self.terminate()
-        else:
-            self._until = self._layer.timers.start(now_ns + T4, self._expire)
 
     def _timed_out(self, now_ns: int) -> None:
         self.fail(408, now_ns)
@@ -143,9 +150,6 @@ class ClientTransaction:
         self.terminate()
         if waiting:
             self.user.on_failure(self, status, now_ns)
-
-    def _expire(self, now_ns: int) -> None:
-        self.terminate()
 
     def _stop_timers(self) -> None:
         for timer in (self._repeat, self._until):
@@ -160,13 +164,14 @@ class ClientTransaction:
 
 
 class InviteClientTransaction(ClientTransaction):
-    __slots__ = ("_ack", "accepted_ack")
+    __slots__ = ("_ack", "accepted_ack", "ends_ns")
 
     def __init__(
         self, layer: TransactionLayer, branch: str, request: Request, hop: Hop, user: ClientUser
     ) -> None:
         super().__init__(layer, branch, request, hop, user)
         self._ack = b""
+        self.ends_ns = 0
         self.accepted_ack: Packet | None = None
         """The user's ACK of the 2xx, kept here to be repeated for each repeated 2xx."""
 
@@ -186,10 +191,12 @@ class InviteClientTransaction(ClientTransaction):
             elif status < 300:
                 self._stop_timers()
                 self.state = _ACCEPTED
-                self._until = self._layer.timers.start(now_ns + LIFETIME, self._expire)  # timer M
+                self._layer.endings.add(self, now_ns)  # timer M
             else:
                 self._complete(response, now_ns)
             self.user.on_response(self, response, now_ns)
+            if status >= 300:
+                self.user = NOBODY
         elif state is _ACCEPTED and 200 <= status < 300:
             self.user.on_response(self, response, now_ns)
         elif state is _COMPLETED and status >= 300:
@@ -204,7 +211,7 @@ class InviteClientTransaction(ClientTransaction):
         if self.hop.is_reliable:
             self.terminate()
         else:
-            self._until = self._layer.timers.start(now_ns + TIMER_D, self._expire)
+            self._layer.endings.add(self, now_ns)
 
     def _acknowledgement(self, response: Response) -> Request:
         """The ACK of a refusal belongs to the transaction (RFC 3261 §17.1.1.3)."""
