@@ -50,6 +50,8 @@ from callrouter.sip.tally import Tally
 from callrouter.sip.trunks import Trunks
 
 log = structlog.get_logger(__name__)
+_OWNERS = (Leg, Branch)
+"""Of sessions."""
 _RETRY_AFTER = (("Retry-After", "5"),)
 
 
@@ -143,7 +145,7 @@ class Signalling:
             owner = session.owner.owner if isinstance(session.owner, Branch) else session.owner
             if isinstance(owner, Leg):
                 owner.continue_with(event.session)
-        elif isinstance(session.owner, Leg | Branch):
+        elif isinstance(session.owner, _OWNERS):
             if isinstance(event, TransferRequested):
                 event = self._referrals.read(session, event)
             elif isinstance(event, Failed):

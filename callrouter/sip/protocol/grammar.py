@@ -21,6 +21,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 # A parameter value is a token, a host or a quoted string; hosts bring brackets and colons, and
 # carriers bring anything that separates nothing.
 _VALUE = re.compile(r"[^\s\"<>,;=\\][^\s\"<>,;\\]*")
+_is_token, _is_value = _TOKEN.fullmatch, _VALUE.fullmatch
 # hostname: underscores and labels of digits are seen from real peers, so they pass.
 _HOST_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 _IPV6_REFERENCE = re.compile(r"\[[0-9A-Fa-f:.]+\]")
@@ -111,13 +112,13 @@ def parse_parameters(text: str) -> Parameters:
     for part in split(text, ";"):
         name, equals, value = part.partition("=")
         name = name.strip().lower()
-        if _TOKEN.fullmatch(name) is None:
+        if _is_token(name) is None:
             raise ValueError(f"malformed parameter: {part.strip()[:40]!r}")
         if not equals:
             parameters.append((name, None))
             continue
         value = value.strip()
-        if _VALUE.fullmatch(value) is None and (_QUOTED.fullmatch(value) is None):
+        if _is_value(value) is None and _QUOTED.fullmatch(value) is None:
             raise ValueError(f"malformed value of parameter {name}")
         parameters.append((name, value))
     return tuple(parameters)

@@ -41,7 +41,10 @@ def _hops(invite: Request) -> int:
 
 
 def _marks(invite: Request) -> tuple[str, ...]:
-    words = (word.strip() for value in invite.all(HEADER) for word in value.split(","))
+    values = invite.all(HEADER)
+    if not values:
+        return ()
+    words = (word.strip() for value in values for word in value.split(","))
     return tuple(word for word in words if _MARK.fullmatch(word))[:MOST_MARKS]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from callrouter.ports import BrowserPeer, Direction, MediaAddress, NegotiatedAudio, PassedLine, SrtpKeys
@@ -66,8 +66,7 @@ class Agreement(NamedTuple):
     """Whoever wrote it wants to hear nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """What we agree to."""
 
     codecs: tuple[str, ...] = DEFAULT_CODECS
@@ -90,9 +89,12 @@ class Terms:
         return tuple(sorted(self.codecs, key=lambda name: name != self.preferred))
 
 
+USUAL = Terms()
+
+
 def agree(
     remote: SessionDescription,
-    terms: Terms = Terms(),
+    terms: Terms = USUAL,
     *,
     before: NegotiatedAudio | None = None,
     is_answer: bool = False,
@@ -255,7 +257,7 @@ class Description(NamedTuple):
 def write_offer(
     ours: Description,
     direction: Direction,
-    terms: Terms = Terms(),
+    terms: Terms = USUAL,
     *,
     is_secret: bool = False,
     passed: Mapping[int, PassedLine] = NOTHING_PASSED,
@@ -309,7 +311,7 @@ def write_renewal(
     ours: Description,
     agreed: Agreement,
     direction: Direction,
-    terms: Terms = Terms(),
+    terms: Terms = USUAL,
     passed: Mapping[int, PassedLine] = NOTHING_PASSED,
 ) -> bytes:
     """A later offer within the call: same lines in the same order (RFC 3264 §8), same codec."""
@@ -320,7 +322,7 @@ def write_answer(
     ours: Description,
     agreed: Agreement,
     direction: Direction | None = None,
-    terms: Terms = Terms(),
+    terms: Terms = USUAL,
     passed: Mapping[int, PassedLine] = NOTHING_PASSED,
 ) -> bytes:
     """Mirrors every media line: the audio one accepted with a single codec, so that nobody changes

@@ -132,16 +132,16 @@ class Stream:
     def protect(self, policy: SrtpPolicy) -> None:
         """Before anything is said or read."""
         if policy is not self._terms.srtp:
-            self._terms = replace(self._terms, srtp=policy)
+            self._terms = self._terms._replace(srtp=policy)
 
     def prefer(self, codec: str) -> None:
         """Before anything is said: offer this one first, and choose it of those that are offered."""
         if codec != self._terms.preferred:
-            self._terms = replace(self._terms, preferred=codec)
+            self._terms = self._terms._replace(preferred=codec)
 
     def offer_to_browser(self) -> None:
         """Before anything is said: the far end needs what browsers do."""
-        self._terms = replace(self._terms, for_browser=True)
+        self._terms = self._terms._replace(for_browser=True)
 
     def read(self, body: bytes, *, is_answer: bool = False) -> Agreement:
         """What a description of theirs leads to: an offer, or the answer to one of ours.  Raises

@@ -40,12 +40,6 @@ class Via(NamedTuple):
     def branch(self) -> str:
         return parameter(self.parameters, "branch") or ""
 
-    @property
-    def has_cookie(self) -> bool:
-        """The branch is one that matches transactions; without it RFC 2543's rules apply."""
-        branch = self.branch
-        return len(branch) > 7 and (branch.startswith(COOKIE) or branch[:7].lower() == COOKIE.lower())
-
     def get(self, name: str) -> str | None:
         return parameter(self.parameters, name)
 
@@ -67,6 +61,11 @@ def _way(text: str) -> tuple[str, str, int | None]:
 
 
 _way_cached = functools.lru_cache(maxsize=4096)(_way)
+
+
+def has_cookie(branch: str) -> bool:
+    """The branch is one that matches transactions; without it RFC 2543's rules apply."""
+    return len(branch) > 7 and (branch.startswith(COOKIE) or branch[:7].lower() == COOKIE.lower())
 
 
 def stamp(value: str, via: Via, host: str, port: int) -> str:

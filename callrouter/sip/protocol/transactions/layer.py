@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from callrouter.sip.protocol import responses
+from callrouter.sip.protocol.headers.via import has_cookie
 from callrouter.sip.protocol.hop import Hop, Packet
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.timers import Endings, Timers
@@ -53,9 +54,10 @@ class TransactionLayer:
         the method, its CANCEL.  Raises `ValueError` when there is no Via to tell by."""
         via = request.via
         method = "INVITE" if request.method == "ACK" else request.method
-        if via.has_cookie:
+        branch = via.branch
+        if has_cookie(branch):
             # The Call-ID adds nothing between peers that keep the rules; others use branches twice.
-            return (via.branch, via.host, via.port, request.call_id, method)
+            return (branch, via.host, via.port, request.call_id, method)
         # RFC 2543 peers: no unique branch, so everything that stays the same is compared.  The To
         # tag is left out: the ACK of a refusal carries ours.
         return (
