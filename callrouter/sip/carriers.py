@@ -101,7 +101,7 @@ class Carriers:
             await self._look_up()
 
     async def _look_up(self) -> None:
-        families = frozenset(listener.family for listener in self._agent.listeners)
+        families = self._agent.listeners.families
         resolver = self._endpoint.resolver
         for trunk in self._settings.trunks:
             for gateway in trunk.all_gateways:

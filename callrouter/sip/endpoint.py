@@ -14,7 +14,7 @@ from callrouter.ports import Clock, Metrics, SignalEvent
 from callrouter.sip.certificates import Certificates
 from callrouter.sip.connections import Connections
 from callrouter.sip.protocol import stun
-from callrouter.sip.protocol.addresses import may_send
+from callrouter.sip.protocol.addresses import is_unspecified, may_send
 from callrouter.sip.protocol.agent import Agent
 from callrouter.sip.protocol.hop import WEB_SOCKETS, Hop, Listener, Packet, family_of, is_response
 from callrouter.sip.protocol.incoming import NewCall, Replaced
@@ -80,6 +80,7 @@ class Endpoint:
                     listen.advertise or listen.host,
                     listen.advertise_port or port,
                     family_of(listen.host),
+                    is_dual=listen.transport == "udp" and is_unspecified(listen.host) and ":" in listen.host,
                 )
             )
         self.udp.start()
@@ -242,7 +243,7 @@ class Endpoint:
             self.undeliverable(packet, str(error))
 
     async def _resolve_and_send(self, packet: Packet) -> None:
-        families = frozenset(listener.family for listener in self._agent.listeners)
+        families = self._agent.listeners.families
         try:
             await self.resolver.resolve(packet.hop.host, families)
         except Unresolvable as error:
@@ -255,10 +256,10 @@ class Endpoint:
         """The one the hop knows, else one that can reach the address."""
         family = family_of(address)
         listeners = self._agent.listeners
-        if hop.listener in self.udp.listeners and listeners[hop.listener].family == family:
+        if hop.listener in self.udp.listeners and listeners[hop.listener].reaches(family):
             return hop.listener
         for index in self.udp.listeners:
-            if listeners[index].family == family:
+            if listeners[index].reaches(family):
                 return index
         raise OSError(f"no UDP listener of IPv{family}")
 

@@ -231,7 +231,7 @@ class Signalling:
         return await self._endpoint.resolver.locate(where, self._families())
 
     def _families(self) -> frozenset[int]:
-        return frozenset(listener.family for listener in self._agent.listeners)
+        return self._agent.listeners.families
 
     # -- what a dead process left behind
 

@@ -41,6 +41,32 @@ async def test_a_call_between_two_servers_is_answered_and_ended(host: str, trans
         await theirs.wait(lambda: bool(theirs.told(Ended)))
 
 
+async def test_ipv4_that_comes_and_goes_by_an_ipv6_socket_is_ipv4() -> None:
+    every = (Listen(host="::", port=0, transport="udp", advertise="localhost"),)
+    async with peer() as ours, peer(listen=every) as theirs:
+        theirs.on_call = lambda leg: leg.ring()
+        leg = ours.signalling.place(order(f"sip:bob@127.0.0.1:{theirs.port()}"), ours.sink)
+        await ours.wait(lambda: bool(ours.told(Ringing)))
+        (session,) = theirs.signalling._agent.sessions.values()
+        assert session.dialog.hop.host == "127.0.0.1"
+        leg.hangup()
+        await theirs.wait(lambda: bool(theirs.told(Ended)))
+
+        assert (await theirs.signalling.route(f"sip:bob@127.0.0.1:{ours.port()}")).family == 4
+        leg = theirs.signalling.place(order(f"sip:bob@127.0.0.1:{ours.port()}"), theirs.sink)
+        await theirs.wait(lambda: bool(theirs.told(Answered)))
+        leg.hangup()
+        await ours.wait(lambda: len(ours.told(Ended)) == 1)
+
+        theirs.signalling._endpoint.udp.ban("127.0.0.1", 60)
+        with socket.socket(type=socket.SOCK_DGRAM) as banned:
+            for number in range(50):
+                banned.sendto(b"OPTIONS %d" % number, ("127.0.0.1", theirs.port()))
+        async with asyncio.timeout(5):
+            while not theirs.signalling._endpoint.udp.counts[1]:
+                await asyncio.sleep(0.01)
+
+
 async def test_the_callee_ends_a_call_over_the_connection_it_came_by() -> None:
     async with peer() as ours, peer() as theirs:
         ours.signalling.place(order(f"sip:bob@127.0.0.1:{theirs.port(1)};transport=tcp"), ours.sink)

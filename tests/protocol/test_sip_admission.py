@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
-from callrouter.sip.protocol.admission import Origin, OriginKind
+from callrouter.sip.protocol.admission import Admission, Origin, OriginKind, TrunkAccess
+from callrouter.sip.protocol.digest_server import DigestServer
+from callrouter.sip.protocol.domains import Domains
 from callrouter.sip.protocol.message import Response
 from tests.protocol.registering import CARRIER, PEER, Office, with_credentials
 from tests.protocol.stranger import invite, text
-from tests.protocol.wire import SECOND
+from tests.protocol.wire import SECOND, counting_tokens
 
 STRANGER = "203.0.113.66"
 
@@ -106,6 +110,32 @@ def test_an_ipv4_peer_on_an_ipv6_socket_is_the_same_peer() -> None:
     office = Office().at(f"::ffff:{PEER}")
     office.send(invite())
     assert origins(office) == [Origin(OriginKind.PEER)]
+
+
+@pytest.mark.parametrize("network", ["198.51.100.16/28", "::ffff:198.51.100.16/124"])
+@pytest.mark.parametrize("host", ["198.51.100.17", "::ffff:198.51.100.17", "::ffff:c633:6411"])
+def test_ipv4_within_ipv6_is_the_carriers_or_peers_ipv4(network: str, host: str) -> None:
+    listed = ipaddress.ip_network(network)
+    office = Office(challenge_strangers=False)
+    for named, origin in (
+        (TrunkAccess("listed", (listed,)), Origin(OriginKind.TRUNK, "listed")),
+        (listed, Origin(OriginKind.PEER)),
+    ):
+        is_trunk = isinstance(named, TrunkAccess)
+        office.agent.admission = Admission(
+            (named,) if is_trunk else (),
+            {},
+            () if is_trunk else (named,),
+            DigestServer("office", b"key", counting_tokens("d")),
+            Domains((), office.agent.listeners),
+            challenge_strangers=False,
+        )
+        office.at(host).send(invite(branch=f"z9hG4bK{origin.kind.value}", call_id=origin.kind.value))
+        assert office.calls[-1].origin == origin
+        assert office.at("::ffff:198.51.100.33").one(invite(call_id="c", branch="z9hG4bKc")).status == 403
+    office.agent.admission = office.admission
+    office.admission.learn("carrier", ["198.51.100.99"])
+    assert office.admission.carrier_at("::ffff:198.51.100.99") == "carrier"
 
 
 def test_what_belongs_to_a_call_is_never_challenged() -> None:

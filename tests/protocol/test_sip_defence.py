@@ -77,6 +77,16 @@ def test_fifty_thousand_sources_fit_into_a_bounded_table() -> None:
     assert len(stranger.agent.shield.sources) <= 200
 
 
+def test_ipv4_within_ipv6_counts_as_the_address_it_is() -> None:
+    stranger = shielded()
+    for number in range(100):
+        at(stranger, "::ffff:203.0.113.7" if number % 2 else "203.0.113.7").send(options(number))
+    for banned in ("203.0.113.7", "::ffff:203.0.113.7", "::ffff:cb00:7107"):
+        assert at(stranger, banned).send(options(200)) == []
+    for other in ("203.0.113.8", "::ffff:203.0.113.8", "::1"):
+        assert at(stranger, other).send(options(201)), other
+
+
 def test_an_ipv6_scanner_cannot_hide_in_its_own_network() -> None:
     stranger = shielded()
     answered = [bool(at(stranger, f"2001:db8::{n:x}").send(options(n))) for n in range(100)]

@@ -14,6 +14,9 @@ import ipaddress
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_MAPPED = 96
+"""Bits before an IPv4 address within IPv6."""
+
 
 class Reach(enum.Enum):
     """How far an address means the same place."""
@@ -32,14 +35,31 @@ _TUNNELS = tuple(ipaddress.ip_network(n) for n in ("64:ff9b::/96", "64:ff9b:1::/
 
 
 @functools.lru_cache(maxsize=4096)
-def reach_of(host: str) -> Reach | None:
-    """None for a name.  IPv4 within IPv6 counts as what it is."""
+def address_of(host: str) -> Address | None:
+    """None for a name.  IPv4 within IPv6 (`::ffff:192.0.2.1`) is what it is."""
     try:
-        address: Address = ipaddress.ip_address(host.partition("%")[0])
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+@functools.lru_cache(maxsize=4096)
+def network_of(network: Network) -> Network:
+    """What `address_of` its addresses are in."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None or network.prefixlen < _MAPPED:
+        return network
+    return ipaddress.IPv4Network((mapped, network.prefixlen - _MAPPED))
+
+
+@functools.lru_cache(maxsize=4096)
+def reach_of(host: str) -> Reach | None:
+    """None for a name."""
+    address = address_of(host)
+    if address is None:
+        return None
     if address.is_loopback:
         return Reach.LOOPBACK
     if address.is_multicast or address.is_unspecified or address.is_reserved or str(address).startswith("0."):
@@ -99,12 +119,5 @@ def is_unicast(host: str) -> bool:
 
 def is_listed(host: str, networks: tuple[Network, ...]) -> bool:
     """False for a name."""
-    if not networks:
-        return False
-    try:
-        address: Address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in network for network in networks)
+    address = address_of(host) if networks else None
+    return address is not None and any(address in network_of(network) for network in networks)

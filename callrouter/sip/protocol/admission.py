@@ -7,12 +7,10 @@ Whoever claims to be one of our users has to prove it, from whatever address.
 from __future__ import annotations
 
 import enum
-import functools
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from callrouter.sip.protocol.addresses import Network
+from callrouter.sip.protocol.addresses import Address, Network, address_of, is_listed
 from callrouter.sip.protocol.digest_server import DigestServer, Judgement, Verdict
 from callrouter.sip.protocol.domains import Domains
 from callrouter.sip.protocol.hop import Hop
@@ -68,18 +66,18 @@ class Admission:
         self._trunks = {trunk.name: trunk for trunk in trunks}
         self._by_username = {trunk.username: trunk for trunk in trunks if trunk.username}
         self._users = users
-        self._peers = peers
+        self._peers = tuple(peers)
         self._digest = digest
         self._domains = domains
         self._challenges = challenge_strangers
-        self._learnt: dict[str, str] = {}
+        self._learnt: dict[Address | None, str] = {}
         self._carriers: dict[str, str] = {}
         """By address, as far as they were asked for."""
 
     def learn(self, trunk: str, addresses: Iterable[str]) -> None:
         """Addresses that the names of a trunk's gateways lead to now."""
         kept = {address: name for address, name in self._learnt.items() if name != trunk}
-        self._learnt = kept | dict.fromkeys(addresses, trunk)
+        self._learnt = kept | dict.fromkeys(map(address_of, addresses), trunk)
         self._carriers.clear()
 
     def judge(self, request: Request, source: Hop, now_ns: int) -> Origin | Refusal:
@@ -124,14 +122,11 @@ class Admission:
         return self._domains.has_host(_sender(request))
 
     def _trunk_at(self, host: str) -> TrunkAccess | None:
-        name = self._learnt.get(host)
+        name = self._learnt.get(address_of(host))
         if name is not None:
             return self._trunks[name]
-        address = _address(host)
-        for trunk in self._trunks.values():
-            if address is not None and any(address in network for network in trunk.networks):
-                return trunk
-        return None
+        trunks = self._trunks.values()
+        return next((trunk for trunk in trunks if is_listed(host, trunk.networks)), None)
 
     def carrier_at(self, host: str) -> str:
         """The trunk that calls from this address; "" = none."""
@@ -148,8 +143,7 @@ class Admission:
         return bool(self.carrier_at(host))
 
     def _is_peer(self, host: str) -> bool:
-        address = _address(host)
-        return address is not None and any(address in network for network in self._peers)
+        return is_listed(host, self._peers)
 
 
 def _sender(request: Request) -> Uri:
@@ -158,13 +152,3 @@ def _sender(request: Request) -> Uri:
         return request.sender.uri
     except ValueError:
         return _NOBODY
-
-
-@functools.lru_cache(maxsize=4096)
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped if mapped is not None else address

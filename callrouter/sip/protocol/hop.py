@@ -6,6 +6,8 @@ import functools
 import ipaddress
 from typing import NamedTuple
 
+from callrouter.sip.protocol.addresses import address_of
+
 _SECURE = frozenset({"tls", "wss"})
 TRANSPORTS = frozenset({"udp", "tcp", "tls", "ws", "wss"})
 """What messages can be carried by here."""
@@ -32,12 +34,7 @@ def family_of(host: str) -> int:
 
 def is_same_address(named: str, seen: str) -> bool:
     """Whether `named` is another spelling of the IP literal `seen`; a name is not."""
-    if named == seen:
-        return True
-    try:
-        return ipaddress.ip_address(named.strip("[]")) == ipaddress.ip_address(seen)
-    except ValueError:
-        return False
+    return named == seen or address_of(named.strip("[]")) == address_of(seen) is not None
 
 
 class Hop(NamedTuple):
@@ -77,6 +74,16 @@ class Listener(NamedTuple):
     port: int
     family: int = 4
     """Of the bound socket: 4 or 6."""
+    is_dual: bool = False
+    """IPv4 comes and goes by its IPv6 socket as well."""
+
+    @property
+    def families(self) -> frozenset[int]:
+        return frozenset((4, 6) if self.is_dual else (self.family,))
+
+    def reaches(self, family: int) -> bool:
+        """0: that of a name, which may be any."""
+        return family in (0, self.family) or (family == 4 and self.is_dual)
 
 
 class Packet(NamedTuple):

@@ -24,7 +24,7 @@ class LargeRequests:
             return hop
         family = family_of(hop.host)
         for index, listener in enumerate(self._listeners):
-            if listener.transport == "tcp" and family in (0, listener.family):
+            if listener.transport == "tcp" and listener.reaches(family):
                 return hop._replace(transport="tcp", listener=index, connection=0)
         return hop
 

@@ -10,6 +10,11 @@ from callrouter.sip.protocol.methods import ALLOWED, SUPPORTED
 class Listeners(list[Listener]):
     """In the order of the configuration, which `Hop.listener` counts in."""
 
+    @property
+    def families(self) -> frozenset[int]:
+        """That can be reached from here."""
+        return frozenset().union(*(listener.families for listener in self))
+
     def via(self, hop: Hop, branch: str) -> str:
         """Via of a request of ours to `hop`."""
         listener = self.of(hop)
@@ -40,10 +45,10 @@ class Listeners(list[Listener]):
         and family."""
         family = family_of(hop.host)
         own = self[hop.listener] if hop.listener < len(self) else None
-        if own is not None and own.transport == hop.transport and family in (0, own.family):
+        if own is not None and own.transport == hop.transport and own.reaches(family):
             return own
         for listener in self:
-            if listener.transport == hop.transport and family in (0, listener.family):
+            if listener.transport == hop.transport and listener.reaches(family):
                 return listener
         # Nothing listens there: the connection or socket fails when it is used, which is reported.
         return own or Listener(hop.transport, "invalid.invalid", 5060)

@@ -11,6 +11,8 @@ import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from callrouter.sip.protocol.addresses import address_of
+
 _SECOND = 1_000_000_000
 
 
@@ -80,10 +82,8 @@ def source_of(host: str, *, is_reliable: bool) -> str:
     """What counts as one source: an IPv4 address, an IPv6 network of 64 bits.  Who only sent
     datagrams may be somebody else, so connections are another matter."""
     kind = "stream" if is_reliable else "datagram"
-    if ":" in host:
-        try:
-            network = ipaddress.IPv6Network((host.partition("%")[0], 64), strict=False)
-        except ValueError:
-            return f"{kind} {host}"
+    address = address_of(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        network = ipaddress.IPv6Network((address.packed, 64), strict=False)
         return f"{kind} {network.network_address}/64"
-    return f"{kind} {host}"
+    return f"{kind} {address or host}"

@@ -28,8 +28,8 @@ impl Banned {
 
 /// An IPv4 address, an IPv6 network of 64 bits: as the core counts them (`sources.py`).
 fn source_of(host: IpAddr) -> IpAddr {
-    match host {
-        IpAddr::V4(_) => host,
+    match host.to_canonical() {
+        host @ IpAddr::V4(_) => host,
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }

@@ -1,22 +1,19 @@
 //! The sockets, and the thread that reads them.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::net::sockopt;
 
 use crate::desk::{Arrival, Counts, Desk, Wishes};
 use crate::keyed::Key;
+use crate::socket::Socket;
 use crate::waiting::Datagram;
 
-/// Octets: a burst must not cost a BYE.  Without CAP_NET_ADMIN the kernel gives what it allows
-/// everybody (net.core.rmem_max).
-const RECEIVE_BUFFER: usize = 2 << 20;
 const LONGEST: usize = 65_536;
 /// Datagrams read of one socket before the others have their turn.
 const AT_ONCE: usize = 256;
@@ -30,7 +27,7 @@ const REST_IN_FLOOD: Duration = Duration::from_millis(4);
 pub struct Door {
     key: Key,
     shared: Arc<Shared>,
-    sockets: Mutex<Vec<(u32, Arc<UdpSocket>)>>,
+    sockets: Mutex<Vec<Arc<Socket>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -85,13 +82,9 @@ impl Door {
 
     /// Open a socket; its port.  What comes there is read from `start` on.
     pub fn bind(&self, listener: u32, host: &str, port: u16) -> io::Result<u16> {
-        let socket = UdpSocket::bind((host, port))?;
-        socket.set_nonblocking(true)?;
-        if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
-            sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
-        }
-        let port = socket.local_addr()?.port();
-        self.sockets().push((listener, Arc::new(socket)));
+        let socket = Socket::bind(listener, host, port)?;
+        let port = socket.port()?;
+        self.sockets().push(Arc::new(socket));
         Ok(port)
     }
 
@@ -104,7 +97,7 @@ impl Door {
         Ok(())
     }
 
-    fn sockets(&self) -> MutexGuard<'_, Vec<(u32, Arc<UdpSocket>)>> {
+    fn sockets(&self) -> MutexGuard<'_, Vec<Arc<Socket>>> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -128,14 +121,10 @@ impl Door {
     /// Send by the socket of `listener`.
     pub fn send(&self, listener: u32, octets: &[u8], to: SocketAddr) -> io::Result<()> {
         let sockets = self.sockets();
-        let Some((_, socket)) = sockets.iter().find(|(number, _)| *number == listener) else {
+        let Some(socket) = sockets.iter().find(|socket| socket.listener == listener) else {
             return Err(io::Error::from(io::ErrorKind::NotConnected));
         };
-        match socket.send_to(octets, to) {
-            // As if it were lost on the way: it is sent again.
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-            _ => Ok(()),
-        }
+        socket.send(octets, to)
     }
 
     /// Do not hear `host` for so long.
@@ -167,9 +156,9 @@ impl Drop for Door {
     }
 }
 
-fn watch(shared: &Shared, sockets: &[(u32, Arc<UdpSocket>)]) {
+fn watch(shared: &Shared, sockets: &[Arc<Socket>]) {
     let mut buffer = vec![0; LONGEST];
-    let mut polled: Vec<_> = sockets.iter().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)).collect();
+    let mut polled: Vec<_> = sockets.iter().map(|socket| PollFd::new(&**socket, PollFlags::IN)).collect();
     polled.push(PollFd::new(&shared.stop, PollFlags::IN));
     loop {
         // Interrupted, or out of memory for a moment: asked again.
@@ -180,9 +169,9 @@ fn watch(shared: &Shared, sockets: &[(u32, Arc<UdpSocket>)]) {
             return;
         }
         let mut rest = None;
-        for ((listener, socket), polled) in sockets.iter().zip(&polled) {
+        for (socket, polled) in sockets.iter().zip(&polled) {
             if !polled.revents().is_empty() {
-                let has_answered = read(shared, *listener, socket, &mut buffer);
+                let has_answered = read(shared, socket, &mut buffer);
                 rest = rest.max(Some(if has_answered { REST_IN_FLOOD } else { REST }));
             }
         }
@@ -193,12 +182,12 @@ fn watch(shared: &Shared, sockets: &[(u32, Arc<UdpSocket>)]) {
 }
 
 /// True: calls were turned away.
-fn read(shared: &Shared, listener: u32, socket: &UdpSocket, buffer: &mut [u8]) -> bool {
+fn read(shared: &Shared, socket: &Socket, buffer: &mut [u8]) -> bool {
     let mut has_answered = false;
     for _ in 0..AT_ONCE {
         // Nothing waits, or ICMP had something to say: that is anybody's word.
-        let Ok((length, source)) = socket.recv_from(buffer) else { break };
-        let arrival = Arrival { octets: &buffer[..length], source, listener };
+        let Ok((length, source)) = socket.receive(buffer) else { break };
+        let arrival = Arrival { octets: &buffer[..length], source, listener: socket.listener };
         let answer = {
             let mut state = shared.state();
             let answer = state.desk.receive(arrival, shared.now_ns());
@@ -207,7 +196,7 @@ fn read(shared: &Shared, listener: u32, socket: &UdpSocket, buffer: &mut [u8]) -
         };
         if let Some(answer) = answer {
             // Who is not reached asks again.
-            let _ = socket.send_to(&answer.octets, answer.to);
+            let _ = socket.send(&answer.octets, answer.to);
             has_answered = true;
         }
     }

@@ -16,6 +16,7 @@ pub mod rate;
 pub mod recent;
 pub mod refusal;
 pub mod scan;
+pub mod socket;
 pub mod via;
 pub mod waiting;
 

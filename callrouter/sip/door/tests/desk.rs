@@ -311,6 +311,22 @@ fn a_core_that_is_late_for_its_calls_gets_one_new_one_at_a_time() {
 }
 
 #[test]
+fn an_ipv4_source_is_the_same_one_within_ipv6() {
+    let mut door = door();
+    door.desk.ban("192.0.2.9".parse().expect("an address"), 2 * SECOND);
+    for (source, banned) in [("[::ffff:192.0.2.9]:5060", 1), ("[::ffff:192.0.2.8]:5060", 1)] {
+        door.source = source.parse().expect("an address");
+        door.send(&request("OPTIONS", source, "a", TO));
+        door.send(&request("OPTIONS", source, "b", TO));
+        assert_eq!(door.desk.counts().banned, banned);
+    }
+    door.desk.ban("::ffff:192.0.2.7".parse().expect("an address"), 2 * SECOND);
+    door.source = "192.0.2.7:5060".parse().expect("an address");
+    door.send(&request("OPTIONS", "c", "c", TO));
+    assert_eq!(door.desk.counts().banned, 2);
+}
+
+#[test]
 fn an_ipv6_source_is_banned_with_its_network() {
     let mut door = door();
     door.desk.ban("2001:db8::1".parse().expect("an address"), 2 * SECOND);
