@@ -15,6 +15,7 @@ from callrouter.calls.call import Call
 from callrouter.calls.conversation import Linked, Talk
 from callrouter.calls.leg import Leg
 from callrouter.calls.referral import Referral
+from callrouter.calls.search import Search
 from callrouter.calls.services import Services
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, CallGone, FetchFailed
@@ -44,6 +45,8 @@ class Controller:
     """Who it is connected with."""
     talk: Talk | None = None
     """What it has with its partner."""
+    search: Search | None = None
+    """Whom it dials, until it is connected with one of them."""
     referral: Referral | None = None
     """The transfer by a telephone that it takes part in."""
     is_spoken_for = False
@@ -71,6 +74,8 @@ class Controller:
         """Whose leg asked by SIP for the transfer that is under way, and its request."""
         self.picking_up = asyncio.Lock()
         """Held by whoever answers an incoming call."""
+        self.connected = asyncio.Event()
+        """Set while it has a partner."""
         self.referrals: asyncio.Queue[Referral | Linked] = asyncio.Queue()
         """What such transfers want of it: somebody else to be called, or to be connected with."""
         self._step: Step = Step()
@@ -290,6 +295,16 @@ class Controller:
         return len(self._documents) <= self.services.settings.max_documents_per_minute
 
     # ------------------------------------------------------------------ relations
+
+    def meet(self, partner: Controller, talk: Talk) -> None:
+        """The two are connected."""
+        self.partner, self.talk, self.search = partner, talk, None
+        self.connected.set()
+
+    def part(self) -> None:
+        """They are not any more."""
+        self.partner = self.talk = None
+        self.connected.clear()
 
     def dialled(self, call: Call) -> Controller:
         """The controller of a call that this one dials."""

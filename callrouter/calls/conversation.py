@@ -86,8 +86,8 @@ class Conversation:
         near, far = self._legs
         self._near.services.media.submit(Join(near.id, far.id))
         self._passage.begin()
-        self._near.partner, self._far.partner = self._far, self._near
-        self._near.talk = self._far.talk = self
+        self._near.meet(self._far, self)
+        self._far.meet(self._near, self)
 
     def pause(self) -> None:
         if self._is_over:
@@ -97,7 +97,7 @@ class Conversation:
         if self._near.talk is self:
             self._near.services.media.submit(Part(near.id))
             for controller in (self._near, self._far):
-                controller.partner = controller.talk = None
+                controller.part()
         self._passage.end()
         far.passage = None
         for tie in self._ties:
@@ -161,7 +161,7 @@ class Linked:
         self.near.services.media.submit(Join(legs[0].id, legs[1].id))
         self._ties = tied(*legs)
         for side in (self, peer):
-            side.near.partner, side.near.talk = side.controller, side
+            side.near.meet(side.controller, side)
         self._joined = peer._joined = self
 
     def pause(self) -> None:
@@ -173,8 +173,8 @@ class Linked:
         for tie in joined._ties:
             tie.end()
         for side in (self, self._peer):
-            side.near.partner = side.near.talk = side._joined = None
-            side._is_ready = False
+            side.near.part()
+            side._joined, side._is_ready = None, False
 
     def end(self) -> None:
         self.pause()

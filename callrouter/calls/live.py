@@ -12,6 +12,7 @@ import structlog
 from callrouter.calls import recording
 from callrouter.calls.child import Child, FailedChild, place
 from callrouter.calls.question import resolve
+from callrouter.calls.search import Search
 from callrouter.errors import CallGone
 from callrouter.ports import (
     AUDIO_ALONE,
@@ -51,6 +52,7 @@ class ScopedCall:
         self._context = context
         self._children: list[Child] = []
         self._placed: list[ChildCall] = []
+        self._search: Search | None = None
         self.last_recording: Recorded | None = None
 
     # ------------------------------------------------------------------ facts
@@ -181,8 +183,15 @@ class ScopedCall:
         if isinstance(child, FailedChild):
             return child
         self._children.append(child)
+        self.look().add(child)
         child.start()
         return child
+
+    def look(self) -> Search:
+        """Somebody is to be found for the call to be connected with."""
+        if self._search is None:
+            self._search = self._controller.search = Search()
+        return self._search
 
     async def hear(self, child: ChildCall) -> None:
         if not isinstance(child, Child) or child.controller.over.is_set():
@@ -217,10 +226,24 @@ class ScopedCall:
         self._children.clear()
         for child in children:
             child.dismiss()
-        if keep is not None or not children:
-            return
+        try:
+            if keep is None and children:
+                await self._end(children)
+        finally:
+            self._looked(keep)
+
+    async def _end(self, children: Sequence[Child]) -> None:
         ends = [asyncio.ensure_future(child.end()) for child in children]
         _, late = await asyncio.wait(ends, timeout=self._controller.services.settings.cleanup_seconds)
         for end in late:
             end.cancel()
             logger.error("child_did_not_end", call=self.sid)
+
+    def _looked(self, found: ChildCall | None) -> None:
+        search, self._search = self._search, None
+        if search is None:
+            return
+        child = found if isinstance(found, Child) else None
+        if child is None:
+            self._controller.search = None  # else the two are about to be connected
+        search.conclude(child, is_given_up=self._controller.over.is_set())

@@ -1,13 +1,15 @@
-"""Calling the target of a transfer while whoever is to be connected with it hears it ring."""
+"""The target of a transfer, as whoever is to be connected with it waits for it and hears it ring."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from callrouter.calls.child import Child, FailedChild
+from callrouter.calls.child import Callee, Child, FailedChild
+from callrouter.calls.conversation import Linked
 from callrouter.calls.live import ScopedCall
-from callrouter.calls.referral import CANCELLED, failure_of
+from callrouter.calls.referral import CANCELLED, bring_together
+from callrouter.calls.search import Finding, failure_of
 from callrouter.ports import PlayTone
 from callrouter.verbs.beside import beside
 from metering.interval import Cause
@@ -15,6 +17,7 @@ from metering.interval import Cause
 if TYPE_CHECKING:
     from callrouter.calls.controller import Controller
     from callrouter.calls.referral import Referral
+    from callrouter.calls.search import Search
     from callrouter.calls.steps.context import Context
     from callrouter.ports import DialTarget
 
@@ -23,25 +26,50 @@ _RINGING = (PlayTone("ringback-us"),)
 
 async def reach(
     controller: Controller, context: Context, referral: Referral, dialled: DialTarget | None
-) -> Child | None:
-    """The target, once it has answered; None, and the transferor told why, if it does not."""
+) -> Callee | Linked | None:
+    """The target, once it has answered; None, and the transferor told why, if it does not.
+
+    A target that the transferor is calling already is waited for; it is called anew where the transferor
+    hangs up that call, or where a document has answered it (RFC 5589 §7.6)."""
     scope = ScopedCall(controller, replace(context, granted=None))
-    reached: Child | None = None
+    reached: Callee | Linked | None = None
     try:
-        child = await scope.place(referral.target_like(dialled), Cause.SIP)
-        if isinstance(child, Child):
-            child.controller.on_ringing = referral.ringing
-        async with beside(_until_answer(scope, child)):
-            answered = await child.answered()
-        if answered and isinstance(child, Child):
-            reached = child
-        else:
-            referral.fail(failure_of(child.result))
+        search = None if referral.place is None else referral.place.search
+        reached = await _awaited(scope, referral, search) if search is not None else None
+        if reached is None and not referral.over.is_set():
+            reached = await _called(scope, referral, dialled)
     finally:
-        await scope.release(keep=reached)
+        await scope.release(keep=reached.child if isinstance(reached, Callee) else None)
         if reached is None:
             referral.fail(CANCELLED)
     return reached
+
+
+async def _awaited(scope: ScopedCall, referral: Referral, search: Search) -> Linked | None:
+    """Whom the transferor is calling.  None, and the transfer is not over: it has given that call up."""
+    place = referral.place
+    if place is None:
+        return None
+    search.listen(referral.ringing)
+    async with beside(_ringback(scope)):
+        finding = await search.outcome(place)
+    side = await bring_together(referral, place) if finding is Finding.CONNECTED else search.status
+    if isinstance(side, Linked):
+        return side
+    if finding is Finding.MISSED or not place.over.is_set():
+        referral.fail(side)
+    return None
+
+
+async def _called(scope: ScopedCall, referral: Referral, dialled: DialTarget | None) -> Callee | None:
+    scope.look().listen(referral.ringing)
+    child = await scope.place(referral.target_like(dialled), Cause.SIP)
+    async with beside(_until_answer(scope, child)):
+        answered = await child.answered()
+    if answered and isinstance(child, Child):
+        return Callee(child)
+    referral.fail(failure_of(child.result))
+    return None
 
 
 async def _until_answer(scope: ScopedCall, child: Child | FailedChild) -> None:

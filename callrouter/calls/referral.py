@@ -20,7 +20,8 @@ import structlog
 
 from callrouter.calls.child import permission
 from callrouter.calls.conversation import Linked
-from callrouter.ports import CallStatus, DialResult, DialTarget, SipLeg, TransferRequested
+from callrouter.calls.search import Finding, Search
+from callrouter.ports import DialTarget, SipLeg, TransferRequested
 from dispatcher.grant import BridgeGrant, Refusal
 
 if TYPE_CHECKING:
@@ -31,12 +32,6 @@ logger = structlog.get_logger(__name__)
 FORBIDDEN, NOT_FOUND, NOBODY, CANCELLED, NOT_HERE, PENDING = 403, 404, 480, 487, 488, 491
 PARTING_SECONDS = 3
 """For a telephone that has handed its conversation on to hang up by itself."""
-_STATUS = {
-    CallStatus.BUSY: 486,
-    CallStatus.NO_ANSWER: 480,
-    CallStatus.CANCELED: 487,
-    CallStatus.COMPLETED: 480,
-}
 
 
 @dataclass(eq=False, slots=True)
@@ -44,11 +39,15 @@ class Referral:
     """A transfer that is under way."""
 
     transferor: Controller
-    transferee: Controller
     asked: TransferRequested
     sip: SipLeg
+    transferee: Controller | None = None
+    """None: the transferor is not connected with anybody yet."""
+    place: Controller | None = None
+    """The other conversation of the transferor, in which the transferee is to take its place."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """It has worked or failed."""
+    _is_accepted: bool = False
     _others: tuple[Controller, ...] = ()
 
     def involve(self, *others: Controller) -> None:
@@ -70,12 +69,15 @@ class Referral:
         )
 
     def _headers(self) -> tuple[tuple[str, str], ...]:
-        return ("Referred-By", self.asked.referred_by), ("Replaces", self.asked.replaces)
+        # A call of ours that is to be replaced is known to nobody but us.
+        replaces = self.asked.replaces if self.place is None else ""
+        return ("Referred-By", self.asked.referred_by), ("Replaces", replaces)
 
-    def succeed(self, *leaving: Controller) -> None:
-        """The transferee talks to the target; whoever is `leaving` has a moment to hang up."""
+    def succeed(self) -> None:
+        """The transferee talks to the target; the transferor has a moment to hang up."""
         if self.over.is_set():
             return
+        leaving = (self.transferor,) if self.place is None else (self.transferor, self.place)
         for controller in leaving:
             controller.has_handed_on = True
             controller.limit(PARTING_SECONDS, "transferred")
@@ -89,8 +91,16 @@ class Referral:
         if not self.over.is_set():
             self.sip.tell_transfer(self.asked.request, status)
 
+    def accept(self) -> None:
+        if not self._is_accepted:
+            self._is_accepted = True
+            self.sip.settle_transfer(self.asked.request, 202)
+
     def refuse(self, status: int) -> None:
         """It is not even begun."""
+        if self._is_accepted:
+            self.fail(status)
+            return
         self.sip.settle_transfer(self.asked.request, status)
         self._end(status)
 
@@ -103,13 +113,14 @@ class Referral:
         self.over.set()
         for controller in self._others:
             controller.referral = None
-        self.transferee.is_spoken_for = self.transferee.is_spoken_for and status == 200
+        if self.transferee is not None and status != 200:
+            self.transferee.is_spoken_for = False
         logger.info("transferred" if status == 200 else "transfer_failed", **self._names(), status=status)
 
     def _names(self) -> dict[str, str]:
         return {
             "call": self.transferor.call.sid,
-            "transferee": self.transferee.call.sid,
+            "transferee": "" if self.transferee is None else self.transferee.call.sid,
             "target": self.asked.target,
         }
 
@@ -124,33 +135,46 @@ def abandon(controller: Controller) -> None:
             wanted.fail(CANCELLED)
 
 
-def failure_of(result: DialResult) -> int:
-    """The SIP status of an attempt that came to nothing."""
-    refused = result.sip_status if result.sip_status >= 400 and result.sip_status != 487 else 0
-    return refused or _STATUS.get(result.status, 503)
-
-
 async def receive(transferor: Controller, sip: SipLeg, asked: TransferRequested) -> None:
-    """Answer the telephone, and begin what it asks for if it may."""
-    status = await _refusal(transferor, asked)
-    # Nothing is awaited between looking at who talks to whom and saying that it is to change.
-    transferee = transferor.partner
-    if not status:
-        status = _obstacle(transferor)
-    if status or transferee is None:
+    """Answer the telephone, and do what it asks for if it may."""
+    status = await _refusal(transferor, asked) or _obstacle(transferor)
+    if status:
         logger.info("transfer_refused", call=transferor.call.sid, target=asked.target, status=status)
-        sip.settle_transfer(asked.request, status or NOBODY)
+        sip.settle_transfer(asked.request, status)
         return
-    referral = Referral(transferor, transferee, asked, sip)
-    referral.involve(transferor, transferee)
+    referral = Referral(transferor, asked, sip)
+    referral.involve(transferor)
+    search = transferor.search
+    if search is not None and not await _has_answered(referral, search):
+        return
+    # Nothing is awaited between looking at who talks to whom and saying that it is to change.
+    transferee = referral.transferee = transferor.partner
+    if transferee is None or transferee.referral is not None:
+        referral.refuse(PENDING if transferee is not None else NOBODY)
+        return
+    referral.involve(transferee)
     place = _named(transferor, asked.replaces) if asked.replaces else None
     if place is not None:
         await _attended(referral, place)
-        return
-    sip.settle_transfer(asked.request, 202)
+    else:
+        _hand_on(referral, transferee)
+
+
+async def _has_answered(referral: Referral, search: Search) -> bool:
+    """Somebody whom the transferor still calls: who answers is handed on at once."""
+    referral.accept()
+    finding = await search.outcome(referral.transferor)
+    if finding is not Finding.CONNECTED:
+        referral.fail(search.status if finding is Finding.MISSED else CANCELLED)
+    return finding is Finding.CONNECTED
+
+
+def _hand_on(referral: Referral, transferee: Controller) -> None:
+    """Have the transferee call the target, and the transferor stand by."""
+    referral.accept()
     _quiet(transferee)
     transferee.is_spoken_for = True
-    for controller in (transferor, transferee):
+    for controller in (referral.transferor, transferee):
         controller.referrals.put_nowait(referral)
 
 
@@ -174,7 +198,8 @@ def _obstacle(transferor: Controller) -> int:
     partner = transferor.partner
     if transferor.referral is not None or (partner is not None and partner.referral is not None):
         return PENDING
-    return 0 if partner is not None and not transferor.over.is_set() else NOBODY
+    is_alone = partner is None and transferor.search is None
+    return NOBODY if is_alone or transferor.over.is_set() else 0
 
 
 def _named(transferor: Controller, replaces: str) -> Controller | None:
@@ -188,20 +213,22 @@ def _named(transferor: Controller, replaces: str) -> Controller | None:
 
 async def _attended(referral: Referral, place: Controller) -> None:
     """The transferee takes the transferor's place in the conversation `place`."""
-    target = place.partner
+    transferee = referral.transferee
     status = _unfit(referral, place)
-    if status or target is None:
+    if status or transferee is None:
         referral.refuse(status or NOBODY)
         return
-    referral.involve(place, target)
-    referral.sip.settle_transfer(referral.asked.request, 202)
-    answers = [await permission(c, referral.asked.target) for c in (referral.transferee, target)]
-    grants = [answer for answer in answers if isinstance(answer, BridgeGrant)]
-    refusals = [answer for answer in answers if isinstance(answer, Refusal)]
-    if len(grants) < len(answers):
-        referral.fail(refusals[0].sip_status if refusals else FORBIDDEN)
+    referral.involve(place)
+    referral.accept()
+    referral.place = place
+    if place.partner is None:
+        _hand_on(referral, transferee)
+        return
+    side = await bring_together(referral, place)
+    if isinstance(side, Linked):
+        transferee.referrals.put_nowait(side)
     else:
-        _bring_together(referral, place, grants)
+        referral.fail(side)
 
 
 def _unfit(referral: Referral, place: Controller) -> int:
@@ -216,20 +243,37 @@ def _unfit(referral: Referral, place: Controller) -> int:
     return 0 if sip is not None and sip.identity == referral.sip.identity else FORBIDDEN
 
 
-def _bring_together(referral: Referral, place: Controller, grants: Sequence[BridgeGrant]) -> None:
+async def bring_together(referral: Referral, place: Controller) -> Linked | int:
+    """Who talks in `place` turns to the transferee; the transferee's side of that, or why it is not done."""
     transferee, target = referral.transferee, place.partner
-    if target is None or transferee.partner is None:
-        referral.fail(CANCELLED)
-        return
-    _quiet(transferee)
-    _quiet(target)
+    if transferee is None or target is None:
+        return CANCELLED
+    referral.involve(target)
+    answers = [await permission(c, referral.asked.target) for c in (transferee, target)]
+    grants = [answer for answer in answers if isinstance(answer, BridgeGrant)]
+    refusals = [answer for answer in answers if isinstance(answer, Refusal)]
+    if len(grants) < len(answers):
+        return refusals[0].sip_status if refusals else FORBIDDEN
+    if place.partner is not target or transferee.over.is_set() or referral.over.is_set():
+        return CANCELLED
+    return _bring_together(referral, (transferee, target), grants)
+
+
+def _bring_together(
+    referral: Referral, parties: tuple[Controller, Controller], grants: Sequence[BridgeGrant]
+) -> Linked:
+    transferee, target = parties
     one, two = (grant.control for grant in grants)
-    for side in Linked.pair((transferee, one), (target, two)):
+    near, far = Linked.pair((transferee, one), (target, two))
+    for side in (near, far):
+        _quiet(side.near)
         side.near.is_spoken_for = True
-        side.near.referrals.put_nowait(side)
+    target.referrals.put_nowait(far)
     if transferee.call.facts.session_sid != target.call.facts.session_sid:
         transferee.call.linked_sid, target.call.linked_sid = target.call.sid, transferee.call.sid
-    referral.succeed(referral.transferor, place)
+    transferee.detach()  # or the transferor would take it back
+    referral.succeed()
+    return near
 
 
 def _quiet(party: Controller) -> None:

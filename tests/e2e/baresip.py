@@ -22,7 +22,7 @@ RTP_PORTS = 40
 CONFIG = """\
 poll_method epoll
 sip_listen 127.0.0.1:{sip}
-call_max_calls 4
+call_max_calls 8
 audio_player aubridge,nobody
 audio_source aufile,{folder}/voice.wav
 audio_alert aubridge,nobody

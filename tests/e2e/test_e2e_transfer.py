@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 NAMES = ("alice", "bob", "carol", "dave")
-SECOND = "+15550101"
+SECOND, WAITING, LEAVING = "+15550101", "+15550102", "+15550103"
 
 
 @dataclass(slots=True)
@@ -69,12 +69,16 @@ class Office:
 
 @asynccontextmanager
 async def office(
-    folder: Path, documents: Documents, *names: str, mode: str = "manual"
+    folder: Path, documents: Documents, *names: str, picks_up: Collection[str] = ()
 ) -> AsyncIterator[Office]:
-    """The server with these telephones registered.  Its first number dials bob, its second one carol.
+    """The server with these telephones registered, of which some pick up by themselves.  Its first number
+    dials bob, its second one carol, whose callers are answered at once; two more dial carol and dave.
     SIPp is of a carrier that may transfer, but at 127.0.0.2 of one that may not."""
-    documents.on("/answer", '<Dial timeout="15" action="/over"><Client>bob</Client></Dial>')
-    documents.on("/second", '<Dial timeout="15" action="/over"><Client>carol</Client></Dial>')
+    dial = '<Dial timeout="15" action="/over" answerOnBridge="{}"><Client>{}</Client></Dial>'
+    documents.on("/answer", dial.format("true", "bob"))
+    documents.on("/second", dial.format("false", "carol"))
+    documents.on("/waiting", dial.format("true", "carol"))
+    documents.on("/leaving", dial.format("true", "dave"))
     documents.on("/over", "<Hangup/>")
     carriers = [
         {"name": "carrier", "sources": ["127.0.0.1/32"], "transfers": True},
@@ -83,12 +87,14 @@ async def office(
     users = [{"name": name, "password": f"{name}-secret"} for name in NAMES]
     sip = {"registrar": {"users": users}, "peers": [], "trunks": carriers}
     state = one_application(documents.url("/answer"))
-    state["addresses"][SECOND] = {"account": "tester", "target": documents.url("/second")}
+    for number, path in ((SECOND, "/second"), (WAITING, "/waiting"), (LEAVING, "/leaving")):
+        state["addresses"][number] = {"account": "tester", "target": documents.url(path)}
     allowed = {"allow_private": [f"127.0.0.1:{documents.port}"]}
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(Server(folder / "server", state, fetch=allowed, sip=sip))
         phones = {}
         for name in names:
+            mode = "auto" if name in picks_up else "manual"
             account = (
                 f"<sip:{name}@{server.sip}>;auth_pass={name}-secret;regint=120;answermode={mode};"
                 "audio_codecs=pcmu\n"
@@ -149,33 +155,77 @@ async def test_a_caller_hands_the_callee_on(tmp_path: Path, documents: Documents
 @pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)")
 async def test_what_else_telephones_ask_for(tmp_path: Path, documents: Documents) -> None:
     """At the same time: a party that does not hang up afterwards, one that brings two of its parties
-    together, targets that are not there, and somebody who may not."""
-    async with office(tmp_path, documents, "bob", "carol", mode="auto") as here:
+    together, one that does not wait for whom it calls, targets that are not there, and somebody who may
+    not."""
+    async with office(tmp_path, documents, "bob", "carol", picks_up=("bob", "carol")) as here:
+        carol = here.phones["carol"]
         consultation = here.sipp("hears_out", "consultation", number=SECOND)
         talking = await consultation.start()
-        await here.phones["carol"].event("CALL_ESTABLISHED")
+        await carol.event("CALL_ESTABLISHED")
         replaces = quote(dialog_of(consultation.messages()), safe="")
-        carol, dave = (f"sip:{name}@{here.server.sip}" for name in ("carol", "dave"))
+        to_bob, to_carol, to_dave = (f"sip:{name}@{here.server.sip}" for name in ("bob", "carol", "dave"))
         await asyncio.gather(
-            here.sipp("refers", "attended", target=f"{carol}?Replaces={replaces}", before_ms=3000).run(),
-            here.sipp("refers", "stays", target=carol, before_ms=3500).run(),
-            here.sipp("refers_in_vain", "nobody", target=dave, before_ms=3000, status=480).run(),
-            here.sipp("refers_in_vain", "loop", target="tel:+15550100", before_ms=3000, status=482).run(),
+            here.sipp("refers", "attended", target=f"{to_carol}?Replaces={replaces}", before_ms=500).run(),
+            here.sipp("refers", "stays", target=to_carol, before_ms=500).run(),
+            here.sipp("refers", "hurries", number=SECOND, target=to_bob, before_ms=0).run(),
+            here.sipp("refers_in_vain", "nobody", target=to_dave, before_ms=500, status=480).run(),
+            here.sipp("refers_in_vain", "loop", target="tel:+15550100", before_ms=500, status=482).run(),
             here.sipp(
-                "refers_refused", "stranger", number=SECOND, target=carol, before_ms=3000, status=403
+                "refers_refused", "stranger", number=SECOND, target=to_carol, before_ms=500, status=403
             ).run(),
             consultation.finish(talking),
         )
-        for _ in range(2):
-            await here.phones["carol"].command("hangup")
-        await here.phones["bob"].event("CALL_CLOSED", number=4)
+        await carol.event("CALL_CLOSED")  # the stranger's
+        for number in (2, 3, 4):
+            await carol.command("hangup")
+            await carol.event("CALL_CLOSED", number=number)
+        await here.phones["bob"].event("CALL_CLOSED", number=5)
         sessions = await here.sessions()
     assert_partitioned_over(sessions)
 
 
-def dialog_of(messages: str) -> str:
+@pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)")
+async def test_a_target_that_still_rings(tmp_path: Path, documents: Documents) -> None:
+    """Telephones that do not wait until it answers: one keeps both its calls until it is told how that went,
+    the other hangs both up."""
+    async with office(tmp_path, documents, "bob", "carol", "dave", picks_up=("bob",)) as here:
+        carol, dave = here.phones["carol"], here.phones["dave"]
+        consultation = here.sipp("hears_out", "consultation", number=WAITING)
+        talking = await consultation.start()
+        await carol.event("CALL_INCOMING")
+        replaces = quote(dialog_of(consultation.messages(), "180 Ringing"), safe="")
+        waiting = here.sipp(
+            "refers", "waits", target=f"sip:carol@{here.server.sip}?Replaces={replaces}", before_ms=300
+        )
+        leaving = here.sipp(
+            "refers_and_leaves", "leaves", second=LEAVING, target=f"sip:dave@{here.server.sip}"
+        )
+        await asyncio.gather(
+            waiting.run(),
+            leaving.run(),
+            consultation.finish(talking),
+            picks_up_once_told(waiting, carol),
+            picks_up_once_told(leaving, dave),
+        )
+        for phone in (carol, dave):
+            await phone.command("hangup")
+        await here.phones["bob"].event("CALL_CLOSED", number=2)
+        sessions = await here.sessions()
+    assert_partitioned_over(sessions)
+    assert min(heard_ms(carol), heard_ms(dave)) > 500
+
+
+async def picks_up_once_told(asker: Sipp, phone: Baresip) -> None:
+    """`phone` answers as soon as the asker has been told, after 100 Trying, that it rings."""
+    async with asyncio.timeout(20):
+        while not re.search(r"CSeq: 2 NOTIFY.*?\nSIP/2.0 180 ", asker.messages(), re.DOTALL):
+            await asyncio.sleep(0.05)
+    await phone.command("accept")
+
+
+def dialog_of(messages: str, status: str = "200 OK") -> str:
     """The Replaces value of the call that SIPp's log of messages shows."""
-    answer = re.search(r"SIP/2.0 200 OK.*?\n\s*\n", messages, re.DOTALL)
+    answer = re.search(rf"SIP/2.0 {status}.*?\n\s*\n", messages, re.DOTALL)
     assert answer is not None, messages
     fields = [re.search(rf"{name}:.*?;tag=([^\s;]+)", answer[0]) for name in ("To", "From")]
     to_tag, from_tag = (field[1] for field in fields if field is not None)

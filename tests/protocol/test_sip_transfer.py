@@ -70,6 +70,16 @@ def test_a_refer_without_a_token_is_a_telephone_that_transfers_whom_it_talks_to(
     )
 
 
+def test_telephones_that_do_not_escape_the_at_of_a_call_id_are_understood() -> None:
+    stranger = Stranger()
+    stranger.send(
+        refer(up(stranger), "Refer-To: <sip:c?d@192.0.2.9?Replaces=e@f%3Bto-tag%3Da%3Bfrom-tag%3Db>", CONTACT)
+    )
+    (asked,) = stranger.events
+    assert isinstance(asked, TransferRequested)
+    assert (asked.target, asked.replaces) == ("sip:c?d@192.0.2.9", "e@f;to-tag=a;from-tag=b")
+
+
 def test_nobody_can_be_handed_on_before_the_call_is_up() -> None:
     stranger = Stranger()
     stranger.send(invite())

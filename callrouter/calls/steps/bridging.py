@@ -86,6 +86,7 @@ class Bridging(Step):
             ended = await self._converse(controller)
         finally:
             self.party.dismiss(controller.call.q850)
+            controller.search = None
             abandon(controller)
         if controller.has_handed_on:
             return steps.Departing(self.after(ended), self.resume.context)
@@ -202,8 +203,8 @@ class Bridging(Step):
         else:
             reached = await reach(controller, self.resume.context, wanted, self.dialled)
             if reached is not None:
-                wanted.succeed(wanted.transferor)
-                self._turn_to(Callee(reached))
+                wanted.succeed()
+                self._turn_to(reached)
         if self.party.is_gone:
             return "callee"
         self._talk = self.party.meet(controller)

@@ -37,6 +37,8 @@ class Running(Step):
             return self.context.at_end(controller)
         verb = verbs[self.index]
         self.live = ScopedCall(controller, self.context)
+        if isinstance(verb, Dial):
+            self.live.look()
         kept: Connect | None = None
         try:
             outcome = await verb.run(self.live)

@@ -39,9 +39,10 @@ class Transferring(Step):
         if reached is None:
             return None if transferor.over.is_set() else steps.Driven(self.child)
         controller.detach()
-        reached.controller.join_session(controller.call.sid)
-        self.referral.succeed(transferor)
-        return on_its_own(self.child, Callee(reached))
+        if isinstance(reached, Callee):
+            reached.controller.join_session(controller.call.sid)
+        self.referral.succeed()
+        return on_its_own(self.child, reached)
 
     async def owed(self, controller: Controller, cause: Interrupt) -> Step | None:
         """Interrupted before it began, or meanwhile: the telephone is told."""

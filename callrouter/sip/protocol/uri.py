@@ -90,13 +90,15 @@ def _parse(text: str) -> Uri:
     scheme = scheme.lower()
     if scheme not in ("sip", "sips"):
         return Uri(scheme, opaque=rest)
-    login, at, location = rest.rpartition("@")
+    # A user part may hold a ?, and headers an @ that should have been escaped (a Call-ID in Replaces).
+    question = rest.find("?", max(0, rest.find("@")))
+    address, headers = (rest, "") if question < 0 else (rest[:question], rest[question + 1 :])
+    if question >= 0 and not headers:
+        raise ValueError("empty headers in a SIP URI")
+    login, at, location = address.rpartition("@")
     if at and not login:
         raise ValueError("empty user part in a SIP URI")
     user, has_password, password = login.partition(":")
-    location, question, headers = location.partition("?")
-    if question and not headers:
-        raise ValueError("empty headers in a SIP URI")
     location, semicolon, parameters = location.partition(";")
     host, port = parse_host_port(location)
     return Uri(
