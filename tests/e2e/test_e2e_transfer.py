@@ -25,7 +25,8 @@ pytestmark = [
 ]
 
 NAMES = ("alice", "bob", "carol", "dave")
-SECOND, WAITING, LEAVING = "+15550101", "+15550102", "+15550103"
+SECOND, WAITING, LEAVING, MENU = "+15550101", "+15550102", "+15550103", "+15550104"
+BANNED = "+15550666"
 
 
 @dataclass(slots=True)
@@ -53,10 +54,25 @@ class Office:
         await self.takes(to)
         await self.phones[name].event("CALL_CLOSED")
 
-    def sipp(self, scenario: str, name: str, *, number: str = "+15550100", **values: str | int) -> Sipp:
+    def sipp(
+        self,
+        scenario: str,
+        name: str,
+        *,
+        number: str = "+15550100",
+        headers: tuple[str, ...] = (),
+        **values: str | int,
+    ) -> Sipp:
         folder = self.folder / name
         host = "127.0.0.2" if name == "stranger" else "127.0.0.1"
-        return Sipp(scenario, self.server.sip, folder, number=number, values=values, host=host)
+        return Sipp(
+            scenario, self.server.sip, folder, number=number, values=values, headers=headers, host=host
+        )
+
+    def refused(self, name: str, status: int, target: str, *headers: str, forged: str = "") -> Sipp:
+        """A caller of a document that talks, whose REFER is refused."""
+        values = {"status": status, "target": target, "forged": forged, "before_ms": 0}
+        return self.sipp("refers_refused", name, number=MENU, headers=headers, **values)
 
     async def sessions(self) -> list[dict[str, Any]]:
         """All there were, once they are over."""
@@ -72,7 +88,8 @@ async def office(
     folder: Path, documents: Documents, *names: str, picks_up: Collection[str] = ()
 ) -> AsyncIterator[Office]:
     """The server with these telephones registered, of which some pick up by themselves.  Its first number
-    dials bob, its second one carol, whose callers are answered at once; two more dial carol and dave.
+    dials bob, its second one carol, whose callers are answered at once; two more dial carol and dave,
+    and one has a document that talks.
     SIPp is of a carrier that may transfer, but at 127.0.0.2 of one that may not."""
     dial = '<Dial timeout="15" action="/over" answerOnBridge="{}"><Client>{}</Client></Dial>'
     documents.on("/answer", dial.format("true", "bob"))
@@ -87,8 +104,11 @@ async def office(
     users = [{"name": name, "password": f"{name}-secret"} for name in NAMES]
     sip = {"registrar": {"users": users}, "peers": [], "trunks": carriers}
     state = one_application(documents.url("/answer"))
-    for number, path in ((SECOND, "/second"), (WAITING, "/waiting"), (LEAVING, "/leaving")):
+    documents.on("/menu", '<Play digits="1"/><Pause length="15"/>')
+    paths = {SECOND: "/second", WAITING: "/waiting", LEAVING: "/leaving", MENU: "/menu"}
+    for number, path in paths.items():
         state["addresses"][number] = {"account": "tester", "target": documents.url(path)}
+    state["policy"] = {"banned": [{"party": "callee", "pattern": BANNED}]}
     allowed = {"allow_private": [f"127.0.0.1:{documents.port}"]}
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(Server(folder / "server", state, fetch=allowed, sip=sip))
@@ -155,8 +175,7 @@ async def test_a_caller_hands_the_callee_on(tmp_path: Path, documents: Documents
 @pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)")
 async def test_what_else_telephones_ask_for(tmp_path: Path, documents: Documents) -> None:
     """At the same time: a party that does not hang up afterwards, one that brings two of its parties
-    together, one that does not wait for whom it calls, targets that are not there, and somebody who may
-    not."""
+    together, one that does not wait for whom it calls, and targets that are not there or forbidden."""
     async with office(tmp_path, documents, "bob", "carol", picks_up=("bob", "carol")) as here:
         carol = here.phones["carol"]
         consultation = here.sipp("hears_out", "consultation", number=SECOND)
@@ -170,16 +189,13 @@ async def test_what_else_telephones_ask_for(tmp_path: Path, documents: Documents
             here.sipp("refers", "hurries", number=SECOND, target=to_bob, before_ms=0).run(),
             here.sipp("refers_in_vain", "nobody", target=to_dave, before_ms=500, status=480).run(),
             here.sipp("refers_in_vain", "loop", target="tel:+15550100", before_ms=500, status=482).run(),
-            here.sipp(
-                "refers_refused", "stranger", number=SECOND, target=to_carol, before_ms=500, status=403
-            ).run(),
+            here.sipp("refers_in_vain", "banned", target=f"tel:{BANNED}", before_ms=500, status=403).run(),
             consultation.finish(talking),
         )
-        await carol.event("CALL_CLOSED")  # the stranger's
-        for number in (2, 3, 4):
+        for number in (1, 2, 3):
             await carol.command("hangup")
             await carol.event("CALL_CLOSED", number=number)
-        await here.phones["bob"].event("CALL_CLOSED", number=5)
+        await here.phones["bob"].event("CALL_CLOSED", number=6)
         sessions = await here.sessions()
     assert_partitioned_over(sessions)
 
@@ -187,38 +203,61 @@ async def test_what_else_telephones_ask_for(tmp_path: Path, documents: Documents
 @pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)")
 async def test_a_target_that_still_rings(tmp_path: Path, documents: Documents) -> None:
     """Telephones that do not wait until it answers: one keeps both its calls until it is told how that went,
-    the other hangs both up."""
-    async with office(tmp_path, documents, "bob", "carol", "dave", picks_up=("bob",)) as here:
-        carol, dave = here.phones["carol"], here.phones["dave"]
+    one hangs both up, and one repeats itself and asks anew."""
+    async with office(tmp_path, documents, *NAMES, picks_up=("bob",)) as here:
+        alice, bob, carol, dave = (here.phones[name] for name in NAMES)
         consultation = here.sipp("hears_out", "consultation", number=WAITING)
         talking = await consultation.start()
         await carol.event("CALL_INCOMING")
         replaces = quote(dialog_of(consultation.messages(), "180 Ringing"), safe="")
-        waiting = here.sipp(
-            "refers", "waits", target=f"sip:carol@{here.server.sip}?Replaces={replaces}", before_ms=300
-        )
-        leaving = here.sipp(
-            "refers_and_leaves", "leaves", second=LEAVING, target=f"sip:dave@{here.server.sip}"
-        )
+        to_alice, to_carol, to_dave = (f"sip:{name}@{here.server.sip}" for name in ("alice", "carol", "dave"))
+        waits = here.sipp("refers", "waits", target=f"{to_carol}?Replaces={replaces}", before_ms=300)
+        leaves = here.sipp("refers_and_leaves", "leaves", second=LEAVING, target=to_dave)
+        twice = here.sipp("refers_twice", "twice", target=to_alice, before_ms=300)
         await asyncio.gather(
-            waiting.run(),
-            leaving.run(),
+            waits.run(),
             consultation.finish(talking),
-            picks_up_once_told(waiting, carol),
-            picks_up_once_told(leaving, dave),
+            picks_up_once_told(waits, carol),
+            leaves.run(),
+            picks_up_once_told(leaves, dave),
+            twice.run(),
+            picks_up_once_told(twice, alice, "SIP/2.0 491 "),
         )
-        for phone in (carol, dave):
+        for phone in (alice, carol, dave):
             await phone.command("hangup")
-        await here.phones["bob"].event("CALL_CLOSED", number=2)
+        await bob.event("CALL_CLOSED", number=3)
         sessions = await here.sessions()
     assert_partitioned_over(sessions)
     assert min(heard_ms(carol), heard_ms(dave)) > 500
+    called = [call["to"] for session in sessions for call in session["calls"]]
+    assert (called.count("client:alice"), called.count("client:dave")) == (1, 2)
 
 
-async def picks_up_once_told(asker: Sipp, phone: Baresip) -> None:
-    """`phone` answers as soon as the asker has been told, after 100 Trying, that it rings."""
+@pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)")
+async def test_what_nobody_may_ask_for(tmp_path: Path, documents: Documents) -> None:
+    """At the same time: requests that cannot be meant, of nobody's call or of somebody who may not."""
+    async with office(tmp_path, documents) as here:
+        carol = f"sip:carol@{here.server.sip}"
+        await asyncio.gather(
+            here.refused("two", 400, carol, f"Refer-To: <{carol}>").run(),
+            here.refused("goodbye", 400, f"{carol};method=BYE").run(),
+            here.refused("post", 416, "mailto:carol@example.com").run(),
+            here.refused("forged", 481, carol, forged="x").run(),
+            here.refused("stranger", 403, carol).run(),
+            here.refused("document", 480, carol).run(),
+            here.sipp("refers_alone", "alone", target=carol).run(),
+        )
+        sessions = await here.sessions()
+    assert_partitioned_over(sessions)
+    assert all(len(session["calls"]) == 1 for session in sessions)
+
+
+async def picks_up_once_told(
+    asker: Sipp, phone: Baresip, told: str = r"CSeq: 2 NOTIFY.*?\nSIP/2.0 180 "
+) -> None:
+    """`phone` answers as soon as the asker has been told (after 100 Trying) that it rings."""
     async with asyncio.timeout(20):
-        while not re.search(r"CSeq: 2 NOTIFY.*?\nSIP/2.0 180 ", asker.messages(), re.DOTALL):
+        while not re.search(told, asker.messages(), re.DOTALL):
             await asyncio.sleep(0.05)
     await phone.command("accept")
 

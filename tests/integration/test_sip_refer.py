@@ -22,13 +22,22 @@ CAROL = "sip:carol@127.0.0.1"
 
 
 @asynccontextmanager
-async def connected(folder: Path, scenario: str, **values: str) -> AsyncIterator[tuple[Peer, SipLeg]]:
+async def connected(
+    folder: Path, scenario: str, *, password: str = "", **values: str
+) -> AsyncIterator[tuple[Peer, SipLeg]]:
     """A call to SIPp that is up; SIPp must have followed its scenario to the end."""
     port = free_port()
     filled = filled_in(scenario, folder, **values)
     async with peer() as ours, sipp(folder, *filled, "-p", str(port), "-m", "1"):
         await asyncio.sleep(0.5)  # SIPp does not say when it is ready
-        order = OutgoingCall(f"sip:sipp@127.0.0.1:{port}", "+15550100", "", MEDIA)
+        order = OutgoingCall(
+            f"sip:sipp@127.0.0.1:{port}",
+            "+15550100",
+            "",
+            MEDIA,
+            username="alice" if password else "",
+            password=password,
+        )
         leg = ours.signalling.place(order, ours.sink)
         await ours.wait(lambda: bool(ours.told(Answered)))
         yield ours, leg
@@ -46,6 +55,14 @@ async def test_who_does_it_tells_how_far_it_gets(tmp_path: Path, outcome: str) -
         leg.refer(CAROL)
         await ours.wait(lambda: any(e.is_final for e in ours.told(ReferProgress)))
         assert told(ours) == [(202, False, False), (100, False, True), (int(outcome[:3]), True, True)]
+
+
+@needs_sipp
+async def test_who_asks_for_a_password_gets_it(tmp_path: Path) -> None:
+    async with connected(tmp_path, "checks_refer", password="secret") as (ours, leg):
+        leg.refer(CAROL)
+        await ours.wait(lambda: any(e.is_final for e in ours.told(ReferProgress)))
+        assert told(ours) == [(202, False, False), (200, True, True)]
 
 
 @needs_sipp
