@@ -60,6 +60,9 @@ class Search:
 
     def conclude(self, found: Child | None, *, is_given_up: bool) -> None:
         self._found, self._is_given_up = found, is_given_up
+        self._told = None
+        for child in self._children:
+            child.controller.on_ringing = None  # or the two would be left to the collector
         self._over.set()
 
     async def outcome(self, controller: Controller) -> Finding:
