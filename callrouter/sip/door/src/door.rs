@@ -168,25 +168,18 @@ fn watch(shared: &Shared, sockets: &[Arc<Socket>]) {
         if polled.last().is_some_and(|stop| !stop.revents().is_empty()) {
             return;
         }
-        let mut rest = None;
-        for (socket, polled) in sockets.iter().zip(&polled) {
-            if !polled.revents().is_empty() {
-                let has_answered = read(shared, socket, &mut buffer);
-                rest = rest.max(Some(if has_answered { REST_IN_FLOOD } else { REST }));
-            }
-        }
-        if let Some(rest) = rest {
-            std::thread::sleep(rest);
-        }
+        let readable = sockets.iter().zip(&polled).filter(|(_, polled)| !polled.revents().is_empty());
+        let rest = readable.map(|(socket, _)| read(shared, socket, &mut buffer)).min();
+        std::thread::sleep(rest.unwrap_or_default());
     }
 }
 
-/// True: calls were turned away.
-fn read(shared: &Shared, socket: &Socket, buffer: &mut [u8]) -> bool {
-    let mut has_answered = false;
+/// For how long nobody need look at the socket again.
+fn read(shared: &Shared, socket: &Socket, buffer: &mut [u8]) -> Duration {
+    let mut rest = REST;
     for _ in 0..AT_ONCE {
         // Nothing waits, or ICMP had something to say: that is anybody's word.
-        let Ok((length, source)) = socket.receive(buffer) else { break };
+        let Ok((length, source)) = socket.receive(buffer) else { return rest };
         let arrival = Arrival { octets: &buffer[..length], source, listener: socket.listener };
         let answer = {
             let mut state = shared.state();
@@ -197,8 +190,8 @@ fn read(shared: &Shared, socket: &Socket, buffer: &mut [u8]) -> bool {
         if let Some(answer) = answer {
             // Who is not reached asks again.
             let _ = socket.send(&answer.octets, answer.to);
-            has_answered = true;
+            rest = REST_IN_FLOOD;
         }
     }
-    has_answered
+    Duration::ZERO
 }

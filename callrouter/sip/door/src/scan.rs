@@ -5,6 +5,9 @@
 
 use std::ops::Range;
 
+use memchr::memmem::find;
+use memchr::{memchr, memchr_iter};
+
 use crate::via::{self, Via};
 
 /// Octets of a header block that are looked at, and its lines; what is larger is `Unclear`.
@@ -103,10 +106,14 @@ impl<'a> Iterator for Lines<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.head.get(self.next..)?;
-        let length = find(rest, b"\r\n").unwrap_or(rest.len());
+        let length = line_end(rest);
         self.next += length + 2;
         Some(&rest[..length])
     }
+}
+
+fn line_end(rest: &[u8]) -> usize {
+    memchr_iter(b'\r', rest).find(|at| rest.get(at + 1) == Some(&b'\n')).unwrap_or(rest.len())
 }
 
 fn start_line(line: &[u8]) -> Option<&[u8]> {
@@ -130,7 +137,7 @@ struct Headers<'a> {
 impl<'a> Headers<'a> {
     /// None: the line is folded, doubled or no header field.
     fn add(&mut self, line: &'a [u8]) -> Option<()> {
-        let colon = line.iter().position(|octet| *octet == b':')?;
+        let colon = memchr(b':', line)?;
         let name = trim_end(&line[..colon]);
         if name.is_empty() || !name.iter().all(|octet| is_token(*octet)) || !is_plain(line) {
             return None;
@@ -246,13 +253,28 @@ pub fn number(digits: &[u8]) -> Option<usize> {
 
 /// No control characters but tabs.
 fn is_plain(line: &[u8]) -> bool {
-    line.iter().all(|octet| *octet >= b' ' && *octet != 0x7f || *octet == b'\t')
+    // Without a way out in the middle the compiler looks at many octets at once.
+    line.iter().fold(true, |plain, octet| plain & (*octet >= b' ' && *octet != 0x7f || *octet == b'\t'))
 }
 
 /// Of RFC 3261 §25.1.
 pub fn is_token(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&octet)
+    TOKEN[usize::from(octet)]
 }
+
+const TOKEN: [bool; 256] = {
+    let (others, mut table, mut octet) = (b"-.!%*_+`'~", [false; 256], 0);
+    while octet < 256 {
+        table[octet] = (octet as u8).is_ascii_alphanumeric();
+        octet += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
 
 fn trim(value: &[u8]) -> &[u8] {
     let start = skip_blanks(value, 0);
@@ -262,16 +284,4 @@ fn trim(value: &[u8]) -> &[u8] {
 fn trim_end(value: &[u8]) -> &[u8] {
     let blanks = value.iter().rev().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
     &value[..value.len() - blanks]
-}
-
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    let first = *wanted.first()?;
-    let mut from = 0;
-    loop {
-        let at = from + text.get(from..)?.iter().position(|octet| *octet == first)?;
-        if text[at..].starts_with(wanted) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
 }
