@@ -1,10 +1,9 @@
-"""A flood of INVITE at ten times what the other side can carry: what is left of the calls, how soon the
+"""A flood of INVITE at ten times what the other side carries: what is left of the calls, how soon the
 others hear that there is no room, whether calls that are up can end, and how soon it is over.
 
 What it can carry is searched for first: ever more calls a second, until no more are completed.  It is
 kept on one core, and who calls it on the others: else the flood would take the processor from it, not
-by what it asks but by asking.  How many are offered is what the load came to: one process that calls
-gets to some 8,000 a second."""
+by what it asks but by asking."""
 
 from __future__ import annotations
 
@@ -16,6 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from tests.benchmarks.hearing import ROOT
@@ -89,12 +89,12 @@ async def load(port: int, user: str, hold: float, *phases: tuple[float, float]) 
     return [Phase(**json.loads(line)) for line in told.splitlines()]
 
 
-async def flood(pid: int, port: int, user: str, hold: float, rate: float) -> Flooded:
-    """Ten times the most that `pid` carries, searched for from `rate` upwards; half of `rate` afterwards."""
+async def flood(pid: int, port: int, user: str, hold: float, rate: float, most: float = inf) -> Flooded:
+    """Ten times what `pid` carries, searched for from `rate` on, or `most`; half of `rate` afterwards."""
     calm = (rate / 2, 2)
     with apart(pid):
         _, *searched = await load(port, user, hold, calm, *((rate * step, PEAK_SECONDS) for step in STEPS))
-        many = TIMES * max(phase.rate for phase in searched)
+        many = min(most, TIMES * max(phase.rate for phase in searched))
         _, flooded, after = await load(
             port, user, hold, calm, (many, FLOOD_SECONDS), (rate / 2, AFTER_SECONDS)
         )
