@@ -27,6 +27,7 @@ from callrouter.ports import (
     Ended,
     Failed,
     InfoDigit,
+    KeysRefused,
     LegClosed,
     LegId,
     Media,
@@ -246,7 +247,7 @@ class Phone:
             case MediaChanged():
                 self.story.note(at_ms, "media changed", event.audio.direction.value)
                 self._use(event.audio)
-            case Confirmed() | InfoDigit():
+            case Confirmed() | InfoDigit() | KeysRefused():
                 pass
 
     @property

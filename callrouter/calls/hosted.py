@@ -94,6 +94,7 @@ class InnerLeg:
     passes = frozenset({"video", "image"})
     """Whatever the ends beyond do."""
     audio_slot = 0
+    takes_keys = False
 
     def __init__(self, invite: Invite, call_id: str, clock: Clock) -> None:
         self.invite = invite
@@ -183,6 +184,9 @@ class InnerLeg:
             self._tell(Failed(now_ns, 487, "cancelled", {}))
         else:
             self._end(Failed(now_ns, 480, reason, {}, q850))
+
+    def press(self, keys: str) -> None:
+        """Keys go as events or tones here."""
 
     def hold(self, on: bool) -> None:
         """The other end's own far end is to be told."""

@@ -28,6 +28,7 @@ from callrouter.ports import (
     FeedDigit,
     Held,
     InfoDigit,
+    KeysRefused,
     LegClosed,
     LegId,
     LineEvent,
@@ -173,15 +174,17 @@ class Leg:
             self._reclaiming = asyncio.get_running_loop().create_future()
         return self._reclaiming
 
-    def told(self, event: InfoDigit | Held | ReferProgress) -> None:
-        """By signalling: a key of the far end, that it wants to hear nothing, or to hear again, or how far
-        it got with what it was asked."""
+    def told(self, event: InfoDigit | KeysRefused | Held | ReferProgress) -> None:
+        """By signalling: a key of the far end, or what it does not take, that it wants to hear nothing, or
+        to hear again, or how far it got with what it was asked."""
         if isinstance(event, ReferProgress):
             self.referrer.told(event)
         elif isinstance(event, InfoDigit):
             self._media.submit(FeedDigit(self.id, event.digit, event.duration_ms))
             if self.tie is not None:
                 self.tie.fed(event.digit)
+        elif isinstance(event, KeysRefused):
+            self.start_digits(event.keys)
         elif self.tie is not None:
             self.tie.holds(event.on)
 

@@ -18,6 +18,7 @@ from callrouter.ports import (
     Hangup,
     Held,
     InfoDigit,
+    KeysRefused,
     LinesAnswered,
     LinesOffered,
     LinesReset,
@@ -112,7 +113,7 @@ class Signals:
             case Confirmed() | MediaChanged():
                 if event.audio is not None:
                     leg.connect(event.audio)
-            case InfoDigit() | Held() | ReferProgress():
+            case InfoDigit() | KeysRefused() | Held() | ReferProgress():
                 leg.told(event)
             case LinesOffered() | LinesRetracted() | LinesAnswered() | LinesReset():
                 leg.told_lines(event)

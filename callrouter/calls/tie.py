@@ -69,10 +69,19 @@ class Tie:
 
     @property
     def _is_retold(self) -> bool:
-        """Telephone events of this far end would be lost on the other one, which did not agree on any."""
-        return _has_events(self._leg) and not _has_events(self._other)
+        """Telephone events of this far end would be lost on the other one, which did not agree on any, as
+        would all keys on one that takes them by signalling."""
+        return not _has_events(self._other) and (_has_events(self._leg) or self._takes_signalled)
+
+    @property
+    def _takes_signalled(self) -> bool:
+        sip = self._other.sip
+        return sip is not None and sip.takes_keys and not _has_events(self._other)
 
     def _send(self, digit: str) -> None:
+        if self._other.sip is not None and self._takes_signalled:
+            self._other.sip.press(digit)
+            return
         self._keys += digit
         if self._sending is None:
             self._go_on()

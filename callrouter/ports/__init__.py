@@ -168,6 +168,7 @@ from callrouter.ports.signalling import (
     Failed as Failed,
     Held as Held,
     InfoDigit as InfoDigit,
+    KeysRefused as KeysRefused,
     MediaChanged as MediaChanged,
     OutgoingCall as OutgoingCall,
     Redirect as Redirect,

@@ -109,6 +109,14 @@ class InfoDigit:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysRefused:
+    """The far end takes none of these by signalling, and will take no others (`SipLeg.press`)."""
+
+    at_ns: int
+    keys: str
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """The far end wants to hear nothing from now on, or to hear again; SIP has answered it already."""
 
@@ -161,6 +169,7 @@ SignalEvent = (
     | Failed
     | Ended
     | InfoDigit
+    | KeysRefused
     | Held
     | TransferRequested
     | ReferProgress
@@ -272,6 +281,13 @@ class SipLeg(Protocol):
     def hangup(self, reason: str = "", q850: int = NORMAL) -> None:
         """BYE, CANCEL or a final refusal, whichever the state asks for, with words for people and a cause
         of Q.850 in its Reason."""
+
+    @property
+    def takes_keys(self) -> bool:
+        """The far end has said that it takes keys by signalling (INFO), and refused none."""
+
+    def press(self, keys: str) -> None:
+        """Send keys by signalling; `KeysRefused` tells of those that the far end does not take."""
 
     def hold(self, on: bool) -> None:
         """re-INVITE with `sendonly` or back to `sendrecv`."""

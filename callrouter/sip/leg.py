@@ -72,6 +72,14 @@ class Leg:
         self._session.hangup(reason_header(reason, q850), self._clock.monotonic_ns())
         self._pump()
 
+    @property
+    def takes_keys(self) -> bool:
+        return self._session.takes_keys
+
+    def press(self, keys: str) -> None:
+        self._session.press(keys, self._clock.monotonic_ns())
+        self._pump()
+
     def hold(self, on: bool) -> None:
         """re-INVITE with `sendonly` or back to `sendrecv`."""
         self._session.hold(on, self._clock.monotonic_ns())

@@ -130,6 +130,10 @@ class ScriptedLeg:
     def hold(self, on: bool) -> None:
         self._did(f"hold {on}")
 
+    def press(self, keys: str) -> None:
+        self._did(f"press {keys}")
+
+    takes_keys = False
     is_held = False
     passes = frozenset({"video", "image"})
     is_passing = False

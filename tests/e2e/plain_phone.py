@@ -69,6 +69,8 @@ class PlainPhone:
     """One telephone in one call."""
 
     host: str = "127.0.0.1"
+    allow: str = "INVITE, ACK, BYE, UPDATE"
+    """Methods that it takes."""
     sip: socket.socket = field(init=False)
     media: dict[str, socket.socket] = field(init=False)
     seen: list[Message] = field(default_factory=list)
@@ -176,7 +178,7 @@ class PlainPhone:
             f"{method} {self._target} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP {self.at};branch={self._branch}\r\n"
             f"Max-Forwards: 70\r\nFrom: {self._local}\r\nTo: {self._remote}\r\nCall-ID: {self._call_id}\r\n"
-            f"CSeq: {number} {method}\r\nContact: <sip:me@{self.at}>\r\nAllow: INVITE, ACK, BYE, UPDATE\r\n"
+            f"CSeq: {number} {method}\r\nContact: <sip:me@{self.at}>\r\nAllow: {self.allow}\r\n"
             f"{kind}Content-Length: {len(body)}\r\n\r\n{body}"
         )
 
@@ -193,7 +195,7 @@ class PlainPhone:
         kind = "Content-Type: application/sdp\r\n" if body else ""
         self._send(
             f"SIP/2.0 {status} Whatever\r\n{copied}To: {to}\r\nContact: <sip:me@{self.at}>\r\n"
-            f"Allow: INVITE, ACK, BYE, UPDATE\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"
+            f"Allow: {self.allow}\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"
         )
 
     def _send(self, text: str) -> None:

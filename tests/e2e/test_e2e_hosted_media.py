@@ -16,7 +16,7 @@ from tests.e2e.addresses import free_port
 from tests.e2e.plain_phone import CODECS, Message, PlainPhone
 from tests.e2e.sipp import SIPP, Sipp
 from tests.e2e.stage import Stage, answer_path, open_stage
-from tests.unit.media.sound import channels_of
+from tests.unit.media.sound import channels_of, dtmf, silence, to_mulaw
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 ON_BRIDGE = 'answerOnBridge="true"'
@@ -320,6 +320,23 @@ async def test_keys_reach_the_other_end_as_events(stage: Stage, way: str) -> Non
         await b.asked("BYE")
 
 
+@pytest.mark.parametrize("way", ["event", "info", "tone"])
+async def test_keys_reach_an_end_that_knows_only_info_as_such(stage: Stage, way: str) -> None:
+    async with PlainPhone() as a, PlainPhone(allow="INVITE, ACK, BYE, INFO") as b:
+        codecs = ("PCMU", "EVENTS") if way == "event" else ("PCMU",)
+        answered, _ = await connected(stage, a, b, (codecs, ("PCMU",)))
+        await joined(a, answered.port("audio"), 0, b)
+        for key in (5, 11, 5):
+            await press(a, answered.port("audio"), key, way)
+        for symbol in "5#5":
+            info = await b.asked("INFO")
+            assert info.get("Content-Type") == "application/dtmf-relay"
+            assert info.body.startswith(f"Signal={symbol}\r\nDuration=")
+            b.answer(info, 200)
+        a.request("BYE")
+        await b.asked("BYE")
+
+
 @pytest.mark.parametrize("way", ["event", "info"])
 async def test_a_document_at_the_hosted_number_gathers_keys(stage: Stage, way: str) -> None:
     second = stage.number('<Gather numDigits="3" timeout="20" action="/gathered"/>')
@@ -419,6 +436,13 @@ async def press(phone: PlainPhone, to: int, key: int, way: str) -> None:
         await phone.final("INFO")
         return
     _presses += 1
+    if way == "tone":
+        said = to_mulaw(dtmf("0123456789*#"[key], 0.12) + silence(0.12))
+        for number in range(len(said) // 160):
+            frame = said[160 * number : 160 * (number + 1)]
+            phone.send("audio", to, rtp(61_000 + _presses * 100 + number, 0, frame))
+            await asyncio.sleep(0.02)
+        return
     for step in range(1, 8):
         is_end = step > 5
         event = struct.pack("!BBH", key, 0x8A if is_end else 0x0A, min(step, 6) * 160)

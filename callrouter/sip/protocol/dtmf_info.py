@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from callrouter.sip.protocol.grammar import number
 
-TYPES = ("application/dtmf-relay", "application/dtmf")
+RELAY = "application/dtmf-relay"
+TYPES = (RELAY, "application/dtmf")
 DEFAULT_MS = 160
 _DIGITS = "0123456789*#ABCD"
 _NUMBERED = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
@@ -15,7 +16,7 @@ def read(content_type: str, body: bytes) -> tuple[str, int]:
     """The digit and its duration in milliseconds.  Raises `ValueError`."""
     text = body[:512].decode("ascii", "replace")
     signal, duration = text, ""
-    if content_type == "application/dtmf-relay":
+    if content_type == RELAY:
         values = {}
         for line in text.splitlines():
             name, _, value = line.partition("=")
@@ -29,3 +30,8 @@ def read(content_type: str, body: bytes) -> tuple[str, int]:
         return digit, number(duration, 10_000) or DEFAULT_MS
     except ValueError:
         return digit, DEFAULT_MS
+
+
+def write(digit: str) -> bytes:
+    """A body of the type `RELAY`."""
+    return f"Signal={digit}\r\nDuration={DEFAULT_MS}\r\n".encode()

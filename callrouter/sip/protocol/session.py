@@ -30,6 +30,7 @@ from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.headers.reason import told
 from callrouter.sip.protocol.hop import Hop, Packet
+from callrouter.sip.protocol.keys import Keys
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.modification import Modification
 from callrouter.sip.protocol.session_timer import EXPIRED, SessionTimer
@@ -88,6 +89,7 @@ class Session(ClientUser):
         )
         self.modification = Modification(self)
         self._transfers: Transfers | None = None
+        self._keys: Keys | None = None
         self.timer = SessionTimer(
             agent.timers,
             settings.session_seconds,
@@ -119,6 +121,18 @@ class Session(ClientUser):
         if self._transfers is None:
             self._transfers = Transfers(self)
         return self._transfers
+
+    @property
+    def takes_keys(self) -> bool:
+        """The far end takes keys by signalling, as far as it has said, and has refused none."""
+        is_willing = self._keys is None or not self._keys.are_refused
+        return self.is_up and is_willing and "INFO" in self.allowed
+
+    def press(self, keys: str, now_ns: int) -> None:
+        """Send keys by signalling; `KeysRefused` tells of those that the far end does not take."""
+        if self._keys is None:
+            self._keys = Keys(self)
+        self._keys.press(keys, now_ns)
 
     @property
     def is_up(self) -> bool:
@@ -256,6 +270,7 @@ class Session(ClientUser):
             self.agent.uas.respond(transaction, 400, now_ns, reason=str(error))
             return
         self.agent.uas.respond(transaction, 200, now_ns)
+        self.allowed |= {"INFO"}
         self.tell(InfoDigit(now_ns, digit, duration_ms))
 
     # -- the ACK of our 2xx

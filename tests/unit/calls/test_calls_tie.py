@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callrouter.ports import Held, InfoDigit, SendDigits
+from callrouter.ports import Held, InfoDigit, KeysRefused, SendDigits
 from callrouter.testing.world import AUDIO, Callee, ScriptedLeg
 
 BOB = "sip:bob@192.0.2.7"
@@ -90,5 +90,46 @@ async def test_events_are_retold_to_an_end_that_did_not_agree_on_any(
     built.media.press(built.media_leg_of(caller), "5")
     await asyncio.sleep(0.1)
     assert [digits for _, digits in keys(built)] == told, "else the engine has passed them on"
+    caller.bye()
+    await built.idle()
+
+
+@pytest.mark.parametrize("by", [AUDIO, DEAF])
+async def test_an_end_without_events_that_takes_info_is_told_keys_so_however_they_came(
+    house: Any, by: Any
+) -> None:
+    built, caller, callee = await connected(house)
+    caller.audio, callee.audio, callee.takes_keys = by, DEAF, True
+    built.media.press(built.media_leg_of(caller), "5")
+    caller.say(InfoDigit(0, "7", 100))
+    await asyncio.sleep(0.1)
+    assert [action for action in callee.actions if action.startswith("press")] == ["press 5", "press 7"]
+    assert keys(built) == []
+    caller.bye()
+    await built.idle()
+
+
+async def test_an_end_that_agreed_on_events_gets_no_info(house: Any) -> None:
+    built, caller, callee = await connected(house)
+    callee.takes_keys = True
+    caller.say(InfoDigit(0, "7", 100))
+    await asyncio.sleep(0.1)
+    assert keys(built) == [(built.media_leg_of(callee), "7")]
+    assert "press 7" not in callee.actions
+    caller.bye()
+    await built.idle()
+
+
+async def test_what_an_end_refuses_by_info_it_gets_as_tones_and_all_that_follows_too(house: Any) -> None:
+    built, caller, callee = await connected(house)
+    callee.audio, callee.takes_keys = DEAF, True
+    built.media.press(built.media_leg_of(caller), "5")
+    await asyncio.sleep(0.1)
+    callee.takes_keys = False
+    callee.say(KeysRefused(0, "5"))
+    built.media.press(built.media_leg_of(caller), "6")
+    await asyncio.sleep(0.1)
+    assert [digits for _, digits in keys(built)] == ["5", "6"]
+    assert {leg for leg, _ in keys(built)} == {built.media_leg_of(callee)}
     caller.bye()
     await built.idle()
