@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from callrouter.ports import Answered, Clock, Failed, Ringing, SignalEvent
+from callrouter.ports import Answered, Clock, Ended, Failed, Ringing, SignalEvent
 from callrouter.ports.causes import is_final
 from callrouter.sip.plan import Destination
 from callrouter.sip.protocol.hop import Hop
@@ -43,7 +43,9 @@ class Branch:
         self.hop: Hop | None = None
         self.is_over = False
         """Failed, given up, or never to be begun."""
-        self._owner = owner
+        self._owner: BranchOwner | None = owner
+        """None once there is nothing to tell it any more: it knows its branches, and who knows each other
+        waits for the collector."""
         self._invite = invite
         self._timers = timers
         self._clock = clock
@@ -53,7 +55,7 @@ class Branch:
         self.session.owner = self
 
     @property
-    def owner(self) -> BranchOwner:
+    def owner(self) -> BranchOwner | None:
         return self._owner
 
     def begin(self, servers: tuple[Hop, ...]) -> None:
@@ -76,23 +78,29 @@ class Branch:
     def _try(self, hop: Hop) -> None:
         self.hop = hop
         now_ns = self._clock.monotonic_ns()
-        if self._patience_ns and (self._servers or self._owner.has_more(self)):
+        if self._patience_ns and (self._servers or (self._owner and self._owner.has_more(self))):
             self._patience = self._timers.start(now_ns + self._patience_ns, self._lost_patience)
         self.session.start(hop, now_ns)
 
     def deliver(self, event: SignalEvent) -> None:
         """From the endpoint: an event of this branch's session."""
-        if self.is_over:
+        owner = self._owner
+        if self.is_over or owner is None:
             return
         if isinstance(event, Ringing | Answered | Failed):
             self._stop_waiting()
-        if not isinstance(event, Failed):
-            self._owner.branch_event(self, event)
-        elif self._servers and is_worth_another(event.status) and not is_final(event.q850):
-            self._next()
-        else:
+        if isinstance(event, Failed):
+            if self._servers and is_worth_another(event.status) and not is_final(event.q850):
+                self._next()
+                return
             self.is_over = True
-            self._owner.branch_event(self, event)
+        if isinstance(event, Failed | Ended):
+            self.part()
+        owner.branch_event(self, event)
+
+    def part(self) -> None:
+        """There is nothing to tell any more."""
+        self._owner = None
 
     def _next(self) -> None:
         self.session = self._invite(self.destination)
@@ -112,6 +120,7 @@ class Branch:
         if self.is_over:
             return
         self.is_over = True
+        self.part()
         self._stop_waiting()
         self.session.hangup(reason, self._clock.monotonic_ns())
 

@@ -115,6 +115,7 @@ class OutgoingLeg(Leg):
         """BYE, or CANCEL of everything that rings."""
         if self._winner is not None:
             super().hangup(reason, q850)
+            self._winner.part()
             return
         if self._is_over:
             return

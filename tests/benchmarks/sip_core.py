@@ -51,6 +51,7 @@ class Bridge:
     def of_caller(self, event: SignalEvent) -> None:
         if isinstance(event, Ended):
             self.callee.hangup()
+            self.part()
 
     def of_callee(self, event: SignalEvent) -> None:
         match event:
@@ -58,8 +59,15 @@ class Bridge:
                 self.caller.answer(NOWHERE)
             case Failed():
                 self.caller.reject(event.status)
+                self.part()
             case Ended():
                 self.caller.hangup()
+                self.part()
+
+    def part(self) -> None:
+        """Who is known by its legs and knows them would wait for the collector; the server's calls do not."""
+        self.caller.attach(ignore)
+        self.callee.attach(ignore)
 
 
 async def serve(port: int, target: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 
 import pytest
 
@@ -65,6 +67,30 @@ async def test_ipv4_that_comes_and_goes_by_an_ipv6_socket_is_ipv4() -> None:
         async with asyncio.timeout(5):
             while not theirs.signalling._endpoint.udp.counts[1]:
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("ends", ["caller", "callee", "nobody there"])
+async def test_nothing_of_a_call_that_was_placed_waits_for_the_collector(ends: str) -> None:
+    async with peer() as ours, peer() as theirs:
+        if ends == "nobody there":
+            theirs.on_call = lambda leg: leg.reject(404)
+        gc.disable()
+        try:
+            leg = ours.signalling.place(order(f"sip:bob@127.0.0.1:{theirs.port()}"), ours.sink)
+            await ours.wait(lambda: bool(ours.told(Answered) or ours.told(Failed)))
+            if ends == "caller":
+                leg.hangup()
+                await theirs.wait(lambda: bool(theirs.told(Ended)))
+            elif ends == "callee":
+                theirs.legs[0].hangup()
+                await ours.wait(lambda: bool(ours.told(Ended)))
+            known = weakref.ref(leg)
+            del leg
+            async with asyncio.timeout(5):
+                while known() is not None:
+                    await asyncio.sleep(0.01)
+        finally:
+            gc.enable()
 
 
 async def test_the_callee_ends_a_call_over_the_connection_it_came_by() -> None:

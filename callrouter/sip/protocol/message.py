@@ -273,11 +273,11 @@ def parse(data: bytes) -> Request | Response:
 def parse_head(head: bytes) -> Request | Response:
     """Start line and header fields, without the blank line that ends them."""
     text, flaw = _decode(head)
-    start, *lines = text.split("\r\n", MAX_LINES + 1)
-    message = _start(start)
-    if len(start) > MAX_LINE:
+    lines = text.split("\r\n", MAX_LINES + 1)
+    message = _start(lines[0])
+    if len(lines[0]) > MAX_LINE:
         flaw = flaw or Flaw("the start line is too long", 513)
-    flaw = _read_fields(message, lines[:MAX_LINES], flaw)
+    flaw = _read_fields(message, lines[1 : MAX_LINES + 1], flaw)
     message.flaw = flaw or message.flaw
     _read_length(message)
     return message
