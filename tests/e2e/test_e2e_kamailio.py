@@ -137,9 +137,10 @@ async def registered(stage: Stage, figure: str) -> None:
 
 
 @pytest.mark.skipif(BARESIP is None, reason="baresip is not installed (Debian: baresip)")
-async def test_telephones_behind_a_proxy_register_and_call_each_other(tmp_path: Path) -> None:
-    """Their registrations bring a Path, and calls to them follow it."""
-    users = [{"name": name, "password": f"{name}-secret"} for name in ("alice", "bob")]
+async def test_telephones_behind_a_proxy_register_call_each_other_and_transfer(tmp_path: Path) -> None:
+    """Their registrations bring a Path, and calls to them follow it; what is within a call follows the
+    recorded route, both ways."""
+    users = [{"name": name, "password": f"{name}-secret"} for name in ("alice", "bob", "carol")]
     sip = {"registrar": {"users": users}, "peers": []}
     async with open_stage(tmp_path, sip=sip) as stage:
         server = stage.server
@@ -148,9 +149,10 @@ async def test_telephones_behind_a_proxy_register_and_call_each_other(tmp_path: 
             Kamailio(tmp_path / "proxy", server.sip_port) as proxy,
             telephone(tmp_path, server, proxy, "alice") as alice,
             telephone(tmp_path, server, proxy, "bob") as bob,
+            telephone(tmp_path, server, proxy, "carol") as carol,
         ):
-            await alice.registered()
-            await bob.registered()
+            for phone in (alice, bob, carol):
+                await phone.registered()
             await alice.dial(f"sip:{number}@{server.sip}")
             await bob.event("CALL_INCOMING")
             await bob.command("accept")
@@ -159,14 +161,19 @@ async def test_telephones_behind_a_proxy_register_and_call_each_other(tmp_path: 
             await asyncio.sleep(0.5)
             await alice.command("resume")
             await asyncio.sleep(0.5)
-            await bob.command("hangup")
+            await bob.command("transfer", f"sip:carol@{server.sip}")
+            await carol.event("CALL_INCOMING")
+            await carol.command("accept")
+            await bob.event("CALL_CLOSED")
+            await carol.command("hangup")
             await alice.event("CALL_CLOSED")
             session = await server.last_session()
             words = proxy.within()
         assert_partitioned(session)
-        assert [call["status"] for call in session["calls"]] == ["completed", "completed"]
+        assert [call["status"] for call in session["calls"]] == ["completed"] * 3
         count = Counter(line.split()[0] for line in words)
-        assert count["BYE"] == 2, words
+        assert (count["BYE"], count["REFER"]) == (3, 1), words
+        assert count["NOTIFY"] in (2, 3), words
         assert count["INVITE"] >= 2, words
 
 
