@@ -259,7 +259,10 @@ async def picks_up_once_told(
     async with asyncio.timeout(20):
         while not re.search(told, asker.messages(), re.DOTALL):
             await asyncio.sleep(0.05)
-    await phone.command("accept")
+        while not phone.saw("CALL_ESTABLISHED"):
+            # It takes up the call that was given up before, if it has not noticed that yet.
+            await phone.command("accept")
+            await asyncio.sleep(0.5)
 
 
 def dialog_of(messages: str, status: str = "200 OK") -> str:
