@@ -33,8 +33,9 @@ _CHECKED_BYTES = 256 * 1024 * 1024
 _WRITER_CACHE_KIB = 65_536
 """Pages of SQLite that the writer keeps.  New rows land all over the indexes of identifiers: with the
 2 MiB it keeps by itself, writing a call soon costs nearly twice as much."""
-POST_SECONDS = 0.05
-"""How long a write that nobody waits for may wait for others to share a commit with."""
+POST_SECONDS = 0.08
+"""How long a write that nobody waits for may wait for others to share a commit with: somewhat longer than the
+meter lets pass between its own, which take it along."""
 
 metadata = MetaData(
     naming_convention={
