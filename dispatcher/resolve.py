@@ -320,12 +320,11 @@ class Resolution:
         current = self._request.current
         # A document on a driven call leads to others on it; whoever else gives it instructions frees it.
         inherited = current.holder.driven_by if current and self._request.cause in _BY_DOCUMENT else ""
-        holder = replace(
-            control.holder,
-            on_behalf_of=self._request.on_behalf_of,
-            driven_by=self._request.driven_by or inherited,
-        )
-        return control if holder == control.holder else replace(control, holder=holder)
+        on_behalf_of, driven_by = self._request.on_behalf_of, self._request.driven_by or inherited
+        holder = control.holder
+        if (holder.on_behalf_of, holder.driven_by) == (on_behalf_of, driven_by):
+            return control
+        return replace(control, holder=replace(holder, on_behalf_of=on_behalf_of, driven_by=driven_by))
 
 
 def overlaid(under: Parameters, over: Parameters) -> Parameters:

@@ -143,15 +143,15 @@ def decimal_text(amount: Fraction) -> str:
     """An exact decimal as people write it: no exponent, no trailing zeros (two digits at least
     behind a point).  Raises ValueError for a fraction that no decimal equals."""
     digits = 0
-    scaled = amount
-    while scaled.denominator != 1:
+    scaled, below = abs(amount.numerator), amount.denominator
+    while scaled % below:
         if digits == 30:
             raise ValueError(f"{amount} is no decimal")
         scaled *= 10
         digits += 1
-    digits = max(digits, 2) if digits else 0
-    value = abs(int(amount * 10**digits))
-    text = str(value).rjust(digits + 1, "0")
+    if digits == 1:
+        scaled, digits = scaled * 10, 2
+    text = str(scaled // below).rjust(digits + 1, "0")
     sign = "-" if amount < 0 else ""
     return sign + (f"{text[:-digits]}.{text[-digits:]}" if digits else text)
 

@@ -40,6 +40,7 @@ from metering.tracks import Changed, Tracks
 log = structlog.get_logger(__name__)
 
 READER = "meter"
+_json = json.JSONEncoder(check_circular=False).encode
 _PUT_INTERVAL = upsert(intervals, ("call_sid", "sequence"))
 _PUT_CHARGE = insert_once(charges_table)
 _PUT_POSITION = upsert(positions, ("journal", "reader"))
@@ -323,7 +324,7 @@ def _charge_row(charge: Charge) -> dict[str, Any]:
         "amount_micro": rated.amount_micro,
         "currency": plan.currency if plan else "",
         "exact": str(rated.exact),
-        "detail": json.dumps(_detail(rated)),
+        "detail": _json(_detail(rated)),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from callrouter.calls.tables import QUALITY
 
@@ -12,10 +13,13 @@ _SOURCES = {
     "mos_out_x100": "reported_mos_x100",
 }
 _UNKNOWN_AS_ZERO = frozenset({"round_trip_us", "r_factor_x100", "mos_x100", "mos_out_x100"})
+_NOT_MEASURED = MappingProxyType(dict.fromkeys(QUALITY))
 
 
-def quality_of(counters: Mapping[str, int]) -> dict[str, int | None]:
+def quality_of(counters: Mapping[str, int]) -> Mapping[str, int | None]:
     """The columns of `QUALITY` from the counters of a call's leg; None: not measured, or not yet."""
+    if not counters:
+        return _NOT_MEASURED
     row: dict[str, int | None] = {}
     for name in QUALITY:
         value = counters.get(_SOURCES.get(name, name))

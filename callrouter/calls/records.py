@@ -24,6 +24,7 @@ from callrouter.storage.statements import insert_new, upsert
 
 logger = structlog.get_logger(__name__)
 
+_json = json.JSONEncoder(check_circular=False).encode
 UPSERT_CALL = upsert(calls, ["sid"])
 UPSERT_RECORDING = upsert(recordings, ["sid"])
 INSERT_EVENT = insert_new(call_events)
@@ -75,7 +76,7 @@ class CallLog:
             at_ms=at_ms,
             url=_shown(order.url),
             method=order.method,
-            request=json.dumps(order.parameters),
+            request=_json(order.parameters),
             status=document.status,
             response=text.replace("\x00", "�"),
             duration_ms=document.duration_ms,
@@ -90,7 +91,7 @@ class CallLog:
             at_ms=at_ms,
             url=_shown(order.url),
             method=order.method,
-            request=json.dumps(order.parameters),
+            request=_json(order.parameters),
             status=error.status,
             code=error.code,
             message=str(error),

@@ -170,13 +170,14 @@ class HttpFetcher:
 
 
 def _parse(url: str, limits: Limits) -> tuple[Address, Limits]:
-    shown = without_credentials(url)
     try:
         address = parse_address(url)
         return address, with_overrides(limits, address.fragment)
     except BadUrl as error:
-        raise failures.failed(failures.BAD_URL, f"Cannot fetch: {error}", url=shown) from None
+        message = f"Cannot fetch: {error}"
+        raise failures.failed(failures.BAD_URL, message, url=without_credentials(url)) from None
     except BadRetryPolicy as error:
+        shown = without_credentials(url)
         raise failures.failed(failures.BAD_RETRY_POLICY, f"{error} ({shown})", url=shown) from None
 
 

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterable
+from itertools import chain
 from urllib.parse import urldefrag
 
 HEADER = "X-Twilio-Signature"
@@ -22,9 +23,8 @@ def signature(secret: str, url: str, form: Iterable[tuple[str, str]] = (), *, al
     A value that occurs twice under one name counts once; `sha256` is for the newer kind of shared
     keys.
     """
-    text = urldefrag(url).url + "".join(name + value for name, value in _ordered(form))
-    mac = hmac.new(secret.encode(), text.encode(), algorithm)
-    return base64.b64encode(mac.digest()).decode()
+    text = urldefrag(url).url + "".join(chain.from_iterable(_ordered(form)))
+    return base64.b64encode(hmac.digest(secret.encode(), text.encode(), algorithm)).decode()
 
 
 def url_with_body_digest(url: str, body: bytes) -> str:

@@ -26,7 +26,8 @@ from typing import Any
 MAGIC = b"CRJ1"
 _HEADER = struct.Struct("<4sIIQQ")
 _COVERED = struct.Struct("<QQ")
-_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False)
+"""Facts are trees: looking for circles in them takes as long as writing them."""
 HEADER_BYTES = _HEADER.size
 
 
