@@ -83,6 +83,9 @@ impl Desk {
     /// Queue a datagram, answer it or drop it.
     pub fn receive(&mut self, arrival: Arrival<'_>, now_ns: u64) -> Option<Answer> {
         let kind = scan(arrival.octets);
+        if self.is_ack_of_ours(&kind) {
+            return None;
+        }
         if let Some(dialog) = self.dialog_of(&kind)
             && self.allowance.admits(dialog, now_ns)
         {
@@ -95,7 +98,6 @@ impl Desk {
         }
         let is_kept = match kind {
             Kind::NewCall(request) => return self.receive_call(&request, arrival, now_ns),
-            Kind::InDialog(request) if self.is_ack_of_ours(&request) => true,
             Kind::Cancel(request) => self.receive_cancel(&request, arrival),
             Kind::UnclearInvite => {
                 self.waiting.has_room(now_ns) && self.waiting.push_new_call(None, arrival.kept())
@@ -138,8 +140,9 @@ impl Desk {
         }
     }
 
-    fn is_ack_of_ours(&self, request: &Request<'_>) -> bool {
-        request.method == b"ACK" && request.to_tag == self.key.tag(request.call_id)
+    fn is_ack_of_ours(&self, kind: &Kind<'_>) -> bool {
+        matches!(kind, Kind::InDialog(request)
+            if request.method == b"ACK" && request.to_tag == self.key.tag(request.call_id))
     }
 
     fn receive_call(&mut self, request: &Request<'_>, arrival: Arrival<'_>, now_ns: u64) -> Option<Answer> {

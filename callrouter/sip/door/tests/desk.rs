@@ -224,6 +224,18 @@ fn the_ack_of_a_503_ends_here_and_no_other() {
 }
 
 #[test]
+fn the_ack_of_a_503_ends_here_although_its_invite_came_again_and_was_let_in() {
+    let mut door = door();
+    door.fill("a");
+    let answer = door.send(&invite("x")).expect("a 503");
+    door.take(usize::MAX);
+    assert_eq!(door.send(&invite("x")), None);
+    assert_eq!(door.take(1), [invite("x")]);
+    assert_eq!(door.send(&request("ACK", "x", "x", value(&answer, "To"))), None);
+    assert!(door.desk.is_idle());
+}
+
+#[test]
 fn an_invite_that_was_let_in_may_come_again() {
     let mut door = door();
     let first = invite("x");
