@@ -116,6 +116,57 @@ def test_what_never_ends_is_told_of_no_longer_than_was_said() -> None:
     assert not tell(stranger, 200)
 
 
+def subscribe(stranger: Stranger, event: str, *lines: str, number: int = 4) -> list[Request | Response]:
+    tag, cseq, branch = stranger.calls[0].local_tag, f"{number} SUBSCRIBE", f"z9hG4bKs{number}"
+    fields = (f"Event: {event}", CONTACT, *lines)
+    return stranger.send(text("SUBSCRIBE", *fields, to_tag=tag, cseq=cseq, branch=branch))
+
+
+def test_who_wants_to_hear_no_more_says_so() -> None:
+    stranger = Stranger()
+    (trying,) = accepted(stranger)
+    stranger.send(reply(trying, 200))
+    ok, last = subscribe(stranger, f"refer;id={NUMBER}", "Expires: 0")
+    assert (ok.status, ok.get("Expires")) == (200, "0")
+    assert told([last]) == [("SIP/2.0 100 Trying", "terminated;reason=timeout")]
+    stranger.send(reply(last, 200))
+    assert not tell(stranger, 200)
+    (nothing,) = subscribe(stranger, "refer", number=5)
+    assert nothing.status == 481
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"), [("Expires: 60", 60), ("Expires: 99999", EXPIRES), ("X: y", EXPIRES)]
+)
+def test_who_wants_to_hear_for_longer_is_told_how_things_are(line: str, seconds: int) -> None:
+    stranger = Stranger()
+    (trying,) = accepted(stranger)
+    stranger.send(reply(trying, 200))
+    stranger.now += 100 * SECOND
+    ok, now = subscribe(stranger, "refer", line)
+    assert (ok.status, ok.get("Expires")) == (200, str(seconds))
+    assert told([now]) == [("SIP/2.0 100 Trying", f"active;expires={seconds}")]
+    stranger.send(reply(now, 200))
+    late = told([m for m in stranger.run((seconds + 1) * SECOND) if m.method == "NOTIFY"])
+    assert late[0] == ("SIP/2.0 100 Trying", "terminated;reason=timeout")
+
+
+@pytest.mark.parametrize(
+    ("event", "line", "status"),
+    [
+        ("presence", "Expires: 60", 489),
+        ("refer;id=9", "Expires: 60", 481),
+        ("refer;id=x", "Expires: 60", 481),
+        ("refer", "Expires: soon", 400),
+    ],
+)
+def test_what_cannot_be_subscribed_to_is_refused(event: str, line: str, status: int) -> None:
+    stranger = Stranger()
+    accepted(stranger)
+    (refused,) = subscribe(stranger, event, line)
+    assert refused.status == status
+
+
 def test_a_carrier_that_wants_to_know_who_tells_is_shown() -> None:
     """It is a call of ours to it, and it hands us on."""
     for realm, expected in (("carrier", 1), ("thief", 0)):

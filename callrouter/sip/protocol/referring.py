@@ -78,11 +78,11 @@ class Referring(ClientUser):
     def on_notify(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
         """What the far end makes of it.  The first NOTIFY may come before the answer to the REFER."""
         agent = self._session.agent
-        package, _, parameters = (request.get("Event") or "").partition(";")
-        if package.strip().lower() != "refer":
+        package, parameters = event_of(request)
+        if package != "refer":
             agent.uas.respond(transaction, 489, now_ns, fields=(("Allow-Events", "refer"),))
             return
-        if self._sent is None or not _is_of(parameters, self._sent.request.cseq.number):
+        if self._sent is None or not is_of(parameters, self._sent.request.cseq.number):
             agent.uas.respond(transaction, 481, now_ns)
             return
         status = _status_in(request.body)
@@ -126,7 +126,13 @@ def _parameter(parameters: str, name: str) -> str:
     return ""
 
 
-def _is_of(parameters: str, sequence: int) -> bool:
+def event_of(request: Request) -> tuple[str, str]:
+    """Package and parameters of the Event that a request is about."""
+    package, _, parameters = (request.get("Event") or "").partition(";")
+    return package.strip().lower(), parameters
+
+
+def is_of(parameters: str, sequence: int) -> bool:
     """An Event is of the REFER with that CSeq; who speaks of one alone need not name it (§2.4.6)."""
     named = _parameter(parameters, "id")
     try:

@@ -228,6 +228,8 @@ class Session(ClientUser):
             self.transfers.receive(request, transaction, now_ns)
         elif request.method == "NOTIFY":
             self.transfers.on_notify(request, transaction, now_ns)
+        elif request.method == "SUBSCRIBE":
+            self.transfers.on_subscribe(request, transaction, now_ns)
         elif request.method == "INFO":
             self._on_info(request, transaction, now_ns)
         elif request.method == "OPTIONS":

@@ -31,30 +31,51 @@ class Subscription(ClientUser):
         """`number`: CSeq of the REFER."""
         self._session = session
         self._number = number
-        seconds = session.agent.settings.unanswered_seconds + _BEYOND_RINGING
-        self._ends_ns = now_ns + seconds * 1000 * MS
+        self._lasts = session.agent.settings.unanswered_seconds + _BEYOND_RINGING
+        self._ends_ns = now_ns + self._lasts * 1000 * MS
         self._timer = session.agent.timers.start(self._ends_ns, self._expired)
         self._sent: ClientTransaction | None = None
-        self._latest = 0
-        self._told = 0
+        self._status = 0
+        """The latest of the target."""
         self._reason = ""
         """Why it ends; "" = it goes on."""
+        self._told = (0, "")
+        """Status and reason, with the latest NOTIFY."""
         self.is_over = False
 
     def tell(self, status: int, now_ns: int) -> None:
         """`status`: of the target, a final one at the end."""
-        if self.is_over or self._reason or status == self._latest:
+        if self._reason:
             return
-        self._latest = status
+        self._status = status
         if status >= 200:
             self._reason = "noresource"
-        if self._sent is None:
-            self._notify((), now_ns)
+        self._pursue(now_ns)
+
+    def granted(self, seconds: int | None) -> int:
+        """Of the `seconds` for which somebody wants to be told; None = for as long as there is."""
+        return self._lasts if seconds is None else min(seconds, self._lasts)
+
+    def renew(self, seconds: int, now_ns: int) -> None:
+        """Whoever is told wants to be for `seconds` more, 0 for no more, and to be told how things are
+        (RFC 6665 §4.2.1.2)."""
+        self._timer.cancel()
+        self._ends_ns = now_ns + seconds * 1000 * MS
+        self._told = (0, "")
+        if seconds:
+            self._timer = self._session.agent.timers.start(self._ends_ns, self._expired)
+            self._pursue(now_ns)
+        else:
+            self._expired(now_ns)
 
     def _expired(self, now_ns: int) -> None:
         self._reason = self._reason or "timeout"
-        self._notify((), now_ns)
-        self._end()
+        self._pursue(now_ns)
+
+    def _pursue(self, now_ns: int) -> None:
+        """Tell what has not been told yet, unless a NOTIFY is under way."""
+        if self._sent is None and not self.is_over and self._told != (self._status, self._reason):
+            self._notify((), now_ns)
 
     def _notify(self, credentials: Fields, now_ns: int) -> None:
         session = self._session
@@ -67,10 +88,10 @@ class Subscription(ClientUser):
             *_SIPFRAG,
             *credentials,
         )
-        self._told = self._latest
-        body = f"SIP/2.0 {self._told} {reason_of(self._told)}\r\n".encode()
-        dialog, send = session.established, session.agent.uac.send_in_dialog
-        self._sent = send(dialog, "NOTIFY", self, now_ns, fields=fields, body=body)
+        self._told = (self._status, self._reason)
+        body = f"SIP/2.0 {self._status} {reason_of(self._status)}\r\n".encode()
+        send = session.agent.uac.send_in_dialog
+        self._sent = send(session.established, "NOTIFY", self, now_ns, fields=fields, body=body)
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
         if transaction is not self._sent or response.status < 200:
@@ -81,11 +102,12 @@ class Subscription(ClientUser):
             if again is not None:
                 self._notify(again, now_ns)
                 return
+        _, reason = self._told
         # Who refuses to be told is told no more (RFC 6665 §4.2.2).
-        if response.status >= 300 or self._told >= 200:
+        if response.status >= 300 or reason:
             self._end()
-        elif self._latest != self._told:
-            self._notify((), now_ns)
+        else:
+            self._pursue(now_ns)
 
     def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
         self._end()

@@ -14,10 +14,11 @@ from urllib.parse import unquote
 
 from callrouter.ports import TransferRequested
 from callrouter.sip.protocol.grammar import displayable
+from callrouter.sip.protocol.grammar import number as number_in
 from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.headers.replaces import Replaces
 from callrouter.sip.protocol.message import Request
-from callrouter.sip.protocol.referring import Referring
+from callrouter.sip.protocol.referring import Referring, event_of, is_of
 from callrouter.sip.protocol.subscription import Subscription
 from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.server import ServerTransaction
@@ -105,6 +106,28 @@ class Transfers:
         subscription.tell(status, now_ns)
         if status >= 200:
             del self._subscriptions[number]
+
+    def on_subscribe(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
+        """Whoever is told wants to be for longer, or no more (RFC 3515 §2.4.4)."""
+        uas = self._session.agent.uas
+        package, parameters = event_of(request)
+        if package != "refer":
+            uas.respond(transaction, 489, now_ns, fields=(("Allow-Events", "refer"),))
+            return
+        named = [s for n, s in self._subscriptions.items() if is_of(parameters, n) and not s.is_over]
+        try:
+            expires = request.get("Expires")
+            seconds = None if expires is None else number_in(expires)
+        except ValueError as error:
+            uas.respond(transaction, 400, now_ns, reason=str(error))
+            return
+        if len(named) != 1:
+            uas.respond(transaction, 481, now_ns)
+            return
+        contact = self._session.own_fields(transaction.hop)[0]
+        left = named[0].granted(seconds)
+        uas.respond(transaction, 200, now_ns, fields=(contact, ("Expires", str(left))))
+        named[0].renew(left, now_ns)
 
     # -- ours
 
