@@ -181,6 +181,32 @@ fn bound(address: SocketAddr) -> Result<UdpSocket, Error> {
     Ok(socket.into())
 }
 
+/// So many ports in a row, from an even one on, that the system has free at loopback just now.
+#[cfg(test)]
+pub fn free_ports(count: u16) -> Range<u16> {
+    let bind = |port: u16| UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, port));
+    loop {
+        let chosen = bind(0).and_then(|socket| socket.local_addr()).expect("a free port").port();
+        let first = chosen.next_multiple_of(2);
+        if (first..first + count).all(|port| bind(port).is_ok()) {
+            return first..first + count;
+        }
+    }
+}
+
+#[cfg(test)]
+impl PortPair {
+    /// A pair at loopback that is nobody else's.
+    pub fn free() -> Self {
+        loop {
+            // Somebody may have been faster.
+            if let Ok(pair) = Ports::new([127, 0, 0, 1].into(), free_ports(2), 0, 0).take() {
+                return pair;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,19 +218,20 @@ mod tests {
 
     #[test]
     fn pairs_are_even_bound_and_exhaustible() {
-        let mut ports = pool(46001..46006, 0);
+        let Range { start, end } = free_ports(6);
+        let mut ports = pool(start + 1..end, 0);
         let (one, two) = (ports.take().expect("first"), ports.take().expect("second"));
-        assert_eq!((one.port, two.port), (46002, 46004));
-        assert_eq!(one.rtp.local_addr().map(|a| a.port()).ok(), Some(46002));
-        assert_eq!(one.rtcp.local_addr().map(|a| a.port()).ok(), Some(46003));
+        assert_eq!((one.port, two.port), (start + 2, start + 4));
+        assert_eq!(one.rtp.local_addr().map(|a| a.port()).ok(), Some(start + 2));
+        assert_eq!(one.rtcp.local_addr().map(|a| a.port()).ok(), Some(start + 3));
         assert_eq!(ports.take().map_err(|e| e.kind()).err(), Some(ErrorKind::AddrNotAvailable));
         drop(one);
-        assert_eq!(ports.take().map(|pair| pair.port).ok(), Some(46002));
+        assert_eq!(ports.take().map(|pair| pair.port).ok(), Some(start + 2));
     }
 
     #[test]
     fn a_returned_pair_rests_before_it_is_used_again() {
-        let mut ports = pool(46010..46012, 50 * crate::clock::MILLISECOND);
+        let mut ports = pool(free_ports(2), 50 * crate::clock::MILLISECOND);
         drop(ports.take().expect("the only pair"));
         assert!(ports.take().is_err());
         std::thread::sleep(std::time::Duration::from_millis(60));
@@ -213,16 +240,18 @@ mod tests {
 
     #[test]
     fn ports_of_another_program_are_passed_over() {
-        let mut ports = pool(46020..46024, 0);
-        let other = UdpSocket::bind("127.0.0.1:46021").expect("a free port");
-        assert_eq!(ports.take().map(|pair| pair.port).ok(), Some(46022));
+        let range = free_ports(4);
+        let start = range.start;
+        let mut ports = pool(range, 0);
+        let other = UdpSocket::bind(("127.0.0.1", start + 1)).expect("a free port");
+        assert_eq!(ports.take().map(|pair| pair.port).ok(), Some(start + 2));
         drop(other);
-        assert_eq!(ports.take().map(|pair| pair.port).ok(), Some(46020));
+        assert_eq!(ports.take().map(|pair| pair.port).ok(), Some(start));
     }
 
     #[test]
     fn a_narrow_port_hears_its_peer_alone_until_it_is_widened() {
-        let mut pair = pool(46040..46042, 0).take().expect("a pair");
+        let mut pair = PortPair::free();
         let (peer, other) = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a socket")).into();
         let at = |socket: &UdpSocket| socket.local_addr().expect("is bound");
         let hears = |pair: &mut PortPair, socket: &UdpSocket| {
@@ -238,12 +267,12 @@ mod tests {
         assert_eq!(hears(&mut pair, &other), None);
         pair.widen();
         assert!(hears(&mut pair, &peer).is_some() && hears(&mut pair, &other).is_some());
-        assert_eq!(pair.rtp.local_addr().map(|a| a.port()).ok(), Some(46040));
+        assert_eq!(pair.rtp.local_addr().map(|a| a.port()).ok(), Some(pair.port));
     }
 
     #[test]
     fn a_packet_is_sent_although_the_one_before_was_refused() {
-        let mut pair = pool(46044..46046, 0).take().expect("a pair");
+        let mut pair = PortPair::free();
         let peer = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         let to = peer.local_addr().expect("is bound");
         pair.narrow(to);
@@ -256,7 +285,7 @@ mod tests {
 
     #[test]
     fn an_address_that_is_not_ours_is_reported() {
-        let mut ports = Ports::new(IpAddr::from([192, 0, 2, 1]), 46030..46032, 0, 0);
+        let mut ports = Ports::new(IpAddr::from([192, 0, 2, 1]), free_ports(2), 0, 0);
         assert_eq!(ports.take().map_err(|e| e.kind()).err(), Some(ErrorKind::AddrNotAvailable));
     }
 }

@@ -185,14 +185,12 @@ fn numbering(framing: Framing, datagram: &[u8]) -> Option<(u32, u16)> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+    use std::net::UdpSocket;
 
     use super::*;
-    use crate::ports::Ports;
 
-    fn line(first: u16) -> Line {
-        let mut ports = Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), first..first + 2, 0, 0);
-        Line::new(LineId(1), ports.take().expect("a free pair"))
+    fn line() -> Line {
+        Line::new(LineId(1), PortPair::free())
     }
 
     fn socket() -> UdpSocket {
@@ -223,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_longest_datagram_passes_and_one_of_a_stranger_does_not() {
-        let (mut line, peer, stranger) = (line(46060), socket(), socket());
+        let (mut line, peer, stranger) = (line(), socket(), socket());
         let mut counters = Counters::default();
         assert_eq!(hears(&mut line, &peer, &rtp(1), &mut counters), None, "nothing is known of anybody");
         line.set_place(place(Framing::Rtp, at(&peer)), 0);
@@ -241,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_fax_behind_an_address_translator_is_found_though_it_repeats_itself() {
-        let (mut line, peer) = (line(46064), socket());
+        let (mut line, peer) = (line(), socket());
         let mut counters = Counters::default();
         line.set_place(place(Framing::Udptl, SocketAddr::from(([127, 0, 0, 2], 9))), 0);
         let heard: Vec<bool> =
@@ -255,7 +253,7 @@ mod tests {
 
     #[test]
     fn rtcp_is_heard_from_the_peer_s_host_and_goes_where_signalling_said() {
-        let (mut line, peer, control) = (line(46068), socket(), socket());
+        let (mut line, peer, control) = (line(), socket(), socket());
         let mut counters = Counters::default();
         line.set_place(Place { control: Some(at(&control)), ..place(Framing::Rtp, at(&peer)) }, 0);
         line.pass(Port::Control, b"report", 0, &mut counters);
@@ -271,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_shares_a_port_with_rtp_is_believed_from_a_known_address_only() {
-        let (mut line, peer, stranger) = (line(46072), socket(), socket());
+        let (mut line, peer, stranger) = (line(), socket(), socket());
         let mut counters = Counters::default();
         line.set_place(place(Framing::Rtp, at(&peer)), 0);
         let report = [0x80, 200, 0, 6, 0, 0, 0, 1, 0, 0, 0, 0];
@@ -282,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_new_address_starts_the_search_anew() {
-        let (mut line, peer, next) = (line(46076), socket(), socket());
+        let (mut line, peer, next) = (line(), socket(), socket());
         let mut counters = Counters::default();
         line.set_place(place(Framing::Rtp, at(&peer)), 0);
         assert!(hears(&mut line, &peer, &rtp(1), &mut counters).is_some());

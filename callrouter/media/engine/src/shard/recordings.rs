@@ -118,22 +118,20 @@ mod tests {
     use crate::event::{RecordingEnd, events};
     use crate::leg::Leg;
     use crate::leg::Policy;
-    use crate::ports::Ports;
+    use crate::ports::PortPair;
     use crate::tap::Taps;
     use crate::telephone_event::KeySet;
     use crate::writer::Writer;
 
     /// A thread's legs 1 and 2, served by nobody.
-    fn shard(ports: std::ops::Range<u16>) -> Shard {
+    fn shard() -> Shard {
         let (_, inbox) = channel();
         let (sender, _) = events().expect("an eventfd");
         let (writer, _) = Writer::start(sender.clone()).expect("a thread");
         let mut shard = Shard::new(inbox, sender, writer, Arc::new(Totals::default())).expect("a shard");
-        let mut ports = Ports::new([127, 0, 0, 1].into(), ports, 0, 0);
         let policy = Arc::new(Policy { rtp_timeout_ns: 1, report_interval_ns: 1, handshakes: None });
         for id in [1, 2] {
-            let pair = ports.take().expect("a pair");
-            shard.adopt(Leg::new(LegId(id), pair, policy.clone(), [0; 12]));
+            shard.adopt(Leg::new(LegId(id), PortPair::free(), policy.clone(), [0; 12]));
         }
         shard
     }
@@ -168,7 +166,7 @@ mod tests {
 
     #[test]
     fn timelines_are_kept_while_anybody_reads_them_and_no_longer() {
-        let mut shard = shard(46600..46610);
+        let mut shard = shard();
         let taps = Taps::default();
         record(&mut shard, 1, &[(1, Side::Received), (2, Side::Received)]);
         record(&mut shard, 2, &[(1, Side::Received), (1, Side::Received), (9, Side::Sent)]);
@@ -186,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_recording_outlives_a_leg_that_it_reads() {
-        let mut shard = shard(46610..46620);
+        let mut shard = shard();
         record(&mut shard, 1, &[(1, Side::Received), (2, Side::Received)]);
         shard.close(LegId(2), 0);
         end(&mut shard, 1);
