@@ -82,6 +82,12 @@ class Signals:
 
     def on_unsecured(self, reason: str) -> None:
         """The browser at the other end is not who its description said, cannot be talked to, or is gone."""
+        if reason == "closed":
+            # As it does when it hangs up: its BYE may be on its way, or never come.
+            self._controller.interrupt(
+                Hangup(Side.CALLER, "the browser closed its audio", q850=causes.NORMAL)
+            )
+            return
         self._log.warning("media_not_secured", reason=reason)
         detail = f"no audio with the browser: {_UNSECURED[reason]}"
         self._controller.interrupt(Hangup(Side.US, detail, q850=causes.TEMPORARY_FAILURE))

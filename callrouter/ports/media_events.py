@@ -93,10 +93,12 @@ class NotSecured:
 
     leg: LegId
     at_ns: int
-    reason: Literal["wrong-certificate", "no-certificate", "refused", "unanswered", "handshake", "consent"]
+    reason: Literal[
+        "wrong-certificate", "no-certificate", "refused", "unanswered", "handshake", "consent", "closed"
+    ]
     """Its certificate is not the one that its description named, or none of elliptic curves; it broke
-    the handshake off, did not answer, or the handshake failed otherwise; or it has not asked to be
-    sent to for 30 s (RFC 7675 §5.1)."""
+    the handshake off, did not answer, or the handshake failed otherwise; it has not asked to be
+    sent to for 30 s (RFC 7675 §5.1), or has closed the connection (close_notify, RFC 5246 §7.2.1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,15 @@ async def test_a_certificate_that_was_not_announced_gets_no_audio_and_says_so() 
         assert made.browser.connection.connectionState != "connected"
 
 
+async def test_a_browser_that_closes_its_connection_is_told_of_at_once() -> None:
+    """By its close_notify, and not 30 s later, when it has no more asked to be sent to."""
+    async with call() as made:
+        await answered(made)
+        await made.station.told(Secured)
+        await made.browser.close()
+        assert (await made.station.told(NotSecured)).reason == "closed"
+
+
 async def test_who_does_not_know_the_password_is_not_answered_and_not_sent_to() -> None:
     async with call() as made:
         made.stream.agreed = made.stream.read(await made.browser.offer())

@@ -13,7 +13,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callrouter.ports import EndCause, Ended, Hangup, MediaChanged, Replace, Shutdown, Side, Transfer
+from callrouter.ports import (
+    CallStatus,
+    EndCause,
+    Ended,
+    Hangup,
+    MediaChanged,
+    Replace,
+    Shutdown,
+    Side,
+    Transfer,
+    causes,
+)
 from callrouter.testing import virtual_time
 from callrouter.testing.world import AUDIO, Callee, LoopTime
 
@@ -110,6 +121,17 @@ def test_interrupted_calls_leave_nothing_behind(
         built.check_nothing_left()
 
     virtual_time.run(story())
+
+
+async def test_a_browser_that_closes_its_audio_has_hung_up(house: Any) -> None:
+    h = house("<Response><Say loop='0'>Hello</Say></Response>")
+    leg = await h.call()
+    await asyncio.sleep(1)
+    [controller] = h.services.exchange
+    controller.call.leg.on_unsecured("closed")
+    await h.idle()
+    assert (controller.call.status, leg.causes) == (CallStatus.COMPLETED, [causes.NORMAL])
+    h.check_nothing_left()
 
 
 async def test_a_caller_gone_before_the_leg_is_open_leaves_no_call(house: Any) -> None:

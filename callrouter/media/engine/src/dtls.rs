@@ -15,7 +15,7 @@ use dimpl::{
 };
 
 pub use fingerprint::Fingerprint;
-pub use worker::{Done, Job, Worker};
+pub use worker::{Done, Job, Stage, Worker};
 
 use crate::srtp::{Keys, Master, Suite};
 

@@ -14,7 +14,7 @@ use crate::command::{Action, Command};
 use crate::counters::{Counters, Totals};
 use crate::dtls::{Identity, Worker};
 use crate::event::{Event, EventReceiver, EventSender, LegId, events};
-use crate::leg::{Handshakes, Leg, Policy};
+use crate::leg::{Leg, Policy};
 use crate::ports::{PortPair, Ports};
 use crate::seat::RoomId;
 use crate::shard::{Order, Shard};
@@ -86,10 +86,7 @@ impl Engine {
             let start = u16::from_ne_bytes(random::<2>()?);
             pools.push(Ports::new(address, config.ports.clone(), config.quarantine_ns, usize::from(start)));
         }
-        let handshakes = match &config.identity {
-            Some(identity) => Some(Handshakes { identity: identity.clone(), worker: Worker::start()? }),
-            None => None,
-        };
+        let handshakes = config.identity.clone().map(Worker::start).transpose()?;
         Ok(Self {
             receiver,
             policy: Arc::new(Policy {

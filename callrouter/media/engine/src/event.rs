@@ -35,6 +35,8 @@ pub enum Unsecured {
     ByHandshake(Failure),
     /// It has not asked to be sent to for too long (RFC 7675).
     ByConsent,
+    /// It has closed the connection (close_notify, RFC 5246 §7.2.1).
+    ByLeave,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

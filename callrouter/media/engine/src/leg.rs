@@ -10,7 +10,7 @@ mod reporting;
 mod resting;
 mod speaking;
 #[cfg(test)]
-mod stand;
+pub mod stand;
 mod widening;
 
 use std::net::{SocketAddr, UdpSocket};
@@ -20,7 +20,7 @@ use crate::clock::{MILLISECOND, SECOND};
 use crate::coded::{self, Edge};
 use crate::command::Negotiated;
 use crate::counters::Counters;
-use crate::dtls::{Identity, Worker};
+use crate::dtls::Worker;
 use crate::ear::{Ear, KeyWish};
 use crate::event::{EventSender, LegId, PlayEnd, RecordingEnd, Told};
 use crate::feed::Feed;
@@ -129,14 +129,8 @@ pub enum Kind {
 pub struct Policy {
     pub rtp_timeout_ns: i64,
     pub report_interval_ns: i64,
-    /// What browsers need; None: they are not spoken to.
-    pub handshakes: Option<Handshakes>,
-}
-
-/// Who we are to browsers, and who does the arithmetic.
-pub struct Handshakes {
-    pub identity: Identity,
-    pub worker: Worker,
+    /// Who shakes hands with browsers; None: they are not spoken to.
+    pub handshakes: Option<Worker>,
 }
 
 pub struct Leg {

@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use crate::clock::SECOND;
 use crate::command;
-use crate::dtls::{Done, Job, Progress, Session, Terms};
+use crate::dtls::{Done, Job, Progress, Session, Stage, Terms, Worker};
 use crate::event::{EventSender, Told, Unsecured};
 use crate::ice::{Lite, MAX_ANSWER};
-use crate::leg::{Handshakes, Leg};
+use crate::leg::Leg;
 use crate::source::Source;
 
 /// Datagrams of a handshake that wait for their turn; a flight has no more than half of it.
@@ -100,27 +100,27 @@ impl Browser {
         self.is_keyed && self.ice.target(now_ns).is_none()
     }
 
-    /// Begin or go on with the handshake where there is something to do.
-    fn pursue(&mut self, handshakes: &Handshakes, now: Instant) {
+    /// Have the worker begin or go on with the handshake where there is something to do.
+    fn pursue(&mut self, worker: &Worker, now: Instant) {
         if self.ice.nominated().is_none() {
             return;
         }
-        if matches!(self.handshake, Handshake::Still) && (self.terms.is_client || !self.waiting.is_empty()) {
-            let session = Box::new(Session::new(&handshakes.identity, &self.terms, now));
-            self.handshake = Handshake::Here { session, wake: Some(now) };
-        }
+        let has_come = !self.waiting.is_empty();
         let is_due = match &self.handshake {
-            Handshake::Here { wake, .. } => !self.waiting.is_empty() || wake.is_some_and(|wake| wake <= now),
-            _ => false,
+            Handshake::Still => has_come || self.terms.is_client,
+            Handshake::Here { wake, .. } => has_come || wake.is_some_and(|wake| wake <= now),
+            Handshake::Away | Handshake::Over => false,
         };
         if !is_due {
             return;
         }
-        if let Handshake::Here { session, .. } = std::mem::replace(&mut self.handshake, Handshake::Away) {
-            let datagrams = std::mem::take(&mut self.waiting);
-            if !handshakes.worker.send(Job { session, datagrams, back: self.back.0.clone() }) {
-                self.handshake = Handshake::Over;
-            }
+        let stage = match std::mem::replace(&mut self.handshake, Handshake::Away) {
+            Handshake::Here { session, .. } => Stage::Begun(session),
+            _ => Stage::New(self.terms.clone()),
+        };
+        let datagrams = std::mem::take(&mut self.waiting);
+        if !worker.send(Job { stage, datagrams, back: self.back.0.clone() }) {
+            self.handshake = Handshake::Over;
         }
     }
 
@@ -128,9 +128,12 @@ impl Browser {
     fn returned(&mut self) -> Option<Progress> {
         let (session, progress) = self.back.1.try_recv().ok()?;
         self.has_left |= progress.is_closed;
-        let is_over = progress.failure.is_some() || progress.is_closed;
-        self.handshake =
-            if is_over { Handshake::Over } else { Handshake::Here { session, wake: progress.wake } };
+        self.handshake = match session {
+            Some(session) if progress.failure.is_none() && !progress.is_closed => {
+                Handshake::Here { session, wake: progress.wake }
+            }
+            _ => Handshake::Over,
+        };
         Some(progress)
     }
 }
@@ -244,8 +247,8 @@ impl Leg {
         if let Some(progress) = browser.returned() {
             self.take_progress(progress, now_ns, events);
         }
-        if let (Some(browser), Some(handshakes)) = (&mut self.browser, &self.policy.handshakes) {
-            browser.pursue(handshakes, Instant::now());
+        if let (Some(browser), Some(worker)) = (&mut self.browser, &self.policy.handshakes) {
+            browser.pursue(worker, Instant::now());
         }
         self.aim(now_ns);
     }
@@ -268,6 +271,9 @@ impl Leg {
         } else if let Some(failure) = progress.failure.filter(|_| !browser.is_keyed) {
             self.protection = None;
             self.tell_unsecured(Unsecured::ByHandshake(failure), now_ns, events);
+        }
+        if progress.is_closed {
+            self.tell_unsecured(Unsecured::ByLeave, now_ns, events);
         }
     }
 

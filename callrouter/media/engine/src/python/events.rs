@@ -55,6 +55,7 @@ fn loss_name(loss: Unsecured) -> &'static str {
         Unsecured::ByHandshake(Failure::Unanswered) => "unanswered",
         Unsecured::ByHandshake(Failure::Handshake) => "handshake",
         Unsecured::ByConsent => "consent",
+        Unsecured::ByLeave => "closed",
     }
 }
 

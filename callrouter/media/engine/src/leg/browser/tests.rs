@@ -3,17 +3,16 @@
 use super::*;
 use crate::clock::MILLISECOND;
 use crate::command::Negotiated;
-use crate::dtls::tests::{ONE, TWO, identity, session};
+use crate::dtls::tests::{ONE, TWO, farewell, identity, session};
 use crate::dtls::{Failure, Fingerprint, Worker};
 use crate::event::{EventReceiver, LegId, events};
-use crate::g711::Codec;
 use crate::ice::{CONSENT, Credentials};
-use crate::leg::{Policy, TICK};
-use crate::ports::Ports;
+use crate::leg::{Policy, TICK, stand};
+use crate::ports::PortPair;
 use is::stun::{StunMessage, TransId};
 use is::{DefaultSha1HmacProvider, Sha1HmacProvider};
 use sha2::{Digest, Sha256};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,17 +36,13 @@ fn check(password: &str) -> Vec<u8> {
 
 impl Call {
     /// `page` begins the handshake, or has us do so.
-    fn new(port: u16, is_client: bool) -> Self {
-        let mut ports = Ports::new(Ipv4Addr::LOCALHOST.into(), port..port + 2, 0, 0);
+    fn new(is_client: bool) -> Self {
         let policy = Policy {
             rtp_timeout_ns: 600 * SECOND,
             report_interval_ns: 600 * SECOND,
-            handshakes: Some(Handshakes {
-                identity: identity(ONE),
-                worker: Worker::start().expect("a thread"),
-            }),
+            handshakes: Some(Worker::start(identity(ONE)).expect("a thread")),
         };
-        let leg = Leg::new(LegId(1), ports.take().expect("a pair"), Arc::new(policy), [7; 12]);
+        let leg = Leg::new(LegId(1), PortPair::free(), Arc::new(policy), [7; 12]);
         let page = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         page.set_nonblocking(true).expect("is a socket");
         let handshake = session(TWO, ONE.0, !is_client, Instant::now());
@@ -64,22 +59,9 @@ impl Call {
             local_password: PASSWORD.into(),
             remote_ufrag: "theirs".into(),
         };
-        let agreed = Negotiated {
-            remote: SocketAddr::from(([0, 0, 0, 0], 9)),
-            remote_rtcp: None,
-            codec: Codec::Pcmu,
-            coded: None,
-            payload_type: 0,
-            event_type: None,
-            own_type: None,
-            own_event_type: None,
-            event_scale: 1,
-            noise_type: None,
-            may_send: true,
-            may_receive: true,
-            keys: None,
-            browser: Some(command::Browser { credentials, terms: Terms { fingerprint, is_client } }),
-        };
+        let browser = Some(command::Browser { credentials, terms: Terms { fingerprint, is_client } });
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 9));
+        let agreed = Negotiated { browser, event_type: None, ..stand::agreed(nowhere) };
         self.leg.set_remote(&agreed, self.now_ns);
     }
 
@@ -131,8 +113,8 @@ impl Call {
     }
 }
 
-fn secured(port: u16) -> Call {
-    let mut call = Call::new(port, false);
+fn secured() -> Call {
+    let mut call = Call::new(false);
     assert!(matches!(call.connect(), Told::Secured { .. }));
     assert_eq!(call.target(), call.page.local_addr().ok());
     call
@@ -140,10 +122,10 @@ fn secured(port: u16) -> Call {
 
 #[test]
 fn either_end_may_begin_and_only_the_announced_certificate_will_do() {
-    for (number, is_client) in [(0, true), (1, false)] {
-        let mut call = Call::new(46_060 + 2 * number, is_client);
+    for is_client in [true, false] {
+        let mut call = Call::new(is_client);
         assert!(matches!(call.connect(), Told::Secured { .. }));
-        let mut call = Call::new(46_064 + 2 * number, is_client);
+        let mut call = Call::new(is_client);
         call.agree(ONE.0, is_client);
         let why = Unsecured::ByHandshake(Failure::WrongCertificate);
         assert_eq!(call.connect(), Told::NotSecured { why });
@@ -154,7 +136,7 @@ fn either_end_may_begin_and_only_the_announced_certificate_will_do() {
 /// Whoever can write the browser's address into a datagram can write this.
 #[test]
 fn what_comes_in_the_browsers_name_later_does_not_end_its_audio() {
-    let mut call = secured(46_070);
+    let mut call = secured();
     let record = |kind: u8, epoch: u8, number: u8, body: &[u8]| {
         let mut bytes = vec![kind, 0xFE, 0xFD, 0, epoch, 0, 0, 0, 0, 1, number, 0, body.len() as u8];
         bytes.extend(body);
@@ -164,6 +146,7 @@ fn what_comes_in_the_browsers_name_later_does_not_end_its_audio() {
     let hello = [&[1, 0, 0, 42, 0, 0, 0, 0, 0, 0, 0, 42, 0xFE, 0xFD][..], &[3; 40]].concat();
     for number in 0..80 {
         call.say(&call.page, &record(21, 0, number, &[2, 40]));
+        call.say(&call.page, &record(21, 0, number, &[1, 0]));
         call.say(&call.page, &record(21, 1, number, &[7; 26]));
         call.say(&call.page, &record(20, 0, number, &[1]));
         call.say(&call.page, &record(22, 0, number, &fragment));
@@ -178,8 +161,32 @@ fn what_comes_in_the_browsers_name_later_does_not_end_its_audio() {
 }
 
 #[test]
+fn a_browser_that_closes_is_told_of_at_once_and_sent_no_more() {
+    let mut call = secured();
+    for packet in farewell(&mut call.handshake) {
+        call.say(&call.page, &packet);
+    }
+    let mut told = vec![];
+    for _ in 0..500 {
+        call.tick();
+        told.extend(call.told());
+        if !told.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(told, [Told::NotSecured { why: Unsecured::ByLeave }]);
+    call.say(&call.page, &check(PASSWORD));
+    call.tick();
+    assert_eq!(call.target(), None, "whatever checks still come");
+    call.now_ns += CONSENT;
+    call.tick();
+    assert_eq!(call.told(), [], "once");
+}
+
+#[test]
 fn without_consent_nothing_is_sent_and_that_is_told_once() {
-    let mut call = secured(46_072);
+    let mut call = secured();
     call.say(&call.page, &check(PASSWORD));
     call.tick();
     call.now_ns += CONSENT - 5 * TICK;
@@ -199,7 +206,7 @@ fn without_consent_nothing_is_sent_and_that_is_told_once() {
 
 #[test]
 fn in_a_flood_the_browser_alone_is_heard_for_a_while() {
-    let mut call = secured(46_074);
+    let mut call = secured();
     let stranger = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let checks = |call: &Call| call.leg.counters.checks;
     for round in 0..3 {
@@ -230,7 +237,7 @@ fn in_a_flood_the_browser_alone_is_heard_for_a_while() {
 
 #[test]
 fn a_leg_that_is_being_set_up_owes_strangers_nothing() {
-    let mut call = Call::new(46_076, true);
+    let mut call = Call::new(true);
     let stranger = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     stranger.set_nonblocking(true).expect("is a socket");
     for _ in 0..100 {
