@@ -54,6 +54,7 @@ class RtpMedia:
         self._ended: list[Mapping[str, int]] = []
         """Counters of legs that have closed since the last report."""
         self._running: _Running | None = None
+        self._is_at_limit = False
         self._certificate = make_certificate()
 
     @property
@@ -147,7 +148,13 @@ class RtpMedia:
 
     def may_transcode(self) -> bool:
         """Whether another call may be in a codec that has to be decoded and encoded."""
-        return self.totals().legs_transcoding < self._settings.max_transcoding
+        legs, limit = self.totals().legs_transcoding, self._settings.max_transcoding
+        was_at_limit, self._is_at_limit = self._is_at_limit, legs >= limit
+        if self._is_at_limit and not was_at_limit:
+            _log.warning("transcoding_at_limit", legs=legs, limit=limit, setting="media.max_transcoding")
+        elif was_at_limit and not self._is_at_limit:
+            _log.info("transcoding_below_limit", legs=legs, limit=limit)
+        return not self._is_at_limit
 
     def report(self, metrics: Metrics) -> None:
         """Add what was counted since the last report."""

@@ -76,7 +76,7 @@ class Settings(BaseModel):
         le=100_000,
         description="Legs that may be in G.722 or Opus and not be relayed unread, for each is decoded and "
         "encoded; calls beyond that are agreed on in G.711, or refused with 488 where they offer "
-        "nothing else.",
+        "nothing else, and with 503 where `sip.codecs` has no G.711.",
     )
     decoder_threads: int = Field(2, ge=1, le=32, description="Audio files decoded at the same time.")
 

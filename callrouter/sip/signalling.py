@@ -7,7 +7,7 @@ from typing import Literal
 
 import structlog
 
-from callrouter.errors import Unroutable
+from callrouter.errors import MediaUnavailable, Unroutable
 from callrouter.ports import (
     Clock,
     Failed,
@@ -165,7 +165,7 @@ class Signalling:
         self._incoming(IncomingLeg(session, arrival, self._clock, self._endpoint.pump))
 
     def limit_coding(self, has_time: Callable[[], bool]) -> None:
-        """While `has_time` says no, new calls are in codecs that cost nothing."""
+        """While `has_time` says no, new calls are in codecs that cost nothing, or refused."""
         self._agent.has_time_to_code = has_time
 
     def limit_calls(self, has_time: Callable[[], bool]) -> None:
@@ -192,13 +192,20 @@ class Signalling:
         return self._planner.is_ours(target)
 
     def place(self, call: OutgoingCall, sink: SignalSink) -> SipLeg:
-        """Raises `Unroutable` like `route`; everything later is told to `sink`."""
+        """Raises `Unroutable` like `route`, and `MediaUnavailable` where the call would have to be
+        transcoded, and there is no time for that; everything later is told to `sink`."""
         plan = self._planner.plan(call.target, call.trunk, call.mentioned_by)
+        codecs = self._agent.codecs_beside(call.codec)
+        if not codecs:
+            raise MediaUnavailable(
+                "no time to transcode another call: as many legs as `media.max_transcoding` are in G.722 or "
+                "Opus, and `sip.codecs` has no G.711 to offer instead"
+            )
         call_id = self._ids.token(16)
         write = self._writer.writer(call, plan)
         leg = OutgoingLeg(
             plan,
-            lambda destination: self._agent.call(write(destination), call_id),
+            lambda destination: self._agent.call(write(destination), call_id, codecs),
             self._begin,
             self._agent.timers,
             self._clock,

@@ -6,13 +6,14 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.e2e.baresip import BARESIP, Baresip
 from tests.e2e.baresip_calls import assert_heard, press_at_the_menu, talking
 from tests.e2e.documents import Documents
 from tests.e2e.plain_phone import PlainPhone
-from tests.e2e.server import Server, one_application
+from tests.e2e.server import ACCOUNT, TOKEN, Server, one_application
 
 pytestmark = [pytest.mark.e2e]
 needs_baresip = pytest.mark.skipif(BARESIP is None, reason="baresip is not installed (Debian: baresip)")
@@ -89,3 +90,26 @@ async def test_beyond_the_limit_of_transcoding_a_call_is_agreed_on_in_g711_or_no
         # At least: until the ACK has come it is said again.
         assert sum(map(float, refusals)) >= 1
         assert "callrouter_legs_transcoding 0" in figures
+
+
+async def test_where_every_codec_is_transcoded_the_limit_refuses_calls_in_and_out(
+    tmp_path: Path, documents: Documents
+) -> None:
+    documents.on("/answer", "<Pause length='1'/>")
+    state = one_application(documents.url("/answer"))
+    more = {"sip": {"codecs": ["OPUS", "G722"]}, "media": {"max_transcoding": 0}}
+    async with Server(tmp_path / "server", state, **more) as running:
+        async with PlainPhone() as caller:
+            offer = caller.describe(caller.audio(codecs=("G722", "PCMU")))
+            caller.invite(f"sip:+15550100@{running.sip}", offer)
+            answer = await caller.final()
+        assert (answer.status, answer.get("Retry-After")) == (503, "30")
+        assert "limit of transcoding" in answer.get("Warning")
+        login = {"Authorization": aiohttp.encode_basic_auth(ACCOUNT, TOKEN)}
+        form = {"To": "sip:bob@127.0.0.1:9", "From": "+15550100", "Twiml": "<Response><Hangup/></Response>"}
+        url = f"{running.api}/2010-04-01/Accounts/{ACCOUNT}/Calls.json"
+        async with aiohttp.ClientSession(headers=login) as session, session.post(url, data=form) as response:
+            sid = (await response.json())["sid"]
+        [placed] = (await running.session(sid))["calls"]
+        assert (placed["status"], placed["sip_status"]) == ("failed", 503)
+        assert "transcoding_at_limit" in running.words()

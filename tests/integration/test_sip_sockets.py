@@ -6,11 +6,12 @@ import asyncio
 import gc
 import socket
 import weakref
+from dataclasses import replace
 
 import pytest
 
 from callrouter.clock import SystemClock
-from callrouter.errors import StartupError, Unroutable
+from callrouter.errors import MediaUnavailable, StartupError, Unroutable
 from callrouter.ids import RandomIds
 from callrouter.ports import Answered, Ended, Failed, OutgoingCall, Ringing
 from callrouter.sip.settings import Listen, Settings, Trunk
@@ -100,6 +101,17 @@ async def test_the_callee_ends_a_call_over_the_connection_it_came_by() -> None:
         theirs.legs[0].hangup("done")
         await ours.wait(lambda: bool(ours.told(Ended)))
         assert ours.told(Ended)[0].detail == "done (Q.850 16)"
+
+
+async def test_without_time_to_transcode_a_call_is_placed_in_its_callers_codec_or_not_at_all() -> None:
+    async with peer(codecs=("G722", "OPUS")) as ours, peer(codecs=("G722", "OPUS")) as theirs:
+        ours.signalling.limit_coding(lambda: False)
+        called = order(f"sip:bob@127.0.0.1:{theirs.port()}")
+        with pytest.raises(MediaUnavailable, match=r"media\.max_transcoding"):
+            ours.signalling.place(called, ours.sink)
+        ours.signalling.place(replace(called, codec="OPUS"), ours.sink)
+        await ours.wait(lambda: bool(ours.told(Answered)))
+        assert ours.told(Answered)[0].audio.codec == "OPUS"
 
 
 async def test_a_refused_tcp_connection_fails_the_call_with_503() -> None:

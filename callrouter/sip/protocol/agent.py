@@ -91,7 +91,7 @@ class Agent:
         self.shield: Shield | None = None
         """None: nobody asks too much."""
         self.has_time_to_code: Callable[[], bool] = lambda: True
-        """False: new calls have to be in a codec that costs nothing to decode and encode."""
+        """False: new calls must not need another codec than G.711 to be decoded and encoded."""
         self.on_forgotten: Callable[[Session], None] = lambda session: None
         """A session is over; what it told last may still wait in `events`."""
         self.name: Fields = (("User-Agent", settings.user_agent),)
@@ -103,13 +103,13 @@ class Agent:
     def timers(self) -> Timers:
         return self.layer.timers
 
-    @property
-    def codecs(self) -> tuple[str, ...]:
-        """Those that a new call may be in."""
+    def codecs_beside(self, other: str = "") -> tuple[str, ...]:
+        """Those that a new call may be in, which is to be connected with a far end that speaks `other`:
+        none, where each would have to be decoded and encoded, and there is no time for that."""
         codecs = self.settings.codecs
         if CHEAP_CODECS.issuperset(codecs) or self.has_time_to_code():
             return codecs
-        return tuple(name for name in codecs if name in CHEAP_CODECS) or codecs
+        return tuple(name for name in codecs if name in CHEAP_CODECS or name == other)
 
     # -- what the shell tells
 
@@ -137,9 +137,11 @@ class Agent:
 
     # -- sessions
 
-    def call(self, invitation: Invitation, call_id: str) -> OutgoingSession:
-        """A session that waits for `start`."""
-        session = OutgoingSession(self, invitation, call_id)
+    def call(
+        self, invitation: Invitation, call_id: str, codecs: tuple[str, ...] | None = None
+    ) -> OutgoingSession:
+        """A session that waits for `start`.  `codecs`: of ours, those that it may be in; None: all."""
+        session = OutgoingSession(self, invitation, call_id, codecs or self.settings.codecs)
         self.sessions[session.local_tag] = session
         return session
 

@@ -29,9 +29,15 @@ class IncomingSession(Session):
     """Raises `ValueError` from the constructor when the offer cannot be used."""
 
     def __init__(
-        self, agent: Agent, invite: Request, transaction: ServerTransaction, origin: Origin, now_ns: int
+        self,
+        agent: Agent,
+        invite: Request,
+        transaction: ServerTransaction,
+        origin: Origin,
+        now_ns: int,
+        codecs: tuple[str, ...],
     ) -> None:
-        super().__init__(agent, invite.call_id)
+        super().__init__(agent, invite.call_id, codecs)
         self.invite = invite
         self.is_secure = invite.uri[:5].lower() == "sips:"
         self.received_ns = now_ns

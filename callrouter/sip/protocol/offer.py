@@ -82,6 +82,8 @@ class Terms(NamedTuple):
     """Whether silence may be described instead of sent."""
     preferred: str = ""
     """Of the codecs the one that spares transcoding, "" = as the far end would have it."""
+    withheld: frozenset[str] = frozenset()
+    """Codecs that we have, and no time to decode and encode just now."""
 
     @property
     def offered(self) -> tuple[str, ...]:
@@ -108,6 +110,9 @@ def agree(
     for index, line in enumerate(remote.media):
         if line.kind != "audio":
             continue
+        offered = {codec.name for codec in line.codecs()}
+        if offered.isdisjoint(terms.codecs) and (withheld := sorted(terms.withheld & offered)):
+            faults.append(f"the limit of transcoding is reached for {' and '.join(withheld)}")
         try:
             audio = _browsers(remote, line, terms, before, is_answer=is_answer)
         except browser.Unfit as fault:

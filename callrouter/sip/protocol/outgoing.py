@@ -112,8 +112,8 @@ class _Left(ClientUser):
 class OutgoingSession(Session):
     owns_call_id = True
 
-    def __init__(self, agent: Agent, invitation: Invitation, call_id: str) -> None:
-        super().__init__(agent, call_id)
+    def __init__(self, agent: Agent, invitation: Invitation, call_id: str, codecs: tuple[str, ...]) -> None:
+        super().__init__(agent, call_id, codecs)
         self.invitation = invitation
         self.origin = invitation.callee
         self.stream.passage.kinds = invitation.passes

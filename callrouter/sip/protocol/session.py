@@ -60,6 +60,7 @@ class SessionState(enum.Enum):
 
 UNUSABLE = 'Q.850;cause=88;text="no usable description"'
 """Why a call is ended whose answer leads to no audio."""
+_NONE: frozenset[str] = frozenset()
 _NO_ACK = 'Q.850;cause=102;text="no ACK"'
 _OVER = (SessionState.ENDING, SessionState.ENDED)
 
@@ -72,7 +73,8 @@ class Session(ClientUser):
     owns_call_id = False
     """Whoever made the Call-ID waits longer after a glare (§14.1)."""
 
-    def __init__(self, agent: Agent, call_id: str) -> None:
+    def __init__(self, agent: Agent, call_id: str, codecs: tuple[str, ...]) -> None:
+        """`codecs`: of ours, those that this call may be in."""
         self.agent = agent
         self.call_id = call_id
         self.local_tag = agent.layer.new_tag()
@@ -80,12 +82,13 @@ class Session(ClientUser):
         self.dialog: Dialog | None = None
         settings = agent.settings
         self.stream = Stream(
-            agent.codecs,
+            codecs,
             agent.token,
             settings.srtp,
             fingerprint=settings.fingerprint,
             mentionable=settings.mentionable,
             noise=settings.noise,
+            withheld=_NONE if codecs is settings.codecs else _NONE.union(settings.codecs).difference(codecs),
         )
         self.modification = Modification(self)
         self._transfers: Transfers | None = None

@@ -47,15 +47,16 @@ class Stream:
         fingerprint: str = "",
         mentionable: tuple[Network, ...] = (),
         noise: NoisePolicy = NoisePolicy.MIRROR,
+        withheld: frozenset[str] = frozenset(),
     ) -> None:
         """`fingerprint` is that of the certificate for browsers; "": they cannot be served.
-        `mentionable`: where anybody may have us send to."""
+        `mentionable`: where anybody may have us send to.  `withheld`: as `Terms` has it."""
         self._mentionable = mentionable
         self.source = ""
         """Address that their descriptions come from, which bounds what those may name; "": nothing does."""
         self._token = token
         end = OwnEnd(fingerprint, OwnCredentials(token)) if fingerprint else None
-        self._terms = Terms(codecs, srtp, OwnKeys(token), end, noise=noise)
+        self._terms = Terms(codecs, srtp, OwnKeys(token), end, noise=noise, withheld=withheld)
         self.agreed: Agreement | None = None
         self.passage = Passage()
         self.hold_wanted = False

@@ -18,6 +18,7 @@ from callrouter.sip.protocol.shield import Judgement
 from callrouter.sip.protocol.transactions.layer import Key
 from callrouter.sip.protocol.transactions.server import ServerState, ServerTransaction
 from callrouter.sip.protocol.validate import (
+    NO_TIME_TO_CODE,
     Refusal,
     check,
     check_body,
@@ -157,8 +158,12 @@ class UserAgentServer:
         if refusal is not None or isinstance(replaced, Refusal):
             self.refuse(transaction, refusal or Refusal(481, ""), now_ns)
             return
+        codecs = self._agent.codecs_beside()
+        if not codecs:
+            self.refuse(transaction, NO_TIME_TO_CODE, now_ns)
+            return
         try:
-            session = IncomingSession(self._agent, request, transaction, origin, now_ns)
+            session = IncomingSession(self._agent, request, transaction, origin, now_ns, codecs)
         except ValueError as error:
             self.refuse(transaction, refusal_of(error), now_ns)
             return

@@ -33,6 +33,15 @@ class Refusal:
     fields: Fields = ()
 
 
+def _warning(code: int, text: str) -> tuple[str, str]:
+    return "Warning", f"{code} callrouter {quote(displayable(text))}"
+
+
+_AT_LIMIT = "the limit of transcoding is reached, and no codec is agreed on here that needs none"
+NO_TIME_TO_CODE = Refusal(503, _AT_LIMIT, (("Retry-After", "30"), _warning(_MISCELLANEOUS, _AT_LIMIT)))
+"""Whatever is offered."""
+
+
 def check(request: Request) -> Refusal | None:
     """Syntax that every element has to insist on, whatever the method."""
     if request.flaw is not None:
@@ -126,7 +135,7 @@ def check_body(request: Request) -> Refusal | None:
 def refusal_of(error: ValueError) -> Refusal:
     """What an offer gets that cannot be answered, for the reason that `error` gives (§21.4.26)."""
     code = _INCOMPATIBLE if isinstance(error, NothingFits) else _MISCELLANEOUS
-    return Refusal(488, str(error), (("Warning", f"{code} callrouter {quote(displayable(str(error)))}"),))
+    return Refusal(488, str(error), (_warning(code, str(error)),))
 
 
 def check_interval(request: Request, least_seconds: int) -> Refusal | None:
