@@ -61,9 +61,13 @@ FIGURES: dict[str, Declared] = {
         "counter", "Frames of 20 ms decoded (in) or encoded (out) in G.722 or Opus", ("direction",)
     ),
     "rtp_concealed": Declared("counter", "Frames made up in place of lost ones"),
+    "rtp_late_prompts": Declared(
+        "counter", "Frames of silence because a long prompt had not been read from its file in time"
+    ),
     "rtp_passed": Declared("counter", "Datagrams of video and fax passed on unread"),
     "legs_transcoding": Declared("gauge", "Media legs that decode or encode G.722 or Opus"),
     "legs_live": Declared("gauge", "Media legs that are open"),
+    "media_thread_load": Declared("gauge", "Share of its time that a media thread is busy", ("thread",)),
     "policy_refusals": Declared("counter", "Control refused, by the rule that did", ("rule",)),
     "warnings": Declared("counter", "Warnings to developers", ("code",)),
     "document_errors": Declared("counter", "Documents that could not be run", ("code",)),

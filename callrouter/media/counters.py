@@ -93,6 +93,8 @@ class Totals:
     legs_live: int
     legs_transcoding: int = 0
     """Of those the ones that decode or encode another codec than G.711."""
+    loads: tuple[float, ...] = ()
+    """Of each thread, the share of the last half second that it was busy; 1: it has no time left."""
 
 
 def by_name(values: Sequence[int]) -> dict[str, int]:

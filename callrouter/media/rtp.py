@@ -142,9 +142,9 @@ class RtpMedia:
 
     def totals(self) -> Totals:
         """Counts since `start`, at most half a second old."""
-        values, legs_live, transcoding = self._engine().totals()
+        values, legs_live, transcoding, loads = self._engine().totals()
         counts = {name: value for name, value in by_name(values).items() if name not in GAUGES}
-        return Totals(counts, legs_live, transcoding)
+        return Totals(counts, legs_live, transcoding, tuple(load / 1000 for load in loads))
 
     def may_transcode(self) -> bool:
         """Whether another call may be in a codec that has to be decoded and encoded."""
@@ -173,9 +173,12 @@ class RtpMedia:
         metrics.count("rtp_transcoded", since("decoded"), direction="in")
         metrics.count("rtp_transcoded", since("encoded"), direction="out")
         metrics.count("rtp_concealed", since("concealed"))
+        metrics.count("rtp_late_prompts", since("late_prompts"))
         metrics.count("rtp_passed", since("passed"))
         metrics.gauge("legs_live", totals.legs_live)
         metrics.gauge("legs_transcoding", totals.legs_transcoding)
+        for thread, load in enumerate(totals.loads):
+            metrics.gauge("media_thread_load", load, thread=str(thread))
         ended, self._ended = self._ended, []
         for counters in ended:
             observe_quality(metrics, counters)

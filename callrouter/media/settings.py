@@ -34,7 +34,11 @@ class Settings(BaseModel):
     )
     last_port: int = Field(29999, ge=1025, le=65535, description="Last UDP port for RTP and RTCP.")
     threads: int = Field(
-        2, ge=1, le=64, description="Media threads; one carries some 1,500 legs playing prompts."
+        2,
+        ge=1,
+        le=64,
+        description="Media threads; one carries some 1,500 legs playing prompts. Legs are spread by what "
+        "their codec costs: one in G.722 counts for 4 of G.711, one in Opus for 11.",
     )
     rtp_timeout_seconds: float = Field(
         60.0,

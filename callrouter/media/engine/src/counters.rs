@@ -78,6 +78,7 @@ pub struct Totals {
     values: [AtomicU64; Counters::NAMES.len()],
     legs: AtomicU64,
     transcoding: AtomicU64,
+    load: AtomicU64,
 }
 
 impl Default for Totals {
@@ -86,18 +87,21 @@ impl Default for Totals {
             values: [const { AtomicU64::new(0) }; Counters::NAMES.len()],
             legs: AtomicU64::new(0),
             transcoding: AtomicU64::new(0),
+            load: AtomicU64::new(0),
         }
     }
 }
 
 impl Totals {
-    /// `transcoding` of the `legs` decode or encode.
-    pub fn publish(&self, counters: &Counters, legs: usize, transcoding: usize) {
+    /// `transcoding` of the `legs` decode or encode; `load`: thousandths of its time that the thread
+    /// is busy.
+    pub fn publish(&self, counters: &Counters, legs: usize, transcoding: usize, load: u64) {
         for (total, value) in self.values.iter().zip(counters.values()) {
             total.store(value, Ordering::Relaxed);
         }
         self.legs.store(legs as u64, Ordering::Relaxed);
         self.transcoding.store(transcoding as u64, Ordering::Relaxed);
+        self.load.store(load, Ordering::Relaxed);
     }
 
     pub fn read(&self) -> [u64; Counters::NAMES.len()] {
@@ -110,5 +114,9 @@ impl Totals {
 
     pub fn transcoding(&self) -> u64 {
         self.transcoding.load(Ordering::Relaxed)
+    }
+
+    pub fn load(&self) -> u64 {
+        self.load.load(Ordering::Relaxed)
     }
 }

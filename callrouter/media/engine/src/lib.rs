@@ -23,6 +23,7 @@ pub mod g711;
 pub mod ice;
 pub mod leg;
 pub mod limiter;
+pub mod load;
 pub mod long_prompt;
 pub mod mix_ring;
 pub mod mixdown;

@@ -141,11 +141,11 @@ impl PyEngine {
         self.prompts.get(prompt).is_some()
     }
 
-    /// Sums of the counters over all legs there have been, the number of live legs, and of those
-    /// that decode or encode.
-    fn totals(&self) -> (Vec<u64>, u64, u64) {
-        let (sums, legs, transcoding) = self.engine.totals();
-        (sums.to_vec(), legs, transcoding)
+    /// Sums of the counters over all legs there have been, the number of live legs, of those that
+    /// decode or encode, and the thousandths that each thread is busy.
+    fn totals(&self) -> (Vec<u64>, u64, u64, Vec<u64>) {
+        let sums = self.engine.totals();
+        (sums.counts.to_vec(), sums.legs, sums.transcoding, sums.loads)
     }
 
     /// Close every leg and end the threads; the events that are left.

@@ -22,6 +22,7 @@ use crate::command::Command;
 use crate::counters::{Counters, Totals};
 use crate::event::{Event, EventSender, LegId, Told};
 use crate::leg::{Around, Kind, Leg, MAX_READ, Path};
+use crate::load::Meter;
 use crate::relays::Relays;
 use crate::room::Room;
 use crate::rooms::Rooms;
@@ -113,6 +114,7 @@ impl Shard {
     pub fn run(mut self) {
         // Ahead of whatever else the machine does, where the system permits it.
         let _ = setpriority_process(Some(gettid()), NICE);
+        let mut meter = Meter::default();
         let mut slot = now_ns() / SLOT;
         while !self.is_stopping {
             if self.legs.is_empty() {
@@ -124,7 +126,7 @@ impl Shard {
             self.pass_lines();
             self.hear_reports();
             self.serve(slot);
-            self.publish(slot * SLOT);
+            self.publish(slot * SLOT, &mut meter);
             // A thread that was kept from running visits each leg once: what the leg then owes
             // is the leg's business.
             slot = (slot + 1).max(now_ns() / SLOT - SLOTS as i64 + 1);
@@ -132,7 +134,7 @@ impl Shard {
         }
     }
 
-    fn publish(&mut self, now: i64) {
+    fn publish(&mut self, now: i64, meter: &mut Meter) {
         if now - self.published_ns < PUBLISH && !self.legs.is_empty() {
             return;
         }
@@ -143,7 +145,9 @@ impl Shard {
             sums.add(&leg.counters);
             transcoding += usize::from(leg.was_transcoded());
         });
-        self.totals.publish(&sums, self.legs.len(), transcoding);
+        // Without legs it is about to wait for as long as there are none.
+        let load = if self.legs.is_empty() { 0 } else { meter.read(now_ns()) };
+        self.totals.publish(&sums, self.legs.len(), transcoding, load);
     }
 
     /// With no leg to serve there is nothing to wake for but orders.
