@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -24,11 +26,13 @@ from callrouter.ports import (
     VoiceStarted,
     VoiceStopped,
 )
+from tests.integration.coded_peer import described
 from tests.integration.rtp_peer import PCMA, PCMU, SILENCE, Room, Station, room
 from tests.unit.media.sound import alaw, channels_of, mulaw, sine, to_mulaw
 
 CN = 13
 DBOV = 40
+DULLNESS = 0.7
 LEVEL = 32768 * 10 ** (-DBOV / 20)
 TALK = to_mulaw(sine(440, 0.6, level=6000))
 
@@ -41,10 +45,10 @@ def opened(here: Room, codec: str = "PCMU", *, agrees: bool = True) -> Station:
     return station
 
 
-async def talk_with_a_pause(station: Station, seconds: float = 1.0) -> None:
+async def talk_with_a_pause(station: Station, seconds: float = 1.0, sounding: bytes = bytes([DBOV])) -> None:
     """Speak, say how the pause sounds, and speak again: nothing is sent between."""
     await station.peer.say(TALK)
-    station.peer.send(bytes([DBOV]), CN, step=round(seconds * 8000))
+    station.peer.send(sounding, CN, step=round(seconds * 8000))
     await asyncio.sleep(seconds)
     await station.peer.say(TALK)
 
@@ -66,21 +70,37 @@ def pause_in(samples: Sequence[int]) -> Sequence[int]:
     return samples[begin + 320 : end - 320]
 
 
+def murmur() -> array[int]:
+    """A second of noise as loud as `LEVEL` that is dull, as that of a room is."""
+    chance, last, out = random.Random(3), 0.0, array("h")
+    for _ in range(8000):
+        last = chance.gauss(0, LEVEL * math.sqrt(1 - DULLNESS**2)) + DULLNESS * last
+        out.append(round(last))
+    return out
+
+
+def dullness(samples: Sequence[int]) -> float:
+    """How alike neighbours are: 0 of white noise."""
+    return sum(a * b for a, b in pairwise(samples)) / sum(sample * sample for sample in samples)
+
+
 async def test_a_pause_that_is_described_is_recorded_as_noise_and_is_neither_loss_nor_voice(
     tmp_path: Path,
 ) -> None:
+    """By FFmpeg, which was given a noise to describe: what is recorded is as loud and as dull."""
     async with room() as here:
         station = opened(here)
         path = tmp_path / "pause.wav"
         order = StartRecording(station.leg, here.media.token(), path, ((RecordSource(station.leg),),))
         here.media.submit(order, Listen(station.leg, voice=True))
-        await talk_with_a_pause(station)
+        await talk_with_a_pause(station, sounding=described(murmur()))
         here.media.submit(CloseLeg(station.leg))
         closed = await station.told(LegClosed)
         (samples,) = channels_of(path)
         heard = pause_in(samples)
         assert abs(len(heard) - 7360) < 800
-        assert is_noise(heard[800:6000])
+        assert math.isclose(effective(heard[800:6000]), effective(murmur()), rel_tol=0.15)
+        assert math.isclose(dullness(heard[800:6000]), dullness(murmur()), abs_tol=0.08)
         counters = closed.counters
         assert (counters["comfort_noise"], counters["lost"], counters["gaps"]) == (1, 0, 0)
         turns = [event for event in station.events if isinstance(event, VoiceStarted | VoiceStopped)]

@@ -69,18 +69,28 @@ def tone_level(samples: list[int], hertz: float, *, rate: int = 8000) -> float:
 
 
 _MULAW_LEVELS = sorted((mulaw(word), word) for word in range(256) if word != 0x7F)
+_ALAW_LEVELS = sorted((alaw(word), word) for word in range(256))
+
+
+def _nearest(levels: list[tuple[int, int]], samples: list[int] | array[int]) -> bytes:
+    values = [level for level, _ in levels]
+
+    def nearest(sample: int) -> int:
+        at = bisect_left(values, sample)
+        around = levels[max(0, at - 1) : at + 1]
+        return min(around, key=lambda pair: abs(pair[0] - sample))[1]
+
+    return bytes(nearest(sample) for sample in samples)
 
 
 def to_mulaw(samples: list[int] | array[int]) -> bytes:
     """The nearest µ-law word to each sample."""
-    levels = [level for level, _ in _MULAW_LEVELS]
+    return _nearest(_MULAW_LEVELS, samples)
 
-    def nearest(sample: int) -> int:
-        at = bisect_left(levels, sample)
-        around = _MULAW_LEVELS[max(0, at - 1) : at + 1]
-        return min(around, key=lambda pair: abs(pair[0] - sample))[1]
 
-    return bytes(nearest(sample) for sample in samples)
+def to_alaw(samples: list[int] | array[int]) -> bytes:
+    """The nearest A-law word to each sample."""
+    return _nearest(_ALAW_LEVELS, samples)
 
 
 def dtmf(key: str, seconds: float, *, level: float = 5000) -> array[int]:

@@ -78,11 +78,11 @@ mod tests {
         10.0 * (power / f64::from(OVERLOAD).powi(2)).log10()
     }
 
-    /// How alike neighbours are: 1 where all is low, -1 where all is high.
-    fn likeness(samples: &[i16]) -> f64 {
+    /// How alike samples are to those `later` ones: of neighbours, 1 where all is low, -1 where all is high.
+    fn likeness(samples: &[i16], later: usize) -> f64 {
         let product = |(one, other): (&i16, &i16)| f64::from(*one) * f64::from(*other);
         let power: f64 = samples.iter().map(|s| product((s, s))).sum();
-        samples.iter().zip(&samples[1..]).map(product).sum::<f64>() / power
+        samples.iter().zip(&samples[later..]).map(product).sum::<f64>() / power
     }
 
     #[test]
@@ -98,12 +98,32 @@ mod tests {
         }
     }
 
+    /// Descriptions that FFmpeg's encoder made of noises: with the levels of these, and how alike to
+    /// itself one, two and three samples later is what its decoder made of them.
+    #[test]
+    fn what_other_software_describes_sounds_as_it_does_there() {
+        let noises: [(&[u8], f64, [f64; 3]); 4] = [
+            (&[41, 122, 126, 118, 123, 114, 116, 117, 131, 116, 120], -40.7, [0.05, 0.01, 0.08]),
+            (&[38, 30, 121, 115, 120, 115, 125, 126, 130, 115, 129], -37.8, [0.76, 0.6, 0.52]),
+            (&[38, 210, 127, 120, 123, 117, 117, 112, 123, 128, 114], -37.7, [-0.64, 0.41, -0.22]),
+            (&[35, 37, 212, 116, 120, 116, 125, 120, 120, 117, 132], -34.8, [0.71, 0.17, -0.24]),
+        ];
+        for (payload, loudness, colour) in noises {
+            let got = noise(payload, 80_000);
+            assert!((level(&got) - loudness).abs() < 1.0, "{payload:?}: {}", level(&got));
+            for (later, wanted) in (1..).zip(colour) {
+                let alike = likeness(&got, later);
+                assert!((alike - wanted).abs() < 0.1, "{payload:?}, {later}: {alike}");
+            }
+        }
+    }
+
     #[test]
     fn its_colour_is_that_of_the_coefficients() {
-        assert!(likeness(&noise(&[40], 80_000)).abs() < 0.02, "white");
+        assert!(likeness(&noise(&[40], 80_000), 1).abs() < 0.02, "white");
         // The first coefficient is the likeness of neighbours, with its sign turned.
-        let low = likeness(&noise(&[40, 127 - 89], 80_000));
-        let high = likeness(&noise(&[40, 127 + 89], 80_000));
+        let low = likeness(&noise(&[40, 127 - 89], 80_000), 1);
+        let high = likeness(&noise(&[40, 127 + 89], 80_000), 1);
         assert!((low - 0.7).abs() < 0.02 && (high + 0.7).abs() < 0.02, "{low} {high}");
     }
 
