@@ -246,7 +246,7 @@ def _unfit(referral: Referral, place: Controller) -> int:
 async def bring_together(referral: Referral, place: Controller) -> Linked | int:
     """Who talks in `place` turns to the transferee; the transferee's side of that, or why it is not done."""
     transferee, target = referral.transferee, place.partner
-    if transferee is None or target is None:
+    if transferee is None or target is None or referral.over.is_set():
         return CANCELLED
     referral.involve(target)
     answers = [await permission(c, referral.asked.target) for c in (transferee, target)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -216,6 +217,41 @@ async def test_a_second_call_given_up_as_it_is_answered_leaves_nobody_behind(hou
     assert "told 7 200" in phone.actions
     assert joined(h) == pair(h, party, carols(h)[-1])
     await over(h, party)
+
+
+@pytest.mark.parametrize("seed", range(100))
+async def test_whatever_happens_meanwhile_it_comes_to_one_end(house: Any, seed: int) -> None:
+    """Somebody hangs up, asks for something else or has new instructions, at any moment: who was told that
+    it is being done is told once how that ended, and nobody takes part in it any more."""
+    chance = random.Random(seed)
+    carol = chance.choice([Callee(answers_after=3), BUSY, Callee(answers_after=3, hangs_up_after=0.3)])
+    h, phone, party, second = await consulting(house, carol, by_callee=chance.random() < 0.5)
+    phone.call_id = "conversation"
+    legs = [phone, party, second]
+
+    def moves() -> None:
+        leg = chance.choice(legs)
+        for controller in h.services.exchange:
+            if controller.call.leg.sip is leg:
+                controller.interrupt(Replace(target="http://app.test/menu"))
+
+    def asks() -> None:
+        chance.choice(legs).say(replace(BLIND, request=8))
+
+    def leaves() -> None:
+        chance.choice(legs).bye()
+
+    phone.say(BOTH)
+    for event in chance.sample([moves, asks, leaves, leaves], 2):
+        await asyncio.sleep(chance.choice([0, 0.001, 0.3, 1, 1.05, 1.055]))
+        event()
+    await asyncio.sleep(90)
+    for leg in legs:
+        for number in [action.split()[1] for action in leg.actions if action.endswith(" 202")]:
+            ends = [a for a in leg.actions if a.startswith((f"told {number} 2", f"told {number} 4"))]
+            assert len(ends) == 1, leg.actions
+    assert not [c for c in h.services.exchange if c.referral is not None]
+    await over(h, *(leg for leg in (*legs, *carols(h)) if not leg.is_over))
 
 
 # -- the first call still rings
