@@ -179,8 +179,8 @@ class Linked:
     def end(self) -> None:
         self.pause()
         self.dismiss()
-        self._peer = None  # two that know each other would wait for the collector
 
     def dismiss(self, q850: int = 0) -> None:
         if self._peer is not None:
             self._peer._deserted.set()
+            self._peer = None  # two that know each other would wait for the collector

@@ -232,7 +232,7 @@ async def test_whatever_happens_meanwhile_it_comes_to_one_end(house: Any, seed: 
     def moves() -> None:
         leg = chance.choice(legs)
         for controller in h.services.exchange:
-            if controller.call.leg.sip is leg:
+            if controller.call.leg is not None and controller.call.leg.sip is leg:
                 controller.interrupt(Replace(target="http://app.test/menu"))
 
     def asks() -> None:
