@@ -17,7 +17,7 @@ from callrouter.calls.referral import Referral
 from callrouter.calls.signals import Signals
 from callrouter.calls.steps.step import Step
 from callrouter.calls.waiting import next_of
-from callrouter.errors import CallError, NoSuchFamily, Unroutable
+from callrouter.errors import CallError, CallGone, NoSuchFamily, Unroutable
 from callrouter.ports import (
     MOST_HOPS,
     Answered,
@@ -92,6 +92,8 @@ class Placing(Step):
         while target is not None:
             try:
                 await self._invite(controller, target)
+            except CallGone:
+                raise
             except CallError as error:
                 failed = self._unreachable(controller, error)
             else:
@@ -140,6 +142,9 @@ class Placing(Step):
 
     def _open(self, controller: Controller, family: Literal[4, 6]) -> Leg:
         call, services = controller.call, controller.services
+        if controller.over.is_set():
+            # It was given up in this moment: nobody would be left to cancel an INVITE.
+            raise CallGone("the call was given up before it was placed")
         if call.leg is not None:
             if call.leg.family == family:
                 return call.leg

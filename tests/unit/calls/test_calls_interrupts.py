@@ -20,6 +20,7 @@ from callrouter.ports import (
     Hangup,
     MediaChanged,
     Replace,
+    Route,
     Shutdown,
     Side,
     Transfer,
@@ -162,3 +163,30 @@ async def test_a_signal_that_cannot_be_handled_ends_the_call(
     await asyncio.sleep(1)
     assert leg.actions[-1] == "hangup"
     h.check_nothing_left()
+
+
+@pytest.mark.parametrize("ticks", range(8))
+async def test_whoever_hangs_up_as_somebody_is_being_called_lets_nobody_ring_on(
+    house: Any, ticks: int
+) -> None:
+    """In the moment between the look-up of where a call goes and its INVITE."""
+    pages = {VOICE: f"<Response><Dial><Sip>{AGENT}</Sip></Dial></Response>"}
+    h = house(pages, {AGENT: Callee(answers_after=None)})
+    known = asyncio.Event()
+
+    async def looks_up(target: str, trunk: str = "") -> Route:
+        await known.wait()
+        return Route(4)
+
+    h.signalling.route = looks_up
+    caller = await h.call()
+    await asyncio.sleep(1)
+    caller.bye()
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    known.set()
+    await h.idle()
+    (child,) = {sid for sid, _ in h.log.statuses} - {
+        sid for sid, status in h.log.statuses if status == "in-progress"
+    }
+    assert [status for sid, status in h.log.statuses if sid == child][-1] == "canceled"
