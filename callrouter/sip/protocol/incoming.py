@@ -64,8 +64,11 @@ class IncomingSession(Session):
 
     def _await_expiry(self, now_ns: int) -> Timer | None:
         """For how long the caller wants to be heard (RFC 3261 §13.3.1); None: until it says otherwise."""
+        wanted = self.invite.get("Expires")
+        if wanted is None:
+            return None
         try:
-            seconds = number(self.invite.get("Expires") or "")
+            seconds = number(wanted)
         except ValueError:
             return None
         return self.agent.timers.start(now_ns + seconds * 1000 * MS, self._has_expired)
