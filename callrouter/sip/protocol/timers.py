@@ -111,7 +111,9 @@ class Endings:
 
     def _run(self, now_ns: int) -> None:
         queue = self._queue
-        while queue and queue[0].ends_ns <= now_ns:
-            queue.popleft().terminate()
-        if queue:
-            self._timers.start(max(queue[0].ends_ns, now_ns + _ENDINGS_EVERY), self._run)
+        try:
+            while queue and queue[0].ends_ns <= now_ns:
+                queue.popleft().terminate()
+        finally:  # one that fails must not keep the others for ever
+            if queue:
+                self._timers.start(max(queue[0].ends_ns, now_ns + _ENDINGS_EVERY), self._run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from callrouter.sip.protocol.timers import LIFETIME, MS, Endings, Timers
 
 
@@ -55,6 +57,21 @@ class Mayfly:
 
     def terminate(self) -> None:
         self.is_over = True
+
+
+def test_one_ending_that_fails_does_not_hold_up_the_others() -> None:
+    class Failing(Mayfly):
+        def terminate(self) -> None:
+            raise RuntimeError
+
+    timers = Timers()
+    endings, flies = Endings(timers), [Failing(), Mayfly()]
+    for fly in flies:
+        endings.add(fly, 0)
+    with pytest.raises(RuntimeError):
+        timers.run(LIFETIME)
+    timers.run(LIFETIME + 1_000 * MS)
+    assert flies[1].is_over
 
 
 def test_what_ends_in_order_never_ends_early_and_needs_one_timer() -> None:
