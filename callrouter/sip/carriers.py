@@ -106,7 +106,10 @@ class Carriers:
         for trunk in self._settings.trunks:
             for gateway in trunk.all_gateways:
                 try:
-                    self._hops[gateway] = await resolver.locate(gateway_place(gateway), families)
+                    found = await resolver.locate(gateway_place(gateway), families)
+                    # Probes and registrations stay where they are while the servers are the same.
+                    if set(found) != set(self._hops.get(gateway, ())):
+                        self._hops[gateway] = found
                 except Unresolvable as error:
                     # What was known before still counts: a server does not move because DNS fails.
                     log.warning("trunk_gateway_unknown", trunk=trunk.name, error=str(error))

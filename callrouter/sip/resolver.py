@@ -60,6 +60,14 @@ class _Server:
     weight: int
 
 
+class _Found(NamedTuple):
+    """The addresses of one server, and its share among those of equal priority."""
+
+    hops: tuple[Hop, ...]
+    priority: int = 0
+    weight: int = 0
+
+
 class Resolver:
     def __init__(
         self,
@@ -74,7 +82,7 @@ class Resolver:
         """Transports that we can use."""
         self._servers = servers
         self._addresses: dict[str, tuple[int, str]] = {}
-        self._places: dict[Place, tuple[int, tuple[Hop, ...]]] = {}
+        self._places: dict[Place, tuple[int, tuple[_Found, ...]]] = {}
         self._dns: dns.asyncresolver.Resolver | None = None
         self._silent_until_ns: dict[str, int] = {}
         """Domains that nobody answered for."""
@@ -108,8 +116,14 @@ class Resolver:
         if family_of(place.host):
             transport = place.transport or "udp"
             return (Hop(transport, place.host, place.port or default_port(transport)),)
-        until, hops = self._places.get(place, (0, ()))
-        return hops if until > self._clock.monotonic_ns() else None
+        until, found = self._places.get(place, (0, ()))
+        return self._drawn(found) if until > self._clock.monotonic_ns() else None
+
+    def _drawn(self, found: tuple[_Found, ...]) -> tuple[Hop, ...]:
+        """Anew for each call, which is what weights are the shares of (RFC 2782)."""
+        if len(found) == 1:
+            return found[0].hops
+        return tuple(hop for server in in_order(found, self._token) for hop in server.hops)
 
     async def locate(self, place: Place, families: frozenset[int]) -> tuple[Hop, ...]:
         """Where to try `place`, best first.  Raises `Unresolvable`."""
@@ -119,45 +133,48 @@ class Resolver:
         _, before = self._places.get(place, (0, ()))
         failures = self._failures
         try:
-            hops, ttl = await self._servers_of(place, families)
+            found, ttl = await self._servers_of(place, families)
         except Unresolvable:
             if not before:
                 raise
-            hops, ttl = before, _SILENCE_SECONDS
+            found, ttl = before, _SILENCE_SECONDS
         if before and self._failures > failures:
             # A server does not move because nobody says where it is (RFC 8767).
-            hops, ttl = before, _SILENCE_SECONDS
-            log.warning("sip_dns_failed", name=place.host, kept=[hop.host for hop in hops])
+            found, ttl = before, _SILENCE_SECONDS
+            kept = [hop.host for server in found for hop in server.hops]
+            log.warning("sip_dns_failed", name=place.host, kept=kept)
         if len(self._places) >= _MAX_NAMES:
             self._places.clear()
-        self._places[place] = (self._until(ttl), hops)
-        return hops
+        self._places[place] = (self._until(ttl), found)
+        return self._drawn(found)
 
-    async def _servers_of(self, place: Place, families: frozenset[int]) -> tuple[tuple[Hop, ...], int]:
+    async def _servers_of(self, place: Place, families: frozenset[int]) -> tuple[tuple[_Found, ...], int]:
         if not place.port and "." in place.host:
             for transport, name, ttl in await self._services(place):
                 servers, srv_ttl = await self._srv(name)
-                hops = await self._reached(place, servers, transport, families)
-                if hops:
-                    return hops, min(ttl, srv_ttl)
+                found = await self._reached(place, servers, transport, families)
+                if found:
+                    return found, min(ttl, srv_ttl)
         transport = place.transport or "udp"
         addresses, ttl = await self._lookup_addresses(place.host, families)
         port = place.port or default_port(transport)
-        return tuple(Hop(transport, address, port, name=place.host) for address in addresses), ttl
+        hops = tuple(Hop(transport, address, port, name=place.host) for address in addresses)
+        return (_Found(hops),), ttl
 
     async def _reached(
         self, place: Place, servers: Sequence[_Server], transport: str, families: frozenset[int]
-    ) -> tuple[Hop, ...]:
+    ) -> tuple[_Found, ...]:
         """The addresses of SRV's servers; certificates are those of the name that was asked for
         (RFC 5922 §4)."""
-        hops: list[Hop] = []
-        for server in in_order(servers, self._token):
+        found: list[_Found] = []
+        for server in servers:
             try:
                 addresses, _ = await self._lookup_addresses(server.host, families)
             except Unresolvable:
                 continue
-            hops += [Hop(transport, address, server.port, name=place.host) for address in addresses]
-        return tuple(hops)
+            hops = tuple(Hop(transport, address, server.port, name=place.host) for address in addresses)
+            found.append(_Found(hops, server.priority, server.weight))
+        return tuple(found)
 
     async def _services(self, place: Place) -> list[tuple[str, str, int]]:
         """(transport, SRV name, TTL) in the order to try them (RFC 3263 §4.1)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -105,6 +106,28 @@ async def test_srv_orders_the_servers() -> None:
         ("udp", "127.0.0.1", 5081),
         ("udp", "127.0.0.2", 5082),
     ]
+
+
+SHARES = """
+_sip._udp.shares.example. 60 IN SRV 10 3 5081 gw1.example.
+_sip._udp.shares.example. 60 IN SRV 10 1 5082 gw2.example.
+_sip._udp.shares.example. 60 IN SRV 20 9 5083 gw1.example.
+gw1.example. 60 IN A 127.0.0.1
+gw2.example. 60 IN A 127.0.0.2
+"""
+
+
+async def test_each_call_draws_its_server_by_weight_while_the_answer_is_kept() -> None:
+    draws = itertools.count()
+    async with zone(SHARES) as (asked, server):
+        ours = Resolver(HandClock(), lambda size: f"{next(draws):0{2 * size}x}", (server,))
+        place = Place("shares.example")
+        found = [await ours.locate(place, V4) for _ in range(8)]
+        known = [ours.known(place) or () for _ in range(8)]
+    assert asked.asked["SRV _sip._udp.shares.example."] == 1
+    for calls in (found, known):
+        assert Counter(hops[0].port for hops in calls) == {5081: 6, 5082: 2}
+        assert all(hops[2].port == 5083 for hops in calls)
 
 
 async def test_without_srv_the_name_itself_is_the_server() -> None:
