@@ -67,7 +67,8 @@ class Arrivals:
         if trunk.register_ and called.plain_user == trunk.username:
             # Calls to a registration name its contact; the number that was dialled is in To.
             called = Address.parse(invite.get("To") or "").uri
-        if trunk.owned and not owns(trunk.owned, numbers.incoming(called.plain_user.partition(";")[0])):
+        written = called.opaque if called.scheme == "tel" else called.plain_user
+        if trunk.owned and not owns(trunk.owned, numbers.incoming(written.partition(";")[0])):
             raise NotOwned(f"{displayable(str(called))} is not among the numbers of trunk {trunk.name}")
         return Arrival(
             in_e164(called, numbers),
