@@ -25,7 +25,7 @@ _MODES = {
     "optional": ssl.CERT_OPTIONAL,
     "required": ssl.CERT_REQUIRED,
 }
-_CHECK_EVERY_NS = 5 * 10**9
+_CHECK_EVERY_NS = 10**9
 """Files are looked at no more often than this, and only when somebody connects."""
 
 Stamp = tuple[tuple[int, int, int], ...]

@@ -72,6 +72,14 @@ def test_credentials_that_were_listened_in_on_are_of_no_use_again() -> None:
     assert office.contacts() == ["sip:alice@192.0.2.9:5070"]
 
 
+def test_a_contact_named_twice_is_as_it_was_named_last() -> None:
+    office = Office()
+    response = office.register(f"{CONTACT};expires=300", f"{CONTACT};expires=600")
+    assert (response.status, response.get("Contact")) == (200, f"{CONTACT};expires=600")
+    response = office.register(f"{CONTACT};expires=0", f"{CONTACT};expires=900")
+    assert (response.status, response.get("Contact")) == (200, f"{CONTACT};expires=900")
+
+
 def test_registrations_expire() -> None:
     office = Office()
     office.register(f"{CONTACT};expires=60")
@@ -101,6 +109,7 @@ def test_too_short_an_interval_is_refused_with_the_shortest() -> None:
     office = Office()
     response = office.register(f"{CONTACT};expires=5")
     assert (response.status, response.get("Min-Expires")) == (423, "60")
+    assert response.reason == "Interval Too Brief"
     assert office.contacts() == []
 
 

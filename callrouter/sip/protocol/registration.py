@@ -120,10 +120,12 @@ class Bindings:
     def change(self, user: str, wanted: Iterable[Wanted], how: Registering, now_ns: int) -> None:
         """All or nothing.  Raises `OutOfSequence`."""
         self.of(user, now_ns)  # drops what has expired
-        kept = dict(self._users.get(user, {}))
+        before = self._users.get(user, {})
+        kept = dict(before)
         for entry in wanted:
             key = contact_key(entry.contact)
-            _check_sequence(kept.get(key), how)
+            # Not with what this request itself has said: a contact that it names twice is no older one.
+            _check_sequence(before.get(key), how)
             kept.pop(key, None)
             if entry.seconds:
                 if how.source.connection:
