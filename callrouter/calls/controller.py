@@ -115,7 +115,7 @@ class Controller:
         if self._pending:
             return await self._divert(step, self._pending.popleft())
         self._step = step
-        work = asyncio.ensure_future(self._perform())
+        work = asyncio.create_task(self._perform())
         try:
             while not work.done():
                 await self._work_or_signal(work)
@@ -148,14 +148,13 @@ class Controller:
             raise cancelled.with_traceback(None) from None
 
     async def _work_or_signal(self, work: asyncio.Future[Step | None]) -> None:
-        self._signal = asyncio.get_running_loop().create_future()
+        """Until `work` is done or an interrupt comes; with one pending that has to wait, until it is done."""
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        work.add_done_callback(lambda _: None if woken.done() else woken.set_result(None))
+        self._signal = None if self._pending else woken
         try:
-            if self._pending:
-                await asyncio.wait((work,))
-            else:
-                await asyncio.wait((work, self._signal), return_when=asyncio.FIRST_COMPLETED)
+            await woken
         finally:
-            self._signal.cancel()
             self._signal = None
 
     async def _stop(self, work: asyncio.Future[Step | None]) -> None:

@@ -46,11 +46,19 @@ class Exchange:
 
     def spawn(self, controller: Controller, first: Step) -> None:
         """Run `controller` from `first` on, in a task of its own."""
+        self._own(controller, asyncio.get_running_loop().create_task(controller.run(first)))
+
+    async def run(self, controller: Controller, first: Step) -> None:
+        """Run `controller` from `first` on, in the task that awaits this and has nothing else to do."""
+        self._own(controller, asyncio.current_task())
+        await controller.run(first)
+
+    def _own(self, controller: Controller, task: asyncio.Task[None] | None) -> None:
+        assert task is not None  # noqa: S101 - whoever awaits is in one
         sid = controller.call.sid
-        self._controllers[sid] = controller
+        self._controllers[sid], self._tasks[sid] = controller, task
         self._idle.clear()
-        task = asyncio.get_running_loop().create_task(controller.run(first), name=f"call {sid}")
-        self._tasks[sid] = task
+        task.set_name(f"call {sid}")
         task.add_done_callback(lambda done: self._gone(sid, done))
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:

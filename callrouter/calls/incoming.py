@@ -76,8 +76,8 @@ class Incoming:
             return
         key_number = await self._key_number(sip, mapping)
         controller = Controller(self._call(sip, mapping, key_number), services)
-        services.exchange.spawn(controller, Arriving(sip, mapping))
         sip.attach(Signals(controller).on_signal)
+        await services.exchange.run(controller, Arriving(sip, mapping))
 
     async def _key_number(self, sip: SipLeg, mapping: NumberMapping) -> str:
         """What the call is metered to: the number that a user of ours is registered under where it is

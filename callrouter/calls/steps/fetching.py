@@ -34,7 +34,7 @@ class Fetching(Step):
             limit = controller.services.settings.max_documents_per_minute
             error = DocumentError(f"more than {limit} documents within a minute: a loop?", code=12400)
             return steps.Apologizing(error)
-        opening = asyncio.ensure_future(controller.take(self.grant.control, self.cause))
+        opening = asyncio.create_task(controller.take(self.grant.control, self.cause))
         try:
             document = await fetch(controller, self.grant)
         except FetchFailed as error:

@@ -19,7 +19,6 @@ from callrouter.calls.incoming import Incoming
 from callrouter.calls.loops import Loops
 from callrouter.calls.services import Services
 from callrouter.calls.settings import Settings
-from callrouter.calls.steps.step import Step
 from callrouter.identity.accounts import Account
 from callrouter.identity.addresses import Address
 from callrouter.ports import LegId
@@ -152,9 +151,9 @@ class WatchedExchange(Exchange):
         super().__init__()
         self.spawned: list[weakref.ref[Controller]] = []
 
-    def spawn(self, controller: Controller, first: Step) -> None:
+    def _own(self, controller: Controller, task: asyncio.Task[None] | None) -> None:
         self.spawned.append(weakref.ref(controller))
-        super().spawn(controller, first)
+        super()._own(controller, task)
 
 
 class House:
