@@ -16,11 +16,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import heapq
+import itertools
 import os
 import secrets
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from callrouter.storage.segment import HEADER_BYTES, Record, encode_body, scan
 
 log = structlog.get_logger(__name__)
 
-SPACING_SECONDS = 0.005
+SPACING_SECONDS = 0.008
 """Time for more records to arrive, where the sync before was shared already."""
 _REMEMBERED = 4096
 """Latest records kept in memory, so that those who follow need not read them back."""
@@ -56,12 +56,6 @@ class JournalUnwritable(CallError):
     retryable = True
     billable = False
     sip_status = 503
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _Waiter:
-    sequence: int
-    future: asyncio.Future[None] = field(compare=False)
 
 
 class Journal:
@@ -97,7 +91,9 @@ class Journal:
         self._handing_over = False
         self._is_busy = False
         self._recent: dict[int, Record] = {}
-        self._waiting: list[_Waiter] = []
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        """A heap: the sequence waited for, which of those that wait for it, and what tells it."""
+        self._waiters = itertools.count()
         self._grown = asyncio.Event()
         self._snapshots: dict[str, Callable[[], Any]] = {}
         self._writable = True
@@ -167,7 +163,7 @@ class Journal:
         if not self.writable:
             raise JournalUnwritable(f"the journal in {self.directory} cannot be written")
         future: asyncio.Future[None] = self._loop.create_future()
-        heapq.heappush(self._waiting, _Waiter(sequence, future))
+        heapq.heappush(self._waiting, (sequence, next(self._waiters), future))
         await future
 
     def post(self, kind: str, body: Mapping[str, Any]) -> int:
@@ -285,8 +281,8 @@ class Journal:
             log.info("journal_writable_again", directory=str(self.directory))
         if self._metrics is not None:
             self._metrics.observe("journal_sync_seconds", seconds)
-        while self._waiting and self._waiting[0].sequence <= position.sequence:
-            future = heapq.heappop(self._waiting).future
+        while self._waiting and self._waiting[0][0] <= position.sequence:
+            *_, future = heapq.heappop(self._waiting)
             if not future.done():
                 future.set_result(None)
         self._grown.set()
@@ -295,9 +291,9 @@ class Journal:
         if self._writable:
             log.error("journal_unwritable", directory=str(self.directory), error=str(error))
         self._writable = False
-        for waiter in self._waiting:
-            if not waiter.future.done():
-                waiter.future.set_exception(
+        for *_, future in self._waiting:
+            if not future.done():
+                future.set_exception(
                     JournalUnwritable(f"the journal in {self.directory} cannot be written: {error}")
                 )
         self._waiting.clear()
