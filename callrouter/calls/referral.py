@@ -147,6 +147,8 @@ async def receive(transferor: Controller, sip: SipLeg, asked: TransferRequested)
     search = transferor.search
     if search is not None and not await _has_answered(referral, search):
         return
+    if referral.over.is_set():
+        return
     # Nothing is awaited between looking at who talks to whom and saying that it is to change.
     transferee = referral.transferee = transferor.partner
     if transferee is None or transferee.referral is not None:
