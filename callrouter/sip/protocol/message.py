@@ -199,7 +199,7 @@ class Message:
 
 
 class Request(Message):
-    __slots__ = ("method", "uri", "version")
+    __slots__ = ("branch", "method", "uri", "version")
 
     def __init__(
         self,
@@ -214,6 +214,8 @@ class Request(Message):
         self.uri = uri
         """The Request-URI as on the wire."""
         self.version = version
+        self.branch = ""
+        """Of the Via that we have written; "" for what came from somebody else."""
 
     def __bytes__(self) -> bytes:
         return self._write(f"{self.method} {self.uri} {self.version}")

@@ -46,8 +46,11 @@ class UserAgentClient:
         self, method: str, uri: str, hop: Hop, fields: list[tuple[str, str]], body: bytes = b""
     ) -> Request:
         """A request with a Via of its own."""
-        via = self._listeners.via(hop, self._layer.new_branch())
-        return Request(method, uri, [("Via", via), *fields, *self._name], body)
+        branch = self._layer.new_branch()
+        via = self._listeners.via(hop, branch)
+        request = Request(method, uri, [("Via", via), *fields, *self._name], body)
+        request.branch = branch
+        return request
 
     def send_in_dialog(
         self,

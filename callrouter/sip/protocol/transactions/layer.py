@@ -117,14 +117,14 @@ class TransactionLayer:
         return self.sign(self._token(8))
 
     def client(self, request: Request, hop: Hop, user: ClientUser, now_ns: int) -> ClientTransaction:
-        """Send a request whose topmost Via carries a fresh branch."""
+        """Send a request of ours."""
         if request.method == "INVITE":
             return self.invite(request, hop, user, now_ns)
-        return self.client_with_branch(request.via.branch, request, hop, user, now_ns)
+        return self.client_with_branch(request.branch, request, hop, user, now_ns)
 
     def invite(self, request: Request, hop: Hop, user: ClientUser, now_ns: int) -> InviteClientTransaction:
         """`client` for an INVITE."""
-        transaction = InviteClientTransaction(self, request.via.branch, request, hop, user)
+        transaction = InviteClientTransaction(self, request.branch, request, hop, user)
         self.clients[transaction.branch, "INVITE"] = transaction
         transaction.start(now_ns)
         return transaction
