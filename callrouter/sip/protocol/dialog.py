@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from callrouter.sip.protocol.addresses import Network, may_send, reach_of
+from callrouter.sip.protocol.addresses import Network, Reach, may_send, reach_of
 from callrouter.sip.protocol.grammar import split
 from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.hop import TRANSPORTS, Hop, default_port
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.uri import Uri
+
+_LOCAL = frozenset({Reach.PRIVATE, Reach.LINK_LOCAL, Reach.LOOPBACK})
+"""Where an address means the same host only to its neighbours."""
 
 
 @dataclass(slots=True)
@@ -32,44 +35,56 @@ class Dialog:
     local_sequence: int = 0
     remote_sequence: int = -1
     """-1: no request of theirs yet."""
+    is_behind_nat: bool = False
+    """Their Contact is how they know themselves: what we send goes where they are seen."""
 
     @classmethod
     def of_request(cls, invite: Request, local_tag: str, hop: Hop) -> Dialog:
         """The callee's side, from the INVITE (§12.1.1)."""
         remote = invite.get("From") or ""
+        # RFC 2543 knew INVITEs without Contact; their From is all there is.
+        target = contact_of(invite) or str(Address.parse(remote).uri)
+        routes = _routes(invite)
+        own = invite.via.host
         return cls(
             call_id=invite.call_id,
             local=f"{invite.get('To')};tag={local_tag}",
             local_tag=local_tag,
             remote=remote,
             remote_tag=invite.from_tag,
-            # RFC 2543 knew INVITEs without Contact; their From is all there is.
-            target=contact_of(invite) or str(Address.parse(remote).uri),
-            routes=_routes(invite),
+            target=target,
+            routes=routes,
             hop=hop,
             remote_sequence=invite.cseq.number,
+            is_behind_nat=own != hop.host and not routes and _is_hidden(target, own),
         )
 
     @classmethod
     def of_response(cls, invite: Request, response: Response, hop: Hop) -> Dialog:
         """The caller's side, from a response with a To tag (§12.1.2)."""
+        target = contact_of(response) or invite.uri
+        routes = tuple(reversed(_routes(response)))
+        is_straight = not routes and invite.get("Route") is None
         return cls(
             call_id=invite.call_id,
             local=invite.get("From") or "",
             local_tag=invite.from_tag,
             remote=response.get("To") or "",
             remote_tag=response.to_tag,
-            target=contact_of(response) or invite.uri,
-            routes=tuple(reversed(_routes(response))),
+            target=target,
+            routes=routes,
             hop=hop,
             local_sequence=invite.cseq.number,
+            is_behind_nat=hop.host not in invite.uri
+            and is_straight
+            and _is_hidden(target, _host_of(invite.uri)),
         )
 
     def next_hop(self, mentionable: tuple[Network, ...] = ()) -> Hop:
         """Where a request within the dialog goes: the open connection of a stream, else the first
         route, else the target; but where that one may not point, it is where it was seen: behind a NAT, or up
         to something."""
-        if self.hop.is_reliable and self.hop.connection:
+        if self.is_behind_nat or (self.hop.is_reliable and self.hop.connection):
             return self.hop
         try:
             uri = Address.parse(self.routes[0]).uri if self.routes else Uri.parse(self.target)
@@ -119,6 +134,7 @@ class Dialog:
                 "host": self.hop.host,
                 "port": self.hop.port,
                 "name": self.hop.name,
+                "is_behind_nat": self.is_behind_nat,
             }
         )
 
@@ -143,6 +159,7 @@ class Dialog:
                     name=str(state.get("name", "")),
                 ),
                 local_sequence=int(state["sequence"]),
+                is_behind_nat=state.get("is_behind_nat") is True,
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a dialog state: {error}") from error
@@ -158,6 +175,20 @@ def contact_of(message: Message) -> str:
             Uri.parse(value[1:-1])
             return value[1:-1]  # the usual case: nothing to write anew
         return str(Address.parse(split(value, ",")[0]).uri)
+    except ValueError:
+        return ""
+
+
+def _is_hidden(target: str, own: str) -> bool:
+    """`target` names `own`, how a peer that was seen elsewhere calls itself, and that is an address nobody
+    beyond its network can reach: there is a NAT between, and no proxy that says how to pass it."""
+    return reach_of(own) in _LOCAL and _host_of(target) == own
+
+
+def _host_of(uri: str) -> str:
+    """ "" for what cannot be read."""
+    try:
+        return Uri.parse(uri).host
     except ValueError:
         return ""
 
