@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from callrouter.ports import Clock, Metrics
+from callrouter.ports import Clock, Failed, Metrics
 from callrouter.ports.carriers import GatewayState, TrunkState
 from callrouter.ports.carriers import RegistrationState as Registered
 from callrouter.sip.endpoint import Endpoint
@@ -14,6 +14,7 @@ from callrouter.sip.plan import Destination, Plan
 from callrouter.sip.protocol.admission import Admission
 from callrouter.sip.protocol.agent import Agent
 from callrouter.sip.protocol.grammar import write_host
+from callrouter.sip.protocol.headers.retry_after import retry_after
 from callrouter.sip.protocol.hop import Hop, default_port
 from callrouter.sip.protocol.probe import Probe
 from callrouter.sip.protocol.registration_client import Account, RegistrationClient, RegistrationState
@@ -21,13 +22,15 @@ from callrouter.sip.protocol.timers import MS
 from callrouter.sip.resolver import Unresolvable
 from callrouter.sip.settings import Settings, Trunk
 from callrouter.sip.trunk_settings import Gateway
-from callrouter.sip.trunks import Trunks, gateway_place, gateway_uri
+from callrouter.sip.trunks import Trunks, gateway_name, gateway_place, gateway_uri
 
 log = structlog.get_logger(__name__)
 _FAREWELL_LOOKS = 200
 _LOOK_SECONDS = 0.005
 _LOOK_AGAIN_SECONDS = 30
 """How often names are looked at anew; the resolver asks only when its answer has run out."""
+_UNAVAILABLE = 503
+_LONGEST_REST_SECONDS = 300
 
 
 class Carriers:
@@ -132,7 +135,7 @@ class Carriers:
     def _probe(self, trunk: Trunk, gateway: Gateway) -> Probe:
         def changed(is_up: bool, why: str) -> None:
             event = "trunk_gateway_up" if is_up else "trunk_gateway_down"
-            log.warning(event, trunk=trunk.name, gateway=_name(gateway), reason=why)
+            log.warning(event, trunk=trunk.name, gateway=gateway_name(gateway), reason=why)
             self._report(trunk, gateway, is_up=is_up, why=why)
 
         return Probe(
@@ -146,14 +149,30 @@ class Carriers:
     def _report(self, trunk: Trunk, gateway: Gateway, *, is_up: bool, why: str = "") -> None:
         self._gateway_states[trunk.name, gateway] = (is_up, self._clock.utc_ms(), why)
         (self._trunks.down.discard if is_up else self._trunks.down.add)((trunk.name, gateway))
-        self._metrics.gauge("trunk_gateway_up", is_up, trunk=trunk.name, gateway=_name(gateway))
+        self._metrics.gauge("trunk_gateway_up", is_up, trunk=trunk.name, gateway=gateway_name(gateway))
 
-    def failed_over(self, plan: Plan, destination: Destination, status: int) -> None:
-        """A call goes on to the next gateway."""
-        if plan.trunk is not None:
-            name, gateway = plan.trunk.name, destination.gateway
-            log.warning("trunk_failover", trunk=name, gateway=gateway, status=status)
+    def failed(self, plan: Plan, destination: Destination, failure: Failed, *, goes_on: bool) -> None:
+        """A gateway could not connect a call, which `goes_on` to the next one or is over."""
+        if plan.trunk is None:
+            return
+        name, gateway = plan.trunk.name, destination.gateway
+        if goes_on:
+            log.warning("trunk_failover", trunk=name, gateway=gateway, status=failure.status)
             self._metrics.count("trunk_failovers", trunk=name, gateway=gateway)
+        seconds = retry_after(failure.headers.get("Retry-After"), _LONGEST_REST_SECONDS)
+        if failure.status == _UNAVAILABLE and seconds:
+            self._rest(name, gateway, seconds)
+
+    def _rest(self, trunk: str, gateway: str, seconds: int) -> None:
+        """It has asked to be left alone for so long (RFC 3261 §21.5.4)."""
+        resting, until_ns = self._trunks.resting, self._clock.monotonic_ns() + seconds * 1000 * MS
+        resting[trunk, gateway] = until_ns
+
+        def over(now_ns: int) -> None:
+            if resting.get((trunk, gateway), 0) <= now_ns:
+                resting.pop((trunk, gateway), None)
+
+        self._agent.timers.start(until_ns, over)
 
     # -- registrations
 
@@ -188,7 +207,3 @@ def _by_name(gateway: Gateway) -> Hop:
     """For the shell to look up when it sends."""
     transport = gateway.transport or "udp"
     return Hop(transport, gateway.host, gateway.port or default_port(transport), name=gateway.host)
-
-
-def _name(gateway: Gateway) -> str:
-    return f"{gateway.host}:{gateway.port}" if gateway.port else gateway.host

@@ -26,7 +26,7 @@ from callrouter.sip.protocol.timers import Timers
 
 Invite = Callable[[Destination], OutgoingSession]
 Begin = Callable[[Branch], None]
-Told = Callable[[Destination, int], None]
+Told = Callable[[Destination, Failed, bool], None]
 
 
 class OutgoingLeg(Leg):
@@ -41,13 +41,13 @@ class OutgoingLeg(Leg):
         timers: Timers,
         clock: Clock,
         pump: Callable[[], None],
-        failed_over: Told,
+        failed: Told,
     ) -> None:
         self._plan = plan
         self._invite = invite
         self._begin = begin
         self._timers = timers
-        self._failed_over = failed_over
+        self._failed = failed
         self._rest = list(plan.groups)
         self._clock = clock
         self._winner: Branch | None = None
@@ -94,8 +94,9 @@ class OutgoingLeg(Leg):
         if any(not b.is_over for b in self._branches) or self._is_over:
             return
         failure = self._failure
-        if self._rest and self._plan.goes_on_after(failure.status, failure.q850):
-            self._failed_over(branch.destination, failure.status)
+        goes_on = bool(self._rest) and self._plan.goes_on_after(failure.status, failure.q850)
+        self._failed(branch.destination, failure, goes_on)
+        if goes_on:
             self._failure = None
             self._branches = self._next_group()
             self._session = self._branches[0].session

@@ -210,7 +210,9 @@ class Signalling:
             self._agent.timers,
             self._clock,
             self._endpoint.pump,
-            lambda destination, status: self._carriers.failed_over(plan, destination, status),
+            lambda destination, failure, goes_on: self._carriers.failed(
+                plan, destination, failure, goes_on=goes_on
+            ),
         )
         leg.attach(sink)
         leg.start()

@@ -22,7 +22,7 @@ AS_WRITTEN = NumberFormat()
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """A gateway for the order of a call: those that are down come behind all others."""
+    """A gateway for the order of a call: those that are down or resting come behind all others."""
 
     gateway: Gateway
     is_up: bool
@@ -45,6 +45,8 @@ class Trunks:
         self._token = token
         self.down: set[tuple[str, Gateway]] = set()
         """Gateways, by trunk, that are known not to answer."""
+        self.resting: dict[tuple[str, str], int] = {}
+        """Trunk and gateway, as figures name it, that asked to be left alone, until when."""
 
     def get(self, name: str) -> Trunk | None:
         return self._trunks.get(name)
@@ -63,7 +65,7 @@ class Trunks:
         if not number or any(c <= " " for c in number):
             raise Unroutable(f"{number!r} is not a number that can be called")
         written = escape_user(self._formats[trunk.name].outgoing(number))
-        ranked = [_Ranked(g, (trunk.name, g) not in self.down) for g in trunk.all_gateways]
+        ranked = [_Ranked(g, self._takes_calls(trunk.name, g)) for g in trunk.all_gateways]
         ordered = [entry.gateway for entry in in_order(ranked, self._token)]
         return Plan(
             groups=tuple((_destination(trunk, gateway, written),) for gateway in ordered),
@@ -72,6 +74,9 @@ class Trunks:
             trunk=trunk,
             patience_ns=int(trunk.try_seconds * 1000) * MS,
         )
+
+    def _takes_calls(self, trunk: str, gateway: Gateway) -> bool:
+        return (trunk, gateway) not in self.down and (trunk, gateway_name(gateway)) not in self.resting
 
     def by(self, name: str, plan: Plan) -> Plan:
         """The same, as a call through the trunk `name`: to an address that it has named itself."""
@@ -85,9 +90,12 @@ def gateway_place(gateway: Gateway) -> Place:
 
 def _destination(trunk: Trunk, gateway: Gateway, user: str) -> Destination:
     uri = gateway_uri(trunk, gateway, user)
-    return Destination(
-        uri, gateway_place(gateway), gateway=f"{gateway.host}:{gateway.port or ''}".rstrip(":")
-    )
+    return Destination(uri, gateway_place(gateway), gateway=gateway_name(gateway))
+
+
+def gateway_name(gateway: Gateway) -> str:
+    """For figures and logs."""
+    return f"{gateway.host}:{gateway.port}" if gateway.port else gateway.host
 
 
 def gateway_uri(trunk: Trunk, gateway: Gateway, user: str = "") -> str:

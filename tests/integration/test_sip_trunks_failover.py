@@ -77,6 +77,26 @@ async def test_a_busy_callee_behind_a_vague_status_is_final() -> None:
             assert second.legs == []
 
 
+async def test_a_gateway_that_asks_to_be_left_alone_comes_behind_the_others_for_so_long() -> None:
+    async with peer() as full, peer() as good:
+        full.on_call = lambda leg: leg.reject(503, "", (("Retry-After", "1 (full);duration=9"),))
+        async with peer(trunks=(trunk(full.port(), good.port()),)) as ours:
+            for _ in range(3):
+                leg = ours.signalling.place(CALL, ours.sink)
+                await ours.wait(lambda: bool(ours.told(Answered)))
+                ours.events.clear()
+                assert len(full.legs) == 1
+                leg.hangup()
+            assert len(good.legs) == 3
+            good.on_call = rejecting(500)
+            ours.signalling.place(CALL, ours.sink)
+            await ours.wait(lambda: bool(ours.told(Failed)))
+            assert len(full.legs) == 2, "better than nothing"
+            await until(lambda: not ours.signalling._trunks.resting)
+            ours.signalling.place(CALL, ours.sink)
+            await full.wait(lambda: len(full.legs) == 3)
+
+
 async def test_a_silent_gateway_is_given_up_in_time_and_answers_too_late() -> None:
     with silent() as port:
         async with peer() as good, peer(trunks=(trunk(port, good.port(), try_seconds=0.3),)) as ours:

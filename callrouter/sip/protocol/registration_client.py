@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from callrouter.sip.protocol import auth
 from callrouter.sip.protocol.grammar import Fields, displayable, number
 from callrouter.sip.protocol.headers.address import parse_list
+from callrouter.sip.protocol.headers.retry_after import retry_after
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Response
 from callrouter.sip.protocol.proof import Proof
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 SECOND = 1000 * MS
 FIRST_PAUSE = 10 * SECOND
 LONGEST_PAUSE = 900 * SECOND
+_LONGEST_ASKED = 3600
+"""Seconds that a carrier may have us wait."""
 PATIENCE = 10 * SECOND
 """How long a server may take to answer before it has not."""
 MAX_MINIMUM = 86_400
@@ -224,7 +227,8 @@ class RegistrationClient(ClientUser):
         self._failures += 1
         chance = int(self._agent.token(2), 16) % _JITTER
         pause = longest // 2 + longest // 2 * chance // _JITTER
-        self._wait(max(pause, _retry_after(response)), now_ns)
+        asked = retry_after(response.get("Retry-After"), _LONGEST_ASKED) if response is not None else 0
+        self._wait(max(pause, asked * SECOND), now_ns)
         if self.state is not RegistrationState.FAILED:
             self.state = RegistrationState.FAILED
             self._changed(self.state, why)
@@ -241,12 +245,3 @@ def _contacts(value: str) -> dict[tuple[str, ...], str | None]:
         return {contact_key(a.uri): a.get("expires") for a in parse_list(value)} if value else {}
     except ValueError:
         return {}
-
-
-def _retry_after(response: Response | None) -> int:
-    text = (response.get("Retry-After") or "") if response is not None else ""
-    try:
-        seconds = number(text.partition(";")[0].partition("(")[0].strip(), MAX_MINIMUM)
-    except ValueError:
-        return 0
-    return min(seconds * SECOND, 4 * LONGEST_PAUSE)
