@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from callrouter.ports import (
+    Direction,
+    Held,
     LinesAnswered,
     LinesOffered,
     LinesRetracted,
     MediaAddress,
+    MediaChanged,
     PassedLine,
     Passing,
 )
@@ -103,3 +108,53 @@ def test_what_is_wanted_while_an_offer_is_under_way_is_offered_next() -> None:
     told = [event.status for event in stranger.events if isinstance(event, LinesAnswered)]
     assert told == [200, 200]
     assert not call.stream.passage.written.lines
+
+
+SWITCHED_OFF = OFFER.replace("m=audio 6000", "m=audio 0")
+
+
+def test_audio_that_is_switched_off_is_held_until_it_is_switched_on_again() -> None:
+    stranger, call = up()
+    (held,) = stranger.send(again(call, SWITCHED_OFF))
+    assert isinstance(held, Response)
+    assert held.status == 200
+    assert b"m=audio 0 " in held.body
+    stranger.send(text("ACK", branch="z9hG4bKa2", cseq="2 ACK", to_tag=call.local_tag))
+    (changed,) = (event for event in stranger.events if isinstance(event, MediaChanged))
+    assert changed.audio.direction is Direction.INACTIVE
+    assert Held(stranger.now, True) in stranger.events
+    (again_on,) = stranger.send(again(call, OFFER, 3))
+    assert isinstance(again_on, Response)
+    assert again_on.status == 200
+    assert b"m=audio 5000 " in again_on.body
+    assert Held(stranger.now, False) in stranger.events
+    assert call.audio is not None
+    assert call.audio.direction is Direction.SENDRECV
+
+
+def test_an_offer_of_ours_names_our_port_while_theirs_is_switched_off() -> None:
+    stranger, call = up()
+    stranger.send(again(call, SWITCHED_OFF))
+    stranger.send(text("ACK", branch="z9hG4bKa2", cseq="2 ACK", to_tag=call.local_tag))
+    (late,) = stranger.send(again(call, "", 3))
+    assert isinstance(late, Response)
+    assert b"m=audio 5000 " in late.body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        SWITCHED_OFF + "m=image 6002 udptl t38\r\n",  # a fax, while nobody can pass it on
+        SWITCHED_OFF.replace("m=audio 0", "m=video 0"),
+        OFFER.replace("0 8 101", "18"),
+    ],
+)
+def test_whatever_else_has_no_audio_is_refused_and_changes_nothing(body: str) -> None:
+    stranger, call = up()
+    before = call.audio
+    assert stranger.status(again(call, body)) == 488
+    assert call.audio == before
+
+
+def test_a_call_does_not_begin_switched_off() -> None:
+    assert Stranger().status(invite(body=SWITCHED_OFF)) == 488

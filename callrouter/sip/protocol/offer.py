@@ -65,6 +65,12 @@ class Agreement(NamedTuple):
     is_hold: bool = False
     """Whoever wrote it wants to hear nothing."""
 
+    def is_switched_off_in(self, lines: tuple[MediaLine, ...]) -> bool:
+        """They offer nothing at all for now, the audio neither: the rarest way to say hold (RFC 3264 §8.2).
+        A browser's lines have no ports of their own."""
+        is_there = self.slot < len(lines) and lines[self.slot].kind == "audio"
+        return is_there and self.audio.browser is None and not any(line.port for line in lines)
+
 
 class Terms(NamedTuple):
     """What we agree to."""
@@ -347,7 +353,8 @@ def _described(
     peer = agreed.audio.browser
     written: dict[int, str] = {}
     for index, line in enumerate(agreed.lines):
-        if index == agreed.slot and agreed.has_audio:
+        is_off = line.port == 0 and peer is None and not is_offer
+        if index == agreed.slot and agreed.has_audio and not is_off:
             written[index] = _agreed_line(ours, agreed, direction, terms, is_offer=is_offer)
             continue
         mid = browser.mid_of(line)

@@ -152,10 +152,14 @@ class Stream:
         try:
             agreed = offer.agree(remote, self._terms, before=before, is_answer=is_answer)
         except offer.NothingFits:
-            if self.agreed is None or not self.passage.takes(remote.media):
+            if self.agreed is None:
                 raise
             silent = replace(self.agreed.audio, direction=Direction.INACTIVE)
-            return self.agreed._replace(audio=silent, lines=remote.media, has_audio=False, is_hold=False)
+            if self.passage.takes(remote.media):
+                return self.agreed._replace(audio=silent, lines=remote.media, has_audio=False, is_hold=False)
+            if is_answer or not self.agreed.is_switched_off_in(remote.media):
+                raise
+            return self.agreed._replace(audio=silent, lines=remote.media, is_hold=True)
         # Whoever is told to listen says nothing about itself.
         is_told = is_answer and self.hold_offered
         is_hold = self.is_held if is_told else agreed.audio.direction in _UNHEARD
