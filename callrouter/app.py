@@ -66,8 +66,9 @@ COLLECTOR_OBJECTS = 10_000
 """How many more objects there are before the new ones are looked through, in some milliseconds."""
 COLLECTOR_NEVER = 1_000_000
 COLLECTOR_SECONDS = 60.0
-COLLECTOR_ROUNDS = 1_000
-"""Short rounds, of some fifty calls each, after which a long one is due although there are calls."""
+COLLECTOR_ROUNDS = 200
+"""Short rounds, after which a long one is due although there are calls.  As many calls that begin as end make
+no round due: so many are two million objects that nothing has freed."""
 
 RESTART_SECONDS = 5.0
 """How long a background task that failed waits before it begins again."""

@@ -1,12 +1,15 @@
 """What a call costs the whole server, thread by thread:
 
-    python -m tests.benchmarks.server_calls [--rate 200] [--calls 2000] [--no-fetch]
+    python -m tests.benchmarks.server_calls [--rate 200] [--calls 2000] [--no-fetch] [--beside FOLDER]
 
 SIPp places calls to a number whose document, fetched over HTTP with a kept connection, lets it ring
 for a second, answers and hangs up: number look-up, policy, three durable intervals, a charge and its
 ledger entries, four SIP transactions.  Processor time is what the kernel scheduled each thread for.
 With `--no-fetch` the document is at hand instead, which leaves what the server itself costs.
 A run with more than 5 % of steal is void and says so.
+
+`--beside` another checkout of the sources (its engine built) calls both servers by turns and tells what
+a call costs here by what it costs there, which holds on a machine with neighbours too.
 """
 
 from __future__ import annotations
@@ -24,8 +27,9 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from statistics import median
 
 from tests.benchmarks.media import VOID_STEAL, read
 from tests.e2e.addresses import free_port
@@ -34,6 +38,7 @@ ROOT = Path(__file__).parents[2]
 SCENARIO = Path(__file__).with_name("hung_up_on.xml")
 DOCUMENT = '<Response><Pause length="1"/><Hangup/></Response>'
 NUMBER = "+15550101"
+TURNS = 8
 WARM_UP = 5
 """The first of so many parts of the calls is not measured."""
 GROUPS = {"database-write": "database writer", "journal": "journal", "media": "media"}
@@ -44,15 +49,44 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=200, help="calls a second")
     parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--no-fetch", action="store_true", help="the document needs no HTTP")
+    parser.add_argument("--beside", type=Path, metavar="FOLDER", help="compare with the sources there")
     given = parser.parse_args()
     if shutil.which("sipp") is None:
         print("SIPp is not installed (Debian: sip-tester); nothing about calls was measured")
         return 0
     with tempfile.TemporaryDirectory(prefix="callrouter-bench-") as name:
         folder = Path(name)
+        if given.beside is not None:
+            return compared(folder, given)
         with served(folder, DOCUMENT, fetches=not given.no_fetch) as (pid, sip):
             place(folder, sip, given.calls // WARM_UP, given.rate)
             return measured(folder, pid, sip, given)
+
+
+def compared(folder: Path, given: argparse.Namespace) -> int:
+    """The cost of a call here and there, each the median of so many turns, and that of their ratios."""
+    roots = {"here": ROOT, "there": given.beside.resolve()}
+    costs: dict[str, list[float]] = {where: [] for where in roots}
+    failures = 0
+    with ExitStack() as stack:
+        servers = {}
+        for where, root in roots.items():
+            (folder / where).mkdir()
+            server = served(folder / where, DOCUMENT, fetches=not given.no_fetch, root=root)
+            servers[where] = stack.enter_context(server)
+        for turn in range(TURNS + 1):
+            for where, (pid, sip) in servers.items():
+                before = thread_times(pid)
+                _, failed, _ = place(folder, sip, given.calls // TURNS, given.rate)
+                spent = (thread_times(pid) - before).total() / (given.calls // TURNS) / 1e6
+                if turn:  # the first warms up
+                    costs[where].append(spent)
+                    failures += failed
+    ratios = [here / there for here, there in zip(costs["here"], costs["there"], strict=True)]
+    for where, each in costs.items():
+        print(f"ms of CPU per call {where}: {median(each):.2f}")
+    print(f"ratio: {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); {failures} failed")
+    return 1 if failures else 0
 
 
 def measured(folder: Path, pid: int, sip: int, given: argparse.Namespace) -> int:
@@ -110,15 +144,18 @@ def thread_times(pid: int) -> Counter[str]:
 
 
 @contextmanager
-def served(folder: Path, document: str, *, fetches: bool = True) -> Iterator[tuple[int, int]]:
-    """A server and its documents, fetched or at hand; its process id and SIP port."""
+def served(
+    folder: Path, document: str, *, fetches: bool = True, root: Path = ROOT
+) -> Iterator[tuple[int, int]]:
+    """A server from the sources in `root` and its documents, fetched or at hand; its process id and SIP
+    port."""
     sip, rest, http = free_port(), free_port(), free_port()
     config = folder / "config.yaml"
     config.write_text(json.dumps(_config(folder, sip, rest, http)))
     documents = [sys.executable, "-m", "tests.benchmarks.document_server", str(http), document]
     program = ["callrouter.cli"] if fetches else ["tests.benchmarks.server_without_http", document]
     server = [sys.executable, "-m", *program, "run", "--config", str(config), "--log-level", "warning"]
-    with subprocess.Popen(documents, cwd=ROOT) as web, subprocess.Popen(server, cwd=ROOT) as process:
+    with subprocess.Popen(documents, cwd=ROOT) as web, subprocess.Popen(server, cwd=root) as process:
         try:
             _await_ready(f"http://127.0.0.1:{rest}/readyz")
             yield process.pid, sip
