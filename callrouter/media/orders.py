@@ -179,6 +179,7 @@ def _set_remote(batch: Batch, command: ports.SetRemote) -> None:
         srtp=None if keys is None else (keys.suite, keys.send, keys.receive),
         browser=None if audio.browser is None else _browser(audio.browser),
         noise_type=audio.noise_payload_type,
+        longest_ms=audio.longest_ms,
     )
 
 

@@ -63,7 +63,8 @@ class NegotiatedAudio:
     dtmf_payload_type: int | None
     """RFC 4733 telephone-event number, or None: the peer did not offer it."""
     direction: Direction = Direction.SENDRECV
-    ptime_ms: int = 20
+    longest_ms: int = 0
+    """Longest packets that the peer takes; 0: any.  Ours are of 20 ms, or shorter where it wants that."""
     keys: SrtpKeys | None = None
     """None: RTP as it is."""
     dtmf_clock_rate: int = 8000

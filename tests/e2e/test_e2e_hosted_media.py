@@ -126,6 +126,26 @@ async def test_what_both_speak_is_passed_on_as_it_is(stage: Stage, codec: str, m
         await b.asked("BYE")
 
 
+async def test_who_takes_short_packets_only_gets_no_others(stage: Stage) -> None:
+    async with PlainPhone() as a, PlainPhone() as b:
+        a.invite(f"sip:{chain(stage, b)}@{stage.server.sip}", a.describe(a.audio()))
+        await b.agrees(b.audio("a=ptime:10", "a=maxptime:10"))
+        answered = await a.final()
+        said = [os.urandom(1) * 480 for _ in range(20)]
+        pieces = {piece for frame in said for piece in (frame[:80], frame[80:160])}
+        speaking = asyncio.ensure_future(speak(a, answered.port("audio"), 0, said, step=480, seconds=0.06))
+        lengths, found, loop = set(), 0, asyncio.get_running_loop()
+        async with asyncio.timeout(10):
+            while found < 60:  # of 120; it takes a moment until they are connected
+                datagram = await loop.sock_recv(b.media["audio"], 2048)
+                lengths.add(len(datagram) - 12)
+                found += datagram[12:] in pieces
+        await speaking
+        assert lengths == {80}
+        a.request("BYE")
+        await b.asked("BYE")
+
+
 async def test_a_caller_who_is_answered_on_the_bridge_gets_what_the_callee_speaks(stage: Stage) -> None:
     async with PlainPhone() as a, PlainPhone() as b:
         answered, _ = await connected(stage, a, b, (("PCMU", "G722", "PCMA"), ("PCMA",)))

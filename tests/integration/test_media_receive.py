@@ -16,6 +16,7 @@ from callrouter.ports import (
     CloseLeg,
     DigitReceived,
     Direction,
+    Join,
     LegClosed,
     MediaAddress,
     Play,
@@ -24,6 +25,7 @@ from callrouter.ports import (
 )
 from tests.e2e.addresses import free_ports
 from tests.integration.rtp_peer import EVENT, PCMU, SILENCE, Peer, Station, room
+from tests.unit.media.sound import dtmf, silence, to_mulaw
 
 
 def digits(station: Station) -> str:
@@ -64,6 +66,25 @@ async def test_keys_survive_doubled_and_reordered_packets() -> None:
             await asyncio.sleep(0.05)
         await station.told(DigitReceived, 3)
         assert digits(station) == "112"
+
+
+@pytest.mark.parametrize("octets", [80, 240, 320, 480])
+async def test_packets_of_any_length_are_heard_and_passed_on_as_they_are(octets: int) -> None:
+    """10, 30, 40 and 60 ms: keys in the sound are heard, and a partner gets every packet."""
+    said = to_mulaw(dtmf("5", 0.12) + silence(0.12))
+    packets = [said[at : at + octets] for at in range(0, len(said), octets)]
+    async with room() as here:
+        station, partner = here.station(), here.station()
+        here.media.submit(station.remote(events=None), partner.remote(), Join(station.leg, partner.leg))
+        for packet in packets:
+            station.peer.send(packet, step=len(packet))
+            await asyncio.sleep(0.001)  # as after a stall: nothing is made up for meanwhile
+        await station.told(DigitReceived)
+        await asyncio.sleep(0.05)
+        assert digits(station) == "5"
+        heard = [packet.payload for packet in partner.peer.heard]
+        first = heard.index(packets[0])
+        assert heard[first : first + len(packets)] == packets
 
 
 async def test_a_far_end_may_use_the_numbers_we_offered_or_those_it_answered_with() -> None:

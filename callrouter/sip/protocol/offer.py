@@ -14,7 +14,7 @@ from callrouter.sip.protocol.browser import OwnEnd
 from callrouter.sip.protocol.crypto import Crypto, OwnKeys, SrtpPolicy, chosen
 from callrouter.sip.protocol.noise import COMFORT_NOISE, NoisePolicy, noise_number
 from callrouter.sip.protocol.passed import declined, write_slots
-from callrouter.sip.protocol.sdp import Codec, MediaLine, SessionDescription
+from callrouter.sip.protocol.sdp import USUAL_PACKET_MS, Codec, MediaLine, SessionDescription
 
 DEFAULT_CODECS = ("PCMU", "PCMA")
 CHEAP_CODECS = frozenset({"PCMU", "PCMA"})
@@ -30,6 +30,9 @@ _CHANNELS = {"OPUS": "/2"}
 """Part of a name, whatever is sent (RFC 7587 §4.1)."""
 _EVENT_PAYLOAD_TYPES = {8000: 101, 48000: 110}
 _EVENTS = "0-16"
+_PACKETS_MS = (USUAL_PACKET_MS, 10, 5)
+_UNCUT = frozenset({"OPUS"})
+"""Their packets hold one frame of 20 ms, whatever the far end would like."""
 _MIRROR = {
     Direction.SENDRECV: Direction.SENDRECV,
     Direction.SENDONLY: Direction.RECVONLY,
@@ -235,6 +238,7 @@ def _audio(
         own_dtmf_payload_type=_replaced(_EVENT_PAYLOAD_TYPES[events_rate], events_number)
         if is_answer
         else None,
+        longest_ms=0 if chosen.name in _UNCUT else line.longest_ms,
         noise_payload_type=noise_number(chosen.name, known, terms.noise, before=before, is_answer=is_answer),
         browser=peer,
     )
@@ -380,7 +384,7 @@ def _agreed_line(
         audio.dtmf_payload_type,
         audio.dtmf_clock_rate,
     )
-    text = _audio_line(ours, agreed.profile, formats, direction)
+    text = _audio_line(ours, agreed.profile, formats, direction, _packet_ms(audio.longest_ms))
     if audio.keys is not None:
         text += Crypto(agreed.crypto_tag, audio.keys.suite, audio.keys.send).line()
     if audio.browser is not None:
@@ -418,10 +422,22 @@ def _agreed(codec: str, number: int, noise: int | None, events: int | None, even
     return _Formats.of(codecs)
 
 
-def _audio_line(ours: Description, profile: str, formats: _Formats, direction: Direction) -> str:
+def _packet_ms(longest_ms: int) -> int:
+    """Of what we send, and would like to receive from who takes no longer ones."""
+    fitting = (packet_ms for packet_ms in _PACKETS_MS if not longest_ms or packet_ms <= longest_ms)
+    return next(fitting, _PACKETS_MS[-1])
+
+
+def _audio_line(
+    ours: Description,
+    profile: str,
+    formats: _Formats,
+    direction: Direction,
+    packet_ms: int = USUAL_PACKET_MS,
+) -> str:
     return (
         f"m=audio {ours.local.port} {profile} {formats.numbers}\r\n"
-        f"{formats.maps}a=ptime:20\r\na={direction.value}\r\n"
+        f"{formats.maps}a=ptime:{packet_ms}\r\na={direction.value}\r\n"
     )
 
 

@@ -13,6 +13,8 @@ from callrouter.sip.protocol.grammar import number
 MAX_OCTETS = 16384
 MAX_LINES = 500
 MAX_MEDIA = 32
+USUAL_PACKET_MS = 20
+"""What everybody takes and sends (RFC 3551 §4.2)."""
 _DIRECTIONS = {d.value: d for d in Direction}
 
 
@@ -67,6 +69,20 @@ class MediaLine(NamedTuple):
 
     def attribute(self, name: str) -> str | None:
         return next((value for key, value in self.attributes if key == name), None)
+
+    @property
+    def longest_ms(self) -> int:
+        """Longest packets that its writer takes; 0: any.  It can take none longer than `maxptime`, and
+        would like those of `ptime` (RFC 4566 §6), which are shorter than ours or need not be said."""
+        wanted, most = self._milliseconds("ptime"), self._milliseconds("maxptime")
+        return min(wanted, most or wanted) if 0 < wanted < USUAL_PACKET_MS else most
+
+    def _milliseconds(self, name: str) -> int:
+        """0 where it is not said, or in no whole number."""
+        try:
+            return number(self.attribute(name) or "")
+        except ValueError:
+            return 0
 
     @property
     def reports(self) -> MediaAddress | None:

@@ -156,9 +156,42 @@ def test_ipv6_is_written_as_ip6() -> None:
     assert b"c=IN IP6 2001:db8::1\r\n" in body
 
 
-def test_twenty_milliseconds_it_is_whatever_is_preferred() -> None:
-    found = agreed("m=audio 6000 RTP/AVP 0", "a=ptime:30")
-    assert found.audio.ptime_ms == 20
+@pytest.mark.parametrize(
+    ("said", "longest_ms", "answered"),
+    [
+        ((), 0, 20),
+        (("a=ptime:20",), 0, 20),
+        (("a=ptime:30",), 0, 20),
+        (("a=ptime:30", "a=maxptime:60"), 60, 20),
+        (("a=maxptime:20",), 20, 20),
+        (("a=maxptime:10",), 10, 10),
+        (("a=maxptime:15",), 15, 10),
+        (("a=maxptime:9",), 9, 5),
+        (("a=maxptime:1",), 1, 5),
+        (("a=ptime:10",), 10, 10),
+        (("a=ptime:10", "a=maxptime:150"), 10, 10),
+        (("a=ptime:10", "a=maxptime:5"), 5, 5),
+        (("a=ptime:20", "a=maxptime:10"), 10, 10),
+        (("a=ptime:0", "a=maxptime:0"), 0, 20),
+        (("a=ptime:22.5", "a=maxptime:many"), 0, 20),
+        (("a=ptime:-10", "a=maxptime:"), 0, 20),
+    ],
+)
+def test_packets_are_of_twenty_milliseconds_or_shorter_where_those_are_too_long(
+    said: tuple[str, ...], longest_ms: int, answered: int
+) -> None:
+    found = agreed("m=audio 6000 RTP/AVP 0", *said)
+    assert found.audio.longest_ms == longest_ms
+    assert f"a=ptime:{answered}\r\n".encode() in write_answer(OURS, found)
+    assert b"a=ptime:20\r\n" in write_offer(OURS, Direction.SENDRECV)
+
+
+def test_packets_of_opus_are_never_cut() -> None:
+    opus = sdp.parse(
+        (HEAD + "m=audio 6000 RTP/AVP 107\r\na=rtpmap:107 opus/48000/2\r\na=maxptime:10\r\n").encode()
+    )
+    found = agree(opus, Terms(("OPUS",)))
+    assert found.audio.longest_ms == 0
     assert b"a=ptime:20\r\n" in write_answer(OURS, found)
 
 

@@ -7,13 +7,12 @@ mod decoder;
 mod doubling;
 mod encoder;
 
-use crate::clock::{MILLISECOND, samples_at};
+use crate::clock::MILLISECOND;
 use crate::g711::Codec as Law;
-use crate::playout::Playout;
 use crate::quality::{CONCEALED, Impairment};
 use crate::rates::{Lowering, Raising};
+use crate::regrouping::Regrouping;
 use crate::rtp::FRAME;
-use crate::voice::level;
 use buffer::Buffer;
 use decoder::Decoder;
 pub use encoder::{Encoder, MAX_CODED};
@@ -22,8 +21,6 @@ pub use encoder::{Encoder, MAX_CODED};
 pub const WIDEST: usize = 6 * FRAME;
 /// What of a stream is passed on unread need not be decoded, for so long after the last packet.
 const UNREAD: i64 = 100 * MILLISECOND;
-/// Below this level, in dBFS, nobody misses a little.
-const QUIET: f32 = -45.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
@@ -79,10 +76,8 @@ pub struct Edge {
     buffer: Buffer,
     decoder: Option<Decoder>,
     encoder: Option<Encoder>,
-    /// What is relayed to this leg in another codec.
-    relayed: Playout,
-    relayed_timestamp: Option<u32>,
-    relayed_ns: i64,
+    /// Audio of the partner in another codec, to be encoded in the leg's own slots.
+    pub relayed: Regrouping,
     unread_ns: i64,
     /// An RTP timestamp of the far end, and ours in samples.
     clock: Option<(u32, u32)>,
@@ -113,9 +108,7 @@ impl Edge {
             buffer: Buffer::default(),
             decoder: None,
             encoder: None,
-            relayed: Playout::default(),
-            relayed_timestamp: None,
-            relayed_ns: i64::MIN / 2,
+            relayed: Regrouping::default(),
             unread_ns: i64::MIN / 2,
             clock: None,
             decoded: vec![],
@@ -236,37 +229,6 @@ impl Edge {
     /// What is sent at the edge's own rate, as the rest of the leg sees it; None at 8 kHz.
     pub fn narrowed(&mut self, wide: &[i16]) -> Option<[u8; FRAME]> {
         self.lowering.as_mut().map(|[_, sent]| words(&sent.lower(wide)))
-    }
-
-    /// Audio of the partner in another codec, to be encoded in the leg's own slots.
-    pub fn relay(&mut self, timestamp: u32, law: Law, payload: &[u8], due_ns: i64, now_ns: i64) {
-        let mut space = [0; crate::outgoing::MAX_PAYLOAD];
-        let Some(samples) = space.get_mut(..payload.len()) else { return };
-        samples.iter_mut().zip(payload).for_each(|(to, &word)| *to = law.decode(word));
-        let in_order = self.relayed_timestamp.is_none_or(|newest| timestamp.wrapping_sub(newest) as i32 > 0);
-        if in_order {
-            self.relayed_timestamp = Some(timestamp);
-        }
-        self.relayed_ns = now_ns;
-        self.relayed.put(timestamp, samples_at(due_ns), in_order, level(samples) < QUIET, samples);
-    }
-
-    /// A join began or ended: timestamps to come say nothing about those before.
-    pub fn restart_relay(&mut self) {
-        self.relayed.restart();
-        self.relayed_timestamp = None;
-        self.relayed_ns = i64::MIN / 2;
-    }
-
-    /// What is relayed in the slot due at `due_ns`; false when there has been nothing for `gap_ns`.
-    pub fn relayed(&mut self, due_ns: i64, gap_ns: i64, frame: &mut [u8; FRAME]) -> bool {
-        if due_ns - self.relayed_ns > gap_ns {
-            return false;
-        }
-        let mut samples = [0; FRAME];
-        self.relayed.take(samples_at(due_ns), &mut samples);
-        *frame = words(&samples);
-        true
     }
 }
 

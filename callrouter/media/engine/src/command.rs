@@ -37,6 +37,8 @@ pub struct Negotiated {
     pub event_scale: u16,
     /// By which either end tells what its silence sounds like.
     pub noise_type: Option<u8>,
+    /// Samples of 8 kHz in the longest packet that the far end takes.
+    pub longest: usize,
     pub may_send: bool,
     pub may_receive: bool,
     /// Both ends' keys; None: RTP as it is.

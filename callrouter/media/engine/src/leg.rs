@@ -6,6 +6,8 @@ mod hearing;
 #[cfg(test)]
 mod hostile;
 mod listening;
+#[cfg(test)]
+mod packets;
 mod reporting;
 mod resting;
 mod speaking;
@@ -30,6 +32,7 @@ use crate::playback::Playback;
 use crate::ports::PortPair;
 use crate::reception::Reception;
 use crate::recording::Recording;
+use crate::regrouping::Regrouping;
 use crate::reports::Reports;
 use crate::rooms::Rooms;
 use crate::rtp::FRAME;
@@ -75,6 +78,8 @@ pub struct Remote {
     event_scale: u16,
     /// By which both ends tell what silence sounds like.
     noise_type: Option<u8>,
+    /// Samples of 8 kHz in the longest packet that the far end takes.
+    longest: usize,
     pub may_send: bool,
     may_receive: bool,
     rtcp: Option<SocketAddr>,
@@ -164,6 +169,8 @@ pub struct Leg {
     protection: Option<Box<Protection>>,
     browser: Option<Box<Browser>>,
     edge: Option<Box<Edge>>,
+    /// What is relayed to the leg in longer packets than its far end takes.
+    regrouping: Option<Box<Regrouping>>,
     heard_ns: i64,
     has_heard: bool,
     heard_codec: Option<Codec>,
@@ -210,6 +217,7 @@ impl Leg {
             protection: None,
             browser: None,
             edge: None,
+            regrouping: None,
             heard_ns: 0,
             has_heard: false,
             heard_codec: None,
@@ -255,6 +263,7 @@ impl Leg {
             self.protect(agreed.keys.as_ref(), moved);
         }
         self.set_edge(agreed.coded);
+        self.regrouping = None;
         self.out.mark();
         self.is_lost = false;
         self.remote = Some(Remote {
@@ -267,6 +276,7 @@ impl Leg {
             own_event_type: agreed.own_event_type,
             event_scale: agreed.event_scale.max(1),
             noise_type: agreed.noise_type,
+            longest: agreed.longest,
             may_send: agreed.may_send,
             may_receive: agreed.may_receive,
             rtcp: agreed.remote_rtcp,

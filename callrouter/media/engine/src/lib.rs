@@ -37,6 +37,7 @@ pub mod quality;
 pub mod rates;
 pub mod reception;
 pub mod recording;
+pub mod regrouping;
 pub mod relays;
 pub mod reports;
 pub mod resample;

@@ -40,6 +40,7 @@ fn to(remote: SocketAddr) -> Action {
         coded: None,
         event_scale: 1,
         noise_type: None,
+        longest: usize::MAX,
     })
 }
 

@@ -23,8 +23,9 @@ impl Leg {
         self.out.release();
         self.end_background();
         if let Some(edge) = &mut self.edge {
-            edge.restart_relay();
+            edge.relayed.restart();
         }
+        self.regrouping = None;
     }
 
     /// Decode what is due, and hear it.
@@ -82,11 +83,15 @@ impl Leg {
         }
     }
 
-    /// Whether the slot is filled with what is relayed to this leg in another codec.
-    pub(super) fn relays_coded(&mut self, due_ns: i64) -> bool {
+    /// Whether the slot is filled with what is relayed to this leg in another codec, or in longer packets
+    /// than its far end takes.
+    pub(super) fn relays_regrouped(&mut self, codec: Codec, due_ns: i64) -> bool {
         let is_free = matches!(self.path, Path::Relay { sent_ns, .. } if due_ns - sent_ns >= RELAY_GAP);
-        match &mut self.edge {
-            Some(edge) if is_free && self.hold.is_none() => edge.relayed(due_ns, RELAY_GAP, self.out.frame()),
+        let edge = self.edge.as_mut().map(|edge| &mut edge.relayed);
+        match edge.or(self.regrouping.as_deref_mut()) {
+            Some(relayed) if is_free && self.hold.is_none() => {
+                relayed.fill(codec, due_ns, RELAY_GAP, self.out.frame())
+            }
             _ => false,
         }
     }

@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 
 use crate::clock::{MILLISECOND, samples_at};
-use crate::coded::MAX_CODED;
+use crate::coded::{self, MAX_CODED};
 use crate::counters::Counters;
 use crate::event::{EventSender, PlayEnd, Told};
 use crate::g711::Codec;
-use crate::leg::{Around, Hold, Kind, Leg, Path, Sending, TICK};
+use crate::leg::{Around, Hold, Kind, Leg, Path, Remote, Sending, TICK};
 use crate::playback::{Playback, Slot};
 use crate::ports::PortPair;
 use crate::room::Turn;
-use crate::rtp::{HEADER, Packet};
+use crate::rtp::{FRAME, HEADER, Packet};
 use crate::srtp::Protection;
 use crate::telephone_event::{KeyFrame, KeySender, rescaled};
 use crate::tone;
@@ -22,6 +22,9 @@ const LATE: i64 = 5 * MILLISECOND;
 const GIVE_UP: i64 = 200 * MILLISECOND;
 /// A relayed far end that has been silent for so long is made up for with silence.
 pub(super) const RELAY_GAP: i64 = 60 * MILLISECOND;
+/// Samples in packets of 20, 10 and 5 ms.
+const PACKETS: [usize; 3] = [FRAME, FRAME / 2, SHORTEST];
+const SHORTEST: usize = FRAME / 4;
 
 /// What is sent in a slot.
 pub(super) enum Sound<'a> {
@@ -31,6 +34,21 @@ pub(super) enum Sound<'a> {
     Wide(&'a [i16]),
     /// Encoded for several legs.
     Coded(&'a [u8]),
+}
+
+impl Remote {
+    /// Samples, and octets, in the packets of our own slots.  Those of Opus cannot be cut.
+    fn packet(&self) -> usize {
+        match self.coded {
+            Some(coded::Codec::Opus) => usize::MAX,
+            _ => PACKETS.into_iter().find(|packet| *packet <= self.longest).unwrap_or(SHORTEST),
+        }
+    }
+
+    /// A packet of G.711 or G.722 is longer than the far end takes.
+    fn is_too_long(&self, packet: &Packet<'_>) -> bool {
+        self.coded != Some(coded::Codec::Opus) && packet.payload.len() > self.longest
+    }
 }
 
 impl Leg {
@@ -132,7 +150,7 @@ impl Leg {
         if self.rests(due_ns) {
             return;
         }
-        if self.relays_coded(due_ns) {
+        if self.relays_regrouped(codec, due_ns) {
             return self.send_audio(due_ns, now_ns);
         }
         match &mut self.path {
@@ -224,20 +242,37 @@ impl Leg {
         if let Some(timeline) = &mut self.sent {
             timeline.write(timestamp, samples_at(due_ns), remote.codec, self.out.frame());
         }
-        let bytes = match &mut self.edge {
-            None => self.out.audio_packet(remote.payload_type, timestamp),
+        let (number, length) = (remote.payload_type, remote.packet());
+        let mut space = [0; MAX_CODED];
+        let mut payload = match &mut self.edge {
+            None if length >= FRAME => {
+                let bytes = self.out.audio_packet(number, timestamp);
+                transmit(&self.ports, target, bytes, &mut self.protection, &mut self.counters);
+                return self.count_late(due_ns, now_ns);
+            }
+            None => {
+                space[..FRAME].copy_from_slice(self.out.frame());
+                &space[..FRAME]
+            }
             Some(edge) => {
-                let mut space = [0; MAX_CODED];
-                let payload = match sound {
+                self.counters.encoded += u64::from(!matches!(sound, Sound::Coded(_)));
+                match sound {
                     Sound::Coded(packet) => packet,
                     Sound::Wide(samples) => edge.encode_samples(samples, &mut space),
                     Sound::Frame => edge.encode(self.out.frame(), &mut space),
-                };
-                self.counters.encoded += u64::from(!matches!(sound, Sound::Coded(_)));
-                self.out.coded_packet(remote.payload_type, timestamp, payload)
+                }
             }
         };
-        transmit(&self.ports, target, bytes, &mut self.protection, &mut self.counters);
+        let mut timestamp = timestamp;
+        loop {
+            let (piece, rest) = payload.split_at(length.min(payload.len()));
+            let bytes = self.out.coded_packet(number, timestamp, piece);
+            transmit(&self.ports, target, bytes, &mut self.protection, &mut self.counters);
+            if rest.is_empty() {
+                break;
+            }
+            (payload, timestamp) = (rest, timestamp.wrapping_add(length as u32));
+        }
         self.count_late(due_ns, now_ns);
     }
 
@@ -288,14 +323,22 @@ impl Leg {
         let is_coded = matches!(kind, Kind::Coded(_));
         let (payload_type, recode) = match (kind, remote.coded, remote.event_type) {
             // What this leg hears is recorded: it has to be read.
-            (Kind::Coded(theirs), Some(ours), _) if theirs == ours && self.sent.is_none() => {
+            (Kind::Coded(theirs), Some(ours), _)
+                if theirs == ours && self.sent.is_none() && !remote.is_too_long(packet) =>
+            {
                 (remote.payload_type, None)
             }
             (Kind::Audio(law), Some(_), _) => {
                 if let Some(edge) = &mut self.edge {
-                    edge.relay(packet.timestamp, law, packet.payload, self.due_ns, now_ns);
+                    edge.relayed.put(packet.timestamp, law, packet.payload, self.due_ns, now_ns);
                     self.counters.relayed += 1;
                 }
+                return false;
+            }
+            (Kind::Audio(law), None, _) if self.regrouping.is_some() || remote.is_too_long(packet) => {
+                let regrouping = self.regrouping.get_or_insert_default();
+                regrouping.put(packet.timestamp, law, packet.payload, self.due_ns, now_ns);
+                self.counters.relayed += 1;
                 return false;
             }
             (Kind::Audio(codec), None, _) if codec == remote.codec => (remote.payload_type, None),

@@ -38,6 +38,7 @@ pub fn agreed(remote: SocketAddr) -> Negotiated {
         own_type: None,
         own_event_type: None,
         noise_type: None,
+        longest: usize::MAX,
         may_send: true,
         may_receive: true,
         keys: None,
