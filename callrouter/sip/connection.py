@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._heard = 0.0
         self._alarm: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
         self.hop = hop
         self.is_ours = is_ours
         self.is_proven = is_ours
@@ -170,6 +171,22 @@ class Connection(asyncio.Protocol):
         else:
             self.drop("idle" if self.is_proven else "silent")
 
+    def watch(self, *, is_partial: bool) -> None:
+        """A message that was begun has to be completed in time, however slowly it drips."""
+        if not is_partial:
+            self.stop_watching()
+        elif self._deadline is None:
+            self._deadline = self._loop.call_later(self._owner.limits.head_seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._owner.malformed(Unframeable("a message was not completed in time"), self)
+        self.drop("slow_writer")
+
+    def stop_watching(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
     # -- the end
 
     def drop(self, reason: str) -> None:
@@ -191,4 +208,5 @@ class Connection(asyncio.Protocol):
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        self.stop_watching()
         self._owner.closed(self)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from callrouter.sip.connection import Connection, ConnectionOwner
 from callrouter.sip.protocol.framer import Framer
 from callrouter.sip.protocol.hop import Hop
@@ -16,7 +14,6 @@ class Stream(Connection):
     def __init__(self, owner: ConnectionOwner, hop: Hop, *, is_ours: bool) -> None:
         super().__init__(owner, hop, is_ours=is_ours)
         self._framer = Framer()
-        self._deadline: asyncio.TimerHandle | None = None
 
     def feed(self, data: bytes) -> None:
         framer = self._framer
@@ -33,7 +30,7 @@ class Stream(Connection):
         if framer.broken:
             self.close()
         else:
-            self._watch()
+            self.watch(is_partial=framer.is_partial)
 
     def _answer_pings(self) -> None:
         """One pong does for all that came together (RFC 5626 §3.5.1)."""
@@ -44,29 +41,9 @@ class Stream(Connection):
         except OSError:
             return  # closed meanwhile, which its owner is told anyway
 
-    def _watch(self) -> None:
-        """A message that was begun has to be completed in time, however slowly it drips."""
-        if not self._framer.is_partial:
-            self._stop_watching()
-        elif self._deadline is None:
-            self._deadline = self._loop.call_later(self._owner.limits.head_seconds, self._too_slow)
-
     def eof_received(self) -> bool:
         """What has come is answered first, which is what whoever closes one half waits for.  TLS
         knows no halves in asyncio: there goes out what is answered at once."""
-        self._stop_watching()
+        self.stop_watching()
         self.is_ending = self._owner.ended(self) and not self.hop.is_secret
         return self.is_ending
-
-    def _too_slow(self) -> None:
-        self._owner.malformed(Unframeable("a message was not completed in time"), self)
-        self.drop("slow_writer")
-
-    def _stop_watching(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_watching()
-        super().connection_lost(exc)

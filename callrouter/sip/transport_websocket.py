@@ -55,7 +55,8 @@ class WebSocket(Connection):
                 self.drop("handshake")
                 return
         socket.receive_data(data)
-        for event in socket.events_received():
+        events = socket.events_received()
+        for event in events:
             if isinstance(event, Handshake):
                 socket.send_response(self._answer_to(event))
                 if socket.state is not State.OPEN:
@@ -65,6 +66,8 @@ class WebSocket(Connection):
         if socket.parser_exc is not None and not isinstance(socket.parser_exc, EOFError):
             self._owner.dropped(self, "protocol")
         self._flush()
+        # Octets that complete nothing are part of a frame, or of the handshake.
+        self.watch(is_partial=not events or bool(self._fragments))
 
     def _answer_to(self, handshake: Handshake) -> Answer:
         """Who speaks another version, or one from before they were numbered, is told which one we

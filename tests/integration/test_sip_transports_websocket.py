@@ -256,6 +256,43 @@ async def test_a_handshake_may_take_no_longer_and_no_more_than_it_should() -> No
         long.close()
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(b"", id="handshake"),
+        pytest.param(b"\x81", id="head of a frame"),
+        pytest.param(b"\x81\x90" + bytes(4), id="head alone"),
+        pytest.param(b"\x01\x84" + bytes(4) + b"OPTI", id="one fragment"),
+        pytest.param(b"\x01\x84" + bytes(4) + b"OPTI" + b"\x89\x80" + bytes(4), id="a ping behind it"),
+    ],
+)
+async def test_what_was_begun_has_to_be_completed_in_time(begun: bytes) -> None:
+    async with peer(listen=listens("ws"), head_timeout_seconds=0.2) as ours:
+        if begun:
+            reader, writer = await raw_handshake(ours)
+            writer.write(frame(0x81, request("OPTIONS", 1).encode()))
+            await reader.readuntil(b"SIP/2.0 200")
+        else:
+            reader, writer = await asyncio.open_connection("127.0.0.1", ours.port())
+        writer.write(begun or HANDSHAKE[:20].encode())
+        await ours.wait_for_count("sip_connections_refused", "reason=slow_writer", "transport=ws")
+        writer.close()
+
+
+async def test_whoever_completes_what_it_begins_is_not_hurried() -> None:
+    async with peer(listen=listens("ws"), head_timeout_seconds=0.2) as ours:
+        reader, writer = await raw_handshake(ours)
+        for number in (1, 2):
+            written = frame(0x81, request("OPTIONS", number).encode())
+            writer.write(written[:9])
+            await asyncio.sleep(0.01)
+            writer.write(written[9:])
+            await reader.readuntil(b"SIP/2.0 200")
+            await asyncio.sleep(0.3)
+        assert not ours.metrics.counts["sip_connections_refused", "reason=slow_writer", "transport=ws"]
+        writer.close()
+
+
 async def test_a_server_that_stops_says_that_it_is_going_away() -> None:
     async with peer(listen=listens("ws")) as ours, browser(ours) as connection:
         await connection.send_str("\r\n\r\n")
