@@ -34,9 +34,9 @@ LEAST = {
     ("PCMA", "PCMU"): 33,
     ("PCMU", "G722"): 34,
     ("G722", "PCMU"): 34,
-    ("PCMU", "OPUS"): 10,
+    ("PCMU", "OPUS"): 8,
     ("OPUS", "PCMU"): 25,
-    ("G722", "OPUS"): 10,
+    ("G722", "OPUS"): 8,
     ("OPUS", "G722"): 25,
 }
 """Decibels by which what was said in one codec is above all else that is heard in the other; two below what

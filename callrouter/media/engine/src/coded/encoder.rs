@@ -13,10 +13,8 @@ pub const MAX_CODED: usize = 400;
 const EXPECTED_LOSS: i32 = 10;
 /// Out of ten: half the time of the best, and hardly to be told from it at 8 kHz.
 const COMPLEXITY: i32 = 5;
-/// In bits a second, half of what G.711 takes: by itself Opus would take 10,000 and send twice of these,
-/// with 5 dB more of noise.
-const NARROW_BITRATE: i32 = 32_000;
-/// The same above 8 kHz: with less, Opus gives up width for what it sends twice.
+
+/// Above 8 kHz, in bits a second: with less, Opus gives up width for what it sends twice.
 const WIDE_BITRATE: i32 = 48_000;
 
 pub enum Encoder {
@@ -57,7 +55,8 @@ fn opus_encoder(rate: u32) -> Result<opus::Encoder, opus::Error> {
     encoder.set_complexity(COMPLEXITY)?;
     encoder.set_inband_fec(true)?;
     encoder.set_packet_loss_perc(EXPECTED_LOSS)?;
-    let bits = if rate > 8000 { WIDE_BITRATE } else { NARROW_BITRATE };
-    encoder.set_bitrate(opus::Bitrate::Bits(bits))?;
+    if rate > 8000 {
+        encoder.set_bitrate(opus::Bitrate::Bits(WIDE_BITRATE))?;
+    }
     Ok(encoder)
 }
