@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,23 @@ class Soak:
         process.stdin.flush()
 
     def sample(self) -> dict[str, Any]:
-        self._write(self.server, "")
-        return json.loads(self.server.stdout.readline())
+        with suppress(BrokenPipeError):
+            self._write(self.server, "")
+        return self._read("server", self.server, self.server.stdout.readline())
 
     def finish(self) -> tuple[dict[str, dict[str, int]], dict[str, Any]]:
         """What the far ends of each kind heard, and the server's last word."""
-        heard = {kind: json.loads(end.communicate()[0]) for kind, end in self.ends.items()}
-        return heard, json.loads(self.server.communicate()[0])
+        heard = {kind: self._read(kind, end, end.communicate()[0]) for kind, end in self.ends.items()}
+        return heard, self._read("server", self.server, self.server.communicate()[0])
+
+    @staticmethod
+    def _read(name: str, process: subprocess.Popen[str], said: str) -> dict[str, Any]:
+        """What a process has said; one that says nothing has ended before its time."""
+        if not said:
+            status = process.wait(10)
+            how = f"by signal {-status}" if status < 0 else f"with status {status}"
+            raise SystemExit(f"FAILED: {name} has ended {how}")
+        return json.loads(said)
 
 
 def line(second: float, sample: dict[str, Any]) -> str:
