@@ -26,7 +26,7 @@ class Fidelity:
     """Samples."""
 
 
-def fidelity(said: Sequence[int], heard: Sequence[int], *, latest: int = 2000) -> Fidelity:
+def fidelity(said: Sequence[int], heard: Sequence[int], *, latest: int = 6000) -> Fidelity:
     """Compare the middle half of `said` with where it is in `heard`, at most `latest` samples later, made
     as loud, and delayed by parts of a sample as well.  Both are of one rate."""
     told, got = list(map(float, said)), list(map(float, heard))
@@ -44,19 +44,23 @@ def _power(samples: Sequence[float]) -> float:
 
 
 def _rough_delay(said: Sequence[float], heard: Sequence[float], begin: int, latest: int) -> int:
-    """The whole number of samples at which both are most alike: of those at which a part of them is, for
-    a voice repeats itself from period to period."""
-    likely = _likeness(said, heard, begin, begin + _PROBE)
-    whole = _likeness(said, heard, len(said) // 4, len(said) * 3 // 4)
-    delays = range(min(latest, len(heard) - len(said) * 3 // 4))
-    return max(sorted(delays, key=likely)[-_CANDIDATES:], key=whole)
+    """The whole number of samples at which both are most alike: near those at which every other sample of
+    a part of them is, for a voice repeats itself from period to period."""
+    likely = _likeness(said, heard, begin, begin + _PROBE, 2)
+    whole = _likeness(said, heard, len(said) // 4, len(said) * 3 // 4, 1)
+    last = min(latest, len(heard) - len(said) * 3 // 4)
+    candidates = sorted(range(0, last, 2), key=likely)[-_CANDIDATES:]
+    best = max(candidates, key=whole)
+    return max(range(max(0, best - 2), best + 3), key=whole)
 
 
-def _likeness(said: Sequence[float], heard: Sequence[float], begin: int, end: int) -> Callable[[int], float]:
-    probe = said[begin:end]
+def _likeness(
+    said: Sequence[float], heard: Sequence[float], begin: int, end: int, step: int
+) -> Callable[[int], float]:
+    probe = said[begin:end:step]
 
     def likeness(delay: int) -> float:
-        piece = heard[begin + delay : end + delay]
+        piece = heard[begin + delay : end + delay : step]
         return sum(map(mul, probe, piece)) / math.sqrt(_power(piece) + 1)
 
     return likeness
