@@ -269,6 +269,33 @@ def test_a_strict_router_gets_its_own_address_as_request_uri() -> None:
     assert (bye.uri, bye.all("Route")) == ("sip:192.0.2.7", ["<sip:peer@192.0.2.9>"])
 
 
+@pytest.mark.parametrize(
+    ("contact", "asked"),
+    [
+        ("<sip:peer@192.0.2.9:5070;ob?Subject=x>", "sip:peer@192.0.2.9:5070;ob"),
+        ('"A?" <sip:peer@192.0.2.9;Method=INVITE;lr>;q=1', "sip:peer@192.0.2.9;lr"),
+        ("<sip:what?@192.0.2.9>", "sip:what?@192.0.2.9"),
+    ],
+)
+def test_what_no_request_uri_may_hold_is_left_out_of_it(contact: str, asked: str) -> None:
+    stranger = Stranger()
+    stranger.send(invite().replace("<sip:peer@192.0.2.9>\r\nContent", f"{contact}\r\nContent"))
+    stranger.picks_up()
+    stranger.calls[0].hangup("", stranger.now)
+    (bye,) = stranger.take()
+    assert isinstance(bye, Request)
+    assert bye.uri == asked
+
+
+def test_a_strict_router_is_not_asked_with_the_headers_of_its_address() -> None:
+    stranger = Stranger()
+    established(stranger, "Record-Route: <sip:192.0.2.7;method=INVITE?Subject=x>")
+    stranger.calls[0].hangup("", stranger.now)
+    (bye,) = stranger.take()
+    assert isinstance(bye, Request)
+    assert (bye.uri, bye.all("Route")) == ("sip:192.0.2.7", ["<sip:peer@192.0.2.9>"])
+
+
 def test_a_saved_dialog_ends_the_call_with_a_cseq_beyond_any_it_can_have_reached() -> None:
     stranger = Stranger()
     established(stranger, "Record-Route: <sip:192.0.2.7;lr>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from callrouter.sip.protocol.addresses import Network, Reach, may_send, reach_of
@@ -12,6 +13,7 @@ from callrouter.sip.protocol.hop import TRANSPORTS, Hop, default_port
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.uri import Uri
 
+_ODD = re.compile(r"[,?]|;method=", re.IGNORECASE)
 _LOCAL = frozenset({Reach.PRIVATE, Reach.LINK_LOCAL, Reach.LOOPBACK})
 """Where an address means the same host only to its neighbours."""
 
@@ -111,7 +113,7 @@ class Dialog:
         first = Address.parse(self.routes[0])
         if first.uri.has("lr"):
             return self.target, self.routes
-        return str(first.uri), (*self.routes[1:], f"<{self.target}>")
+        return first.uri.as_request_uri(), (*self.routes[1:], f"<{self.target}>")
 
     def refresh(self, message: Message, hop: Hop) -> None:
         """A target refresh moves the far end, never the routes (§12.2)."""
@@ -166,15 +168,15 @@ class Dialog:
 
 
 def contact_of(message: Message) -> str:
-    """The URI of the first Contact; "" when there is none that can be read."""
+    """The URI of the first Contact, as a Request-URI; "" when there is none that can be read."""
     value = message.get("Contact")
     if not value:
         return ""
     try:
-        if value[0] == "<" and value[-1] == ">" and "," not in value:
+        if value[0] == "<" and value[-1] == ">" and not _ODD.search(value):
             Uri.parse(value[1:-1])
             return value[1:-1]  # the usual case: nothing to write anew
-        return str(Address.parse(split(value, ",")[0]).uri)
+        return Address.parse(split(value, ",")[0]).uri.as_request_uri()
     except ValueError:
         return ""
 

@@ -8,7 +8,7 @@ that registered it: an authenticated user must not make us send calls to third p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from callrouter.sip.protocol.hop import TRANSPORTS, Hop, default_port, is_same_address
@@ -55,8 +55,7 @@ class Binding:
 
     @property
     def request_uri(self) -> str:
-        """The contact without what only belongs into a Contact header."""
-        return str(replace(self.contact, headers=""))
+        return self.contact.as_request_uri()
 
     def seconds_left(self, now_ns: int) -> int:
         return max(0, -(-(self.until_ns - now_ns) // SECOND))

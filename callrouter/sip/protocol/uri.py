@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote as percent_encode
 from urllib.parse import unquote as percent_decode
 
@@ -70,6 +70,11 @@ class Uri:
 
     def get(self, name: str) -> str | None:
         return parameter(self.parameters, name)
+
+    def as_request_uri(self) -> str:
+        """Without what only Contact and the like may hold (RFC 3261 §19.1.1, table 1)."""
+        kept = tuple(one for one in self.parameters if one[0].lower() != "method")
+        return str(replace(self, headers="", parameters=kept))
 
     def __str__(self) -> str:
         if not self.is_sip:
