@@ -3,13 +3,18 @@
 //! The signalled address is preferred: the first valid packet from it settles the matter.  Another
 //! address is believed only while the signalled one is silent, and only after `PROBATION` packets
 //! in a row from one address, one SSRC, with rising sequence numbers; none of those is let
-//! through.  Once settled, everybody else is a stranger.  Nothing is sent to an address that was
-//! neither signalled nor settled on.
+//! through.  Once settled, everybody else is a stranger; so is, for a while, the old address of one
+//! who moves.  Nothing is sent to an address that was neither signalled nor settled on.
 
 use std::net::SocketAddr;
 
 /// Consecutive packets that make an address that was not signalled believable.
 pub const PROBATION: u8 = 5;
+/// And the one that was settled on before signalling named another: whoever moves may go on at the
+/// old place until the move has come through, and must not be followed back there.  That is three
+/// seconds; half a second for one behind a NAT, where what is signalled says little.
+const PROBATION_OF_PRIOR: u8 = 150;
+const PROBATION_OF_LATCHED_PRIOR: u8 = 25;
 
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
@@ -19,11 +24,25 @@ struct Candidate {
     seen: u8,
 }
 
+/// What had been settled on before another address was signalled.
+#[derive(Clone, Copy, Debug)]
+struct Prior {
+    signalled: SocketAddr,
+    settled: SocketAddr,
+}
+
+impl Prior {
+    fn probation(&self) -> u8 {
+        if self.settled == self.signalled { PROBATION_OF_PRIOR } else { PROBATION_OF_LATCHED_PRIOR }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
     signalled: SocketAddr,
     settled: Option<SocketAddr>,
     candidate: Option<Candidate>,
+    prior: Option<Prior>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +55,7 @@ pub enum Verdict {
 
 impl Source {
     pub fn new(signalled: SocketAddr) -> Self {
-        Self { signalled, settled: None, candidate: None }
+        Self { signalled, settled: None, candidate: None, prior: None }
     }
 
     /// Whoever proves to be the far end some other way than by its packets; nobody until then.
@@ -54,7 +73,10 @@ impl Source {
     pub fn signal(&mut self, address: SocketAddr) -> bool {
         let differs = address != self.signalled;
         if differs {
-            *self = Self::new(address);
+            let left = self.settled.map(|settled| Prior { signalled: self.signalled, settled });
+            // Back from where it was held, say: nobody has moved.
+            let prior = left.or(self.prior).filter(|prior| prior.signalled != address);
+            *self = Self { prior, ..Self::new(address) };
         }
         differs
     }
@@ -88,7 +110,8 @@ impl Source {
             }
             _ => 1,
         };
-        if seen >= PROBATION {
+        let prior = self.prior.filter(|prior| prior.settled == from);
+        if seen >= prior.map_or(PROBATION, |prior| prior.probation()) {
             self.settled = Some(from);
             self.candidate = None;
             return Verdict::Settled;
@@ -202,6 +225,52 @@ mod tests {
         assert_eq!(source.target(), Some(at(5000)));
         source.signal(at(4002));
         assert_eq!(source.target(), Some(at(4002)));
+    }
+
+    /// The first packet of `count` by which an address is settled on, from where they come in a row.
+    fn settles(source: &mut Source, port: u16, count: u16) -> Option<u16> {
+        (0..count).find(|&sequence| source.judge(at(port), 2, sequence) == Verdict::Settled)
+    }
+
+    #[test]
+    fn who_has_moved_is_not_followed_back_by_what_the_old_place_still_sends() {
+        let mut source = Source::new(at(4000));
+        assert_eq!(source.judge(at(4000), 1, 0), Verdict::Settled);
+        source.signal(at(5000));
+        assert_eq!(settles(&mut source, 4000, 100), None, "two seconds of it");
+        assert_eq!(source.target(), Some(at(5000)));
+        assert_eq!(source.judge(at(5000), 1, 200), Verdict::Settled);
+        assert_eq!(source.judge(at(4000), 2, 101), Verdict::Stranger);
+    }
+
+    #[test]
+    fn a_move_that_was_announced_and_never_made_is_not_waited_for() {
+        let mut source = Source::new(at(4000));
+        source.judge(at(4000), 1, 0);
+        source.signal(at(5000));
+        assert_eq!(settles(&mut source, 4000, 200), Some(149));
+    }
+
+    #[test]
+    fn behind_a_nat_another_address_says_less() {
+        let mut source = Source::new(at(4000));
+        assert_eq!(settles(&mut source, 9000, 5), Some(4));
+        source.signal(at(5000));
+        assert_eq!(settles(&mut source, 9000, 30), Some(24));
+        let mut elsewhere = Source::new(at(4000));
+        assert_eq!(settles(&mut elsewhere, 9000, 5), Some(4));
+        elsewhere.signal(at(5000));
+        assert_eq!(settles(&mut elsewhere, 9002, 5), Some(4), "a new port of the NAT");
+    }
+
+    #[test]
+    fn who_was_held_and_is_back_has_not_moved() {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 4000));
+        let mut source = Source::new(at(4000));
+        assert_eq!(settles(&mut source, 9000, 5), Some(4));
+        source.signal(nowhere);
+        source.signal(at(4000));
+        assert_eq!(settles(&mut source, 9000, 5), Some(4));
     }
 
     #[test]
