@@ -200,6 +200,36 @@ async def test_a_key_passes_from_a_clock_to_another() -> None:
         assert int.from_bytes(events[-1].payload[2:4], "big") == 800 * 6
 
 
+async def test_a_key_beside_transcoded_audio_is_one_key() -> None:
+    """Three seconds of it at 48 kHz, in segments, after and before audio that is decoded."""
+    async with room() as here:
+        a, b = here.station(), here.station()
+        here.media.submit(remote(a, "OPUS"))
+        here.media.submit(b.remote())
+        here.media.submit(Join(a.leg, b.leg))
+        tone = encoded("OPUS", 900, 0.4)
+        await say(a, "OPUS", tone)
+        down, step = a.peer.timestamp, 0
+        for packet in range(1, 151):
+            if packet * 960 - step > 0xFFFF:
+                a.peer.timestamp = (down + step) % 2**32
+                a.peer.send_event(9, 0xFFFF, end=False)
+                step += 0xFFFF
+            a.peer.timestamp = (down + step) % 2**32
+            a.peer.send_event(9, packet * 960 - step, end=packet == 150)
+            await asyncio.sleep(0.02)
+        a.peer.timestamp = (down + 151 * 960) % 2**32
+        await say(a, "OPUS", tone)
+        await asyncio.sleep(0.1)
+        pressed = [event for event in a.events if isinstance(event, DigitReceived)]
+    events = [packet for packet in b.peer.heard if packet.payload_type == EVENT]
+    assert len({packet.timestamp for packet in events}) == 1
+    assert [packet.marker for packet in events] == [True] + [False] * (len(events) - 1)
+    assert int.from_bytes(events[-1].payload[2:4], "big") == 3 * 8000
+    assert b.peer.is_whole(), "the numbers go on through audio and keys"
+    assert [(event.digit, event.duration_ms) for event in pressed] == [("9", 3000)]
+
+
 async def test_comfort_noise_is_taken_for_what_it_is(tmp_path: Path) -> None:
     async with room() as here:
         station = here.station()

@@ -40,7 +40,7 @@ use crate::seat::Seat;
 use crate::source::Source;
 use crate::srtp::{Keys, Protection};
 use crate::tap::{Heard, Tap};
-use crate::telephone_event::{KeyReceiver, KeySender};
+use crate::telephone_event::{KeyReceiver, KeySender, PassedKey};
 use crate::timeline::Timeline;
 use crate::unread::Line;
 
@@ -122,9 +122,10 @@ pub enum Kind {
     Audio(Codec),
     /// Audio that is decoded in its leg's own slots.
     Coded(coded::Codec),
-    /// With the ticks of its clock in a sample of 8 kHz.
+    /// With the ticks of its clock in a sample of 8 kHz, and what the audio beside it is in.
     Event {
         scale: u16,
+        coded: Option<coded::Codec>,
     },
     /// What silence sounds like (RFC 3389).
     Noise,
@@ -162,6 +163,8 @@ pub struct Leg {
     policy: Arc<Policy>,
     out: Outgoing,
     key_timestamp: u32,
+    /// The partner's key that is being passed on under numbers of our own.
+    passed_key: Option<PassedKey>,
     sending: Option<Sending>,
     reception: Reception,
     keys: KeyReceiver,
@@ -210,6 +213,7 @@ impl Leg {
             policy,
             out: Outgoing::new(word(0), word(4) as u16, word(8)),
             key_timestamp: 0,
+            passed_key: None,
             sending: None,
             reception: Reception::default(),
             keys: KeyReceiver::default(),

@@ -100,14 +100,25 @@ impl Outgoing {
         self.talkspurt = true;
     }
 
-    /// Take a timestamp for a frame of our own due at `due_ns`.
-    pub fn begin_frame(&mut self, due_ns: i64) -> u32 {
+    /// Something of our own comes between relayed packets: go on in the time that the far end has been hearing.
+    fn interrupt(&mut self) {
         if let Some(relayed) = self.relayed.as_mut().filter(|relayed| !relayed.is_interrupted) {
-            // Go on in the time that the far end has been hearing.
             relayed.is_interrupted = true;
             self.offset = relayed.timestamp_out.wrapping_sub(samples_at(relayed.at_ns) as u32);
             self.talkspurt = true;
         }
+    }
+
+    /// A timestamp for a key that goes down beside what is sent, behind all that has been.
+    pub fn begin_key(&mut self, now_ns: i64) -> u32 {
+        self.interrupt();
+        let timestamp = self.timestamp_at(now_ns);
+        if (timestamp.wrapping_sub(self.floor) as i32) < 0 { self.floor } else { timestamp }
+    }
+
+    /// Take a timestamp for a frame of our own due at `due_ns`.
+    pub fn begin_frame(&mut self, due_ns: i64) -> u32 {
+        self.interrupt();
         let mut timestamp = self.timestamp_at(due_ns);
         if self.packets > 0 && (timestamp.wrapping_sub(self.floor) as i32) < 0 {
             // A relayed stream ran ahead of our clock: the clock moves, and not back before a pause.
@@ -151,6 +162,7 @@ impl Outgoing {
 
     /// A telephone-event packet; `timestamp` is that of the key's first packet.
     pub fn event_packet(&mut self, payload_type: u8, timestamp: u32, first: bool, payload: [u8; 4]) -> &[u8] {
+        self.interrupt();
         self.buffer[HEADER..HEADER + 4].copy_from_slice(&payload);
         self.packet(first, payload_type, timestamp, 4)
     }

@@ -1,11 +1,19 @@
 //! DTMF as RFC 4733 events: one key press reported once, whatever the network did to its packets.
 
+mod passing;
+
 use crate::clock::MILLISECOND;
 use crate::rtp::FRAME;
+pub use passing::{Passed, PassedKey};
 
 const KEYS: &[u8; 16] = b"0123456789*#ABCD";
 /// A key whose end never arrives is over when its packets have stopped for this long.
 const SILENT_END_NS: i64 = 120 * MILLISECOND;
+/// A timestamp this far back, in milliseconds, is of a clock that was set back and not of a key before: no
+/// packet is so late, and no segment of a key so long.
+const SET_BACK_MS: i32 = 10_000;
+/// Ticks in a millisecond of a clock with one tick in a sample.
+const TICKS: u32 = 8;
 
 /// Event code of a key, None for anything that is not one.
 pub fn code_of(key: u8) -> Option<u8> {
@@ -59,7 +67,9 @@ pub struct Heard {
 struct Down {
     key: char,
     timestamp: u32,
-    /// Samples of earlier segments of a key held longer than 65535 samples (§2.5.1.3).
+    /// Ticks in a millisecond.
+    ticks: u32,
+    /// Ticks of earlier segments of a key held longer than 65535 of them (§2.5.1.3).
     earlier: u32,
     duration: u16,
     last_ns: i64,
@@ -67,7 +77,7 @@ struct Down {
 
 impl Down {
     fn press(&self) -> Press {
-        Press { key: self.key, duration_ms: (self.earlier + u32::from(self.duration)) / 8 }
+        Press { key: self.key, duration_ms: (self.earlier.saturating_add(self.duration.into())) / self.ticks }
     }
 }
 
@@ -80,7 +90,8 @@ pub struct KeyReceiver {
 }
 
 impl KeyReceiver {
-    pub fn receive(&mut self, timestamp: u32, payload: &[u8], now_ns: i64) -> Heard {
+    /// `scale`: the ticks of its clock in a sample of 8 kHz.
+    pub fn receive(&mut self, timestamp: u32, payload: &[u8], scale: u16, now_ns: i64) -> Heard {
         let Some((&[code, flags, high, low], _)) = payload.split_first_chunk::<4>() else {
             return Heard::default();
         };
@@ -89,7 +100,12 @@ impl KeyReceiver {
         };
         let end = flags & 0x80 != 0;
         let duration = u16::from_be_bytes([high, low]);
-        if self.done.is_some_and(|done| (timestamp.wrapping_sub(done) as i32) <= 0) {
+        let ticks = TICKS * u32::from(scale.max(1));
+        let is_before = |other: u32| {
+            let since = timestamp.wrapping_sub(other) as i32;
+            since < 0 && since > -SET_BACK_MS * ticks as i32
+        };
+        if self.done.is_some_and(|done| timestamp == done || is_before(done)) {
             return Heard::default();
         }
         let mut heard = Heard::default();
@@ -98,9 +114,9 @@ impl KeyReceiver {
                 down.duration = down.duration.max(duration);
                 down.last_ns = now_ns;
             }
-            Some(down) if (timestamp.wrapping_sub(down.timestamp) as i32) < 0 => return heard,
+            Some(down) if is_before(down.timestamp) => return heard,
             Some(down) if down.key == key && down.continues_at(timestamp) => {
-                down.earlier += u32::from(u16::MAX);
+                down.earlier = down.earlier.saturating_add(u16::MAX.into());
                 down.timestamp = timestamp;
                 down.duration = duration;
                 down.last_ns = now_ns;
@@ -108,7 +124,7 @@ impl KeyReceiver {
             _ => {
                 heard.ended = self.finish();
                 heard.began = Some(key);
-                self.down = Some(Down { key, timestamp, earlier: 0, duration, last_ns: now_ns });
+                self.down = Some(Down { key, timestamp, ticks, earlier: 0, duration, last_ns: now_ns });
             }
         }
         if end {
@@ -150,7 +166,8 @@ impl Down {
     /// Whether a press goes on in a segment of its own: the last packets of the one before, whose
     /// end is never marked, may have been lost.
     fn continues_at(&self, timestamp: u32) -> bool {
-        let is_nearly_full = self.duration >= u16::MAX - (SILENT_END_NS / MILLISECOND) as u16 * 8;
+        let unheard = (SILENT_END_NS / MILLISECOND) as u32 * self.ticks;
+        let is_nearly_full = u32::from(self.duration) + unheard >= u32::from(u16::MAX);
         is_nearly_full && timestamp == self.timestamp.wrapping_add(u32::from(u16::MAX))
     }
 }
@@ -242,7 +259,7 @@ mod tests {
         for (index, (end, duration)) in packets.into_iter().enumerate() {
             if !skip.contains(&index) {
                 let now = i64::from(timestamp) / 8 * MS + index as i64 * 20 * MS;
-                told.extend(receiver.receive(timestamp, &event(code, end, duration), now).ended);
+                told.extend(receiver.receive(timestamp, &event(code, end, duration), 1, now).ended);
             }
         }
         told
@@ -270,8 +287,8 @@ mod tests {
     #[test]
     fn a_new_press_ends_one_whose_end_was_lost() {
         let mut receiver = KeyReceiver::default();
-        receiver.receive(1000, &event(1, false, 160), 0);
-        let heard = receiver.receive(3000, &event(1, false, 160), 50 * MS);
+        receiver.receive(1000, &event(1, false, 160), 1, 0);
+        let heard = receiver.receive(3000, &event(1, false, 160), 1, 50 * MS);
         assert_eq!(heard, Heard { ended: press('1', 20), began: Some('1') });
     }
 
@@ -280,37 +297,67 @@ mod tests {
         let mut receiver = KeyReceiver::default();
         clean(&mut receiver, 1, 8000, &[]);
         clean(&mut receiver, 2, 16000, &[]);
-        assert_eq!(receiver.receive(8000, &event(1, true, 640), 3000 * MS), Heard::default());
-        assert_eq!(receiver.receive(16000, &event(2, false, 320), 3000 * MS), Heard::default());
+        assert_eq!(receiver.receive(8000, &event(1, true, 640), 1, 3000 * MS), Heard::default());
+        assert_eq!(receiver.receive(16000, &event(2, false, 320), 1, 3000 * MS), Heard::default());
     }
 
     #[test]
     fn a_key_held_beyond_the_duration_field_is_one_press() {
         let mut receiver = KeyReceiver::default();
-        receiver.receive(0, &event(9, false, u16::MAX), 0);
+        receiver.receive(0, &event(9, false, u16::MAX), 1, 0);
         let next = u32::from(u16::MAX);
-        assert_eq!(receiver.receive(next, &event(9, false, 160), 20 * MS), Heard::default());
-        let heard = receiver.receive(next, &event(9, true, 800), 40 * MS);
+        assert_eq!(receiver.receive(next, &event(9, false, 160), 1, 20 * MS), Heard::default());
+        let heard = receiver.receive(next, &event(9, true, 800), 1, 40 * MS);
         assert_eq!(heard.ended, press('9', (65535 + 800) / 8));
+    }
+
+    #[test]
+    fn a_key_held_on_a_faster_clock_is_one_press_of_the_same_length() {
+        // Three seconds at 48 kHz: the duration field is full after 1.4.
+        let mut receiver = KeyReceiver::default();
+        let (mut segment, mut told) = (500u32, vec![]);
+        for packet in 1..=150u32 {
+            if packet * 960 - (segment - 500) > u32::from(u16::MAX) {
+                told.extend(receiver.receive(segment, &event(9, false, u16::MAX), 6, 0).ended);
+                segment += u32::from(u16::MAX);
+            }
+            let duration = (packet * 960 - (segment - 500)) as u16;
+            let now = i64::from(packet) * 20 * MS;
+            told.extend(receiver.receive(segment, &event(9, packet == 150, duration), 6, now).ended);
+        }
+        assert_eq!(told, [Press { key: '9', duration_ms: 3000 }]);
+    }
+
+    #[test]
+    fn keys_are_heard_on_though_the_clock_is_set_back() {
+        for back in [1 << 20, 1 << 31, (1 << 31) + 5000] {
+            let mut receiver = KeyReceiver::default();
+            clean(&mut receiver, 1, 90_000, &[]);
+            let timestamp = 90_000u32.wrapping_sub(back);
+            assert_eq!(receiver.receive(timestamp, &event(2, true, 800), 1, 0).ended, press('2', 100));
+            receiver.receive(timestamp + 9000, &event(3, false, 160), 1, 0);
+            let late = receiver.receive(timestamp, &event(2, true, 800), 1, 0);
+            assert_eq!(late, Heard::default(), "what is late is late all the same");
+        }
     }
 
     #[test]
     fn a_key_held_long_is_one_press_though_the_end_of_a_segment_is_lost() {
         let mut receiver = KeyReceiver::default();
-        receiver.receive(0, &event(9, false, 65_120), 0);
+        receiver.receive(0, &event(9, false, 65_120), 1, 0);
         let next = u32::from(u16::MAX);
-        assert_eq!(receiver.receive(next, &event(9, false, 320), 100 * MS), Heard::default());
-        assert_eq!(receiver.receive(next, &event(9, true, 800), 160 * MS).ended, press('9', 66_335 / 8));
+        assert_eq!(receiver.receive(next, &event(9, false, 320), 1, 100 * MS), Heard::default());
+        assert_eq!(receiver.receive(next, &event(9, true, 800), 1, 160 * MS).ended, press('9', 66_335 / 8));
     }
 
     #[test]
     fn a_lost_end_before_a_press_of_one_packet_reports_both() {
         let mut receiver = KeyReceiver::default();
-        receiver.receive(1000, &event(1, false, 160), 0);
-        let heard = receiver.receive(3000, &event(2, true, 640), 50 * MS);
+        receiver.receive(1000, &event(1, false, 160), 1, 0);
+        let heard = receiver.receive(3000, &event(2, true, 640), 1, 50 * MS);
         assert_eq!(heard, Heard { ended: press('1', 20), began: Some('2') });
         assert_eq!(receiver.poll(51 * MS), press('2', 80));
-        assert_eq!(receiver.receive(3000, &event(2, true, 640), 52 * MS), Heard::default());
+        assert_eq!(receiver.receive(3000, &event(2, true, 640), 1, 52 * MS), Heard::default());
     }
 
     #[test]
@@ -323,8 +370,8 @@ mod tests {
     #[test]
     fn payloads_that_are_short_or_not_keys_are_ignored() {
         let mut receiver = KeyReceiver::default();
-        assert_eq!(receiver.receive(0, &[1, 2, 3], 0), Heard::default());
-        assert_eq!(receiver.receive(0, &event(16, true, 640), 0), Heard::default());
+        assert_eq!(receiver.receive(0, &[1, 2, 3], 1, 0), Heard::default());
+        assert_eq!(receiver.receive(0, &event(16, true, 640), 1, 0), Heard::default());
     }
 
     #[test]
@@ -340,7 +387,7 @@ mod tests {
                     if frame == 0 {
                         start = slots * 160 + 1;
                     }
-                    let heard = receiver.receive(start, &payload, i64::from(slots) * 20 * MS);
+                    let heard = receiver.receive(start, &payload, 1, i64::from(slots) * 20 * MS);
                     if let Some(press) = heard.ended {
                         assert_eq!(press.duration_ms, 100);
                         told.push(press.key);

@@ -81,7 +81,7 @@ fn any_event_payload_reports_each_press_at_most_once() {
     let (mut pressed, mut packets) = (0u32, 0u32);
     for step in 0..200_000i64 {
         let payload = chance.bytes(8);
-        let heard = receiver.receive(chance.next() as u32, &payload, step * 20_000_000);
+        let heard = receiver.receive(chance.next() as u32, &payload, 1, step * 20_000_000);
         pressed += u32::from(heard.ended.is_some());
         packets += 1;
         pressed += u32::from(receiver.poll(step * 20_000_000).is_some());

@@ -21,6 +21,7 @@ impl Leg {
     /// The leg was joined: what is relayed now is another stream than before, whatever its numbers.
     pub fn restart_relay(&mut self) {
         self.out.release();
+        self.passed_key = None;
         self.end_background();
         if let Some(edge) = &mut self.edge {
             edge.relayed.restart();

@@ -10,7 +10,7 @@ use crate::reception::Arrival;
 use crate::roster::SLOT;
 use crate::rtp::{Packet, is_stun};
 use crate::source::Verdict;
-use crate::telephone_event::{Press, rescaled};
+use crate::telephone_event::Press;
 use crate::unread::Line;
 
 /// A key heard as a tone and told by a packet within this time is one.
@@ -43,7 +43,7 @@ impl Remote {
         }
         match payload_type {
             _ if is(self.event_type) || is(self.own_event_type) => {
-                Some(Kind::Event { scale: self.event_scale })
+                Some(Kind::Event { scale: self.event_scale, coded: self.coded })
             }
             NOISE_TYPE => Some(Kind::Noise),
             number if Some(number) == self.noise_type => Some(Kind::Noise),
@@ -180,7 +180,9 @@ impl Leg {
         }
         self.counters.octets_in += packet.payload.len() as u64;
         match kind {
-            Kind::Event { scale } => self.hear_key(written_timestamp, packet.payload, scale, now_ns, events),
+            Kind::Event { scale, .. } => {
+                self.hear_key(written_timestamp, packet.payload, scale, now_ns, events)
+            }
             Kind::Noise => {
                 self.counters.comfort_noise += 1;
                 if in_order {
@@ -248,10 +250,7 @@ impl Leg {
 
     /// The timestamp, as it is written, is what tells one key from the next.
     fn hear_key(&mut self, timestamp: u32, payload: &[u8], scale: u16, now_ns: i64, events: &EventSender) {
-        let heard = match rescaled(payload, scale, 1) {
-            Some(event) => self.keys.receive(timestamp, &event, now_ns),
-            None => return,
-        };
+        let heard = self.keys.receive(timestamp, payload, scale, now_ns);
         if let Some(press) = heard.ended {
             self.pressed(press, false, now_ns, events);
         }

@@ -13,7 +13,7 @@ use crate::ports::PortPair;
 use crate::room::Turn;
 use crate::rtp::{FRAME, HEADER, Packet};
 use crate::srtp::Protection;
-use crate::telephone_event::{KeyFrame, KeySender, rescaled};
+use crate::telephone_event::{KeyFrame, KeySender, Passed, PassedKey, rescaled};
 use crate::tone;
 
 /// A packet sent later than this after its time is a late one.
@@ -315,6 +315,12 @@ impl Leg {
     }
 
     pub(super) fn pass_on(&mut self, packet: &Packet<'_>, kind: Kind, now_ns: i64) -> bool {
+        if let Kind::Event { scale, coded } = kind
+            && !self.relays_unread(coded)
+        {
+            self.pass_key(packet, scale, now_ns);
+            return false;
+        }
         let (Some(remote), Path::Relay { sent_ns, .. }, None, None) =
             (&self.remote, &mut self.path, &self.sending, &self.hold)
         else {
@@ -349,7 +355,7 @@ impl Leg {
         let Some(target) = remote.source.target().filter(|_| remote.may_send) else { return false };
         let mut event = [0; 4];
         let mut packet = *packet;
-        if let Kind::Event { scale } = kind
+        if let Kind::Event { scale, .. } = kind
             && scale != remote.event_scale
         {
             event = rescaled(packet.payload, scale, remote.event_scale).unwrap_or(event);
@@ -369,6 +375,31 @@ impl Leg {
         transmit(&self.ports, target, bytes, &mut self.protection, &mut self.counters);
         self.counters.relayed += 1;
         is_coded
+    }
+
+    /// Whether audio of the partner goes out under its own numbers, and keys among it.
+    fn relays_unread(&self, partner: Option<coded::Codec>) -> bool {
+        let ours = self.remote.as_ref().and_then(|remote| remote.coded);
+        ours == partner && (ours.is_none() || self.sent.is_none())
+    }
+
+    /// Pass on a key beside audio that goes out in slots of ours.
+    fn pass_key(&mut self, packet: &Packet<'_>, scale: u16, now_ns: i64) {
+        let (Some(remote), Path::Relay { sent_ns, .. }, None, None) =
+            (&self.remote, &mut self.path, &self.sending, &self.hold)
+        else {
+            return;
+        };
+        let target = remote.source.target().filter(|_| remote.may_send);
+        let (Some(event_type), Some(target)) = (remote.event_type, target) else { return };
+        let (heard, scales) = ((packet.timestamp, packet.payload), (scale, remote.event_scale));
+        let out = &mut self.out;
+        let passed = PassedKey::next(&mut self.passed_key, heard, scales, || out.begin_key(now_ns));
+        let Some(Passed { timestamp, payload, is_first }) = passed else { return };
+        *sent_ns = now_ns;
+        let bytes = self.out.event_packet(event_type, timestamp, is_first, payload);
+        transmit(&self.ports, target, bytes, &mut self.protection, &mut self.counters);
+        self.counters.relayed += 1;
     }
 }
 

@@ -74,7 +74,7 @@ fn heard(arriving: Vec<(i64, Vec<u8>)>) -> String {
         let packet = Packet::parse(&bytes).expect("we send RTP");
         let arrival = reception.packet(packet.ssrc, packet.sequence, packet.timestamp, samples_at(at));
         if packet.payload_type == 101 && !matches!(arrival, Arrival::Duplicate | Arrival::Doubtful) {
-            tell(receiver.receive(packet.timestamp, packet.payload, at).ended);
+            tell(receiver.receive(packet.timestamp, packet.payload, 1, at).ended);
         }
     }
     tell(receiver.poll(i64::MAX));
