@@ -131,6 +131,20 @@ async def test_silence_ends_a_recording_but_a_gap_in_the_network_does_not(tmp_pa
         assert (await station.told(RecordingEnded)).reason is RecordingEnd.SILENCE
 
 
+async def test_a_far_end_that_sends_nothing_for_long_is_silent(tmp_path: Path) -> None:
+    async with room() as here:
+        station = started(here)
+        here.media.submit(
+            StartRecording(
+                station.leg, here.media.token(), tmp_path / "n.wav", mono(station.leg), silence_ms=1200
+            )
+        )
+        await station.peer.talk(LOUD, 10)
+        ended = await station.told(RecordingEnded)
+        assert ended.reason is RecordingEnd.SILENCE
+        assert 1300 <= ended.duration_ms <= 2000
+
+
 async def test_a_stop_digit_ends_it_and_is_named(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)

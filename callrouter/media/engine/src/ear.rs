@@ -2,6 +2,7 @@
 
 use crate::answering::{Answer, Answering};
 use crate::dtmf::{self, KeyDetector};
+use crate::rtp::FRAME;
 use crate::voice::{Judgement, Talk, Turn, VoiceDetector};
 
 /// Whether keys are listened for in the sound.
@@ -36,6 +37,8 @@ pub struct Heard {
 
 /// Slots without a packet after which nothing comes any more.
 const GAP: u32 = 4;
+/// And after which that is no gap in the network but the far end's doing: it is muted, say.
+const CUT: u32 = 50;
 
 impl Ear {
     pub fn hear(&mut self, samples: &[i16]) -> Heard {
@@ -66,6 +69,15 @@ impl Ear {
         let answer = self.answering.as_mut().and_then(|answering| answering.miss());
         let answer = self.answered(answer);
         Some(Heard { answer, ..self.finish() })
+    }
+
+    /// Samples of silence that the slot which went by adds to what nothing came of.
+    pub fn unheard(&self) -> usize {
+        match self.missed {
+            0..CUT => 0,
+            CUT => CUT as usize * FRAME,
+            _ => FRAME,
+        }
     }
 
     /// No more will come: a key that is down and a talk that goes on are over.

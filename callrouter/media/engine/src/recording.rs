@@ -115,7 +115,7 @@ impl Recording {
         self.channels.iter().flatten().copied()
     }
 
-    /// Audio of the owner's far end arrived.  Only what arrives can be silence: a gap is not.
+    /// Audio of the owner's far end arrived, or none for so long that it is no gap in the network.
     pub fn hear(&mut self, samples: usize, silent: bool, now_ns: i64) {
         if self.silence_limit == 0 {
             return;

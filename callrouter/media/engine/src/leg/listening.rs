@@ -102,11 +102,18 @@ impl Leg {
         self.tell_heard(&heard, now_ns, events);
     }
 
-    /// A slot went by.  Nothing may have come for a while: that is silence, too.
+    /// A slot went by.  Nothing may have come for a while: that is silence, too, unless the far end is
+    /// not to be heard now.
     pub(super) fn hear_nothing(&mut self, now_ns: i64, events: &EventSender) {
-        if let Some(heard) = self.ear.as_mut().and_then(|ear| ear.tick()) {
-            self.tell_heard(&heard, now_ns, events);
+        let Some(ear) = &mut self.ear else { return };
+        let Some(heard) = ear.tick() else { return };
+        let unheard = ear.unheard();
+        if unheard > 0 && self.remote.as_ref().is_some_and(|remote| remote.may_receive) {
+            for recording in &mut self.recordings {
+                recording.hear(unheard, true, now_ns);
+            }
         }
+        self.tell_heard(&heard, now_ns, events);
     }
 
     /// The leg closes: what was being heard is over.
