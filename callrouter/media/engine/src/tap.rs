@@ -12,7 +12,7 @@ use crate::g711::Codec;
 use crate::recording::Side;
 use crate::room::Room;
 use crate::rtp::FRAME;
-use crate::timeline::{LAG, Timeline};
+use crate::timeline::{TAP_LAG, Timeline};
 
 /// Frames of one side that wait: two seconds.
 const WAITING: usize = 100;
@@ -110,7 +110,7 @@ impl Tap {
 
     /// Take what is due by now; whether there was anything.
     pub fn advance(&mut self, now_ns: i64, heard: Heard<'_>) -> bool {
-        self.take_until(samples_at(now_ns) - LAG, heard)
+        self.take_until(samples_at(now_ns) - TAP_LAG, heard)
     }
 
     /// Take what there is, without waiting for what may be late.

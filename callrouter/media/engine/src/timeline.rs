@@ -3,15 +3,21 @@
 
 use crate::g711::Codec;
 
-const SIZE: usize = 2048;
+const SIZE: usize = 4096;
 /// Recorders read this many samples behind the present: packets may be that late.
-pub const LAG: i64 = 640;
+pub const LAG: i64 = 1920;
+/// And who listens in, who would rather miss some of a jittery stream than wait for all of it.
+pub const TAP_LAG: i64 = 640;
 /// A stream whose packets lie further than this from where they should be is laid out anew: the
 /// first packet was early or late, or the far end's clock has drifted.
-const EARLY: i64 = 480;
+const EARLY: i64 = 1200;
 const LATE: i64 = LAG - 160;
+/// So is one of which so many packets in a row came too late to be tapped: its way has become longer.
+const MISSED: u8 = 50;
+/// The most samples in a packet.
+const LONGEST: usize = 1024;
 
-/// The last quarter of a second of one direction of one leg.
+/// The last half second of one direction of one leg.
 #[derive(Debug)]
 pub struct Timeline {
     samples: Box<[i16; SIZE]>,
@@ -19,13 +25,15 @@ pub struct Timeline {
     end: i64,
     /// Where an RTP timestamp lies on the ruler.
     anchor: Option<(u32, i64)>,
+    /// Packets in a row that came too late to be tapped.
+    missed: u8,
     /// How many recordings and taps read it; without any it is not kept.
     pub readers: u32,
 }
 
 impl Default for Timeline {
     fn default() -> Self {
-        Self { samples: Box::new([0; SIZE]), end: i64::MIN / 2, anchor: None, readers: 0 }
+        Self { samples: Box::new([0; SIZE]), end: i64::MIN / 2, anchor: None, missed: 0, readers: 0 }
     }
 }
 
@@ -37,7 +45,7 @@ impl Timeline {
 
     /// Lay out the payload with RTP `timestamp` that is at hand at sample time `now`.
     pub fn write(&mut self, timestamp: u32, now: i64, codec: Codec, payload: &[u8]) {
-        if payload.len() > SIZE / 2 {
+        if payload.len() > LONGEST {
             return;
         }
         let at = self.place(timestamp, now);
@@ -57,12 +65,14 @@ impl Timeline {
     fn place(&mut self, timestamp: u32, now: i64) -> i64 {
         if let Some((anchor, place)) = self.anchor {
             let at = place + i64::from(timestamp.wrapping_sub(anchor) as i32);
-            if at <= now + EARLY && at >= now - LATE {
+            self.missed = if at < now - TAP_LAG + 160 { self.missed + 1 } else { 0 };
+            if at <= now + EARLY && at >= now - LATE && self.missed < MISSED {
                 self.anchor = Some((timestamp, at));
                 return at;
             }
         }
         self.anchor = Some((timestamp, now));
+        self.missed = 0;
         now
     }
 
@@ -129,6 +139,18 @@ mod tests {
             timeline.write((packet * 160) as u32, now, Codec::Pcmu, &[ONE; 160]);
             assert!(timeline.end - now <= EARLY + 160);
         }
+    }
+
+    #[test]
+    fn a_stream_whose_way_has_become_longer_is_soon_heard_by_taps_again() {
+        let mut timeline = Timeline::default();
+        let mut whole = 0;
+        for packet in 0..200i64 {
+            let now = packet * 160 + if packet < 50 { 0 } else { 1000 };
+            timeline.write((packet * 160) as u32, now, Codec::Pcmu, &[ONE; 160]);
+            whole += i64::from(read(&timeline, now - TAP_LAG, 160) == vec![level(); 160]);
+        }
+        assert!(whole >= 200 - i64::from(MISSED) - 10, "{whole}");
     }
 
     #[test]

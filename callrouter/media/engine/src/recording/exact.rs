@@ -28,8 +28,8 @@ fn side(channel: usize, chance: &mut Chance) -> (Vec<(i64, i64)>, Vec<i16>) {
         if n > 0 && chance.next() % 20 == 0 {
             continue;
         }
-        // The first says where all of them lie; none comes more than 50 ms later than it did.
-        let late = if n == 0 { 0 } else { (chance.next() % 400) as i64 };
+        // The first says where all of them lie; none comes more than 200 ms later than it did.
+        let late = if n == 0 { 0 } else { (chance.next() % 1600) as i64 };
         arrivals.push((START + n * 160 + late, n));
         let sample = Codec::Pcmu.decode(word(channel, n));
         audible[(n * 160) as usize..((n + 1) * 160) as usize].fill(sample);
