@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use crate::clock::samples_at;
 use crate::event::{LegId, RecordingEnd};
+use crate::limiter::Limiter;
 use crate::rtp::FRAME;
 use crate::telephone_event::KeySet;
 use crate::timeline::LAG;
@@ -49,6 +50,8 @@ pub struct Recording {
     pub token: u64,
     pub stop_keys: KeySet,
     channels: Vec<Vec<Track>>,
+    /// Of channels in which several may be heard at once; one alone always fits.
+    limiters: Vec<Option<Limiter>>,
     sink: Sink,
     /// Sample time up to which has been recorded, and at which the maximum is reached.
     position: i64,
@@ -93,7 +96,11 @@ impl Recording {
             _ => most(octets / (2 * plan.channels.len().max(1) as u64)),
         };
         let limit = position.saturating_add(by_time.min(by_size));
+        let is_mixed =
+            |tracks: &Vec<Track>| tracks.len() > 1 || tracks.iter().any(|track| track.side == Side::Room);
+        let limiters = plan.channels.iter().map(|tracks| is_mixed(tracks).then(Limiter::default)).collect();
         Self {
+            limiters,
             token: plan.token,
             stop_keys: plan.stop_keys,
             channels: plan.channels,
@@ -230,10 +237,12 @@ impl Recording {
             for &track in tracks {
                 mix(track, self.position, &mut sum[..length]);
             }
+            let mut samples = sum.map(|value| value.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16);
+            if let Some(limiter) = &mut self.limiters[channel] {
+                limiter.limit(&sum[..length], &mut samples[..length]);
+            }
             let cells = self.block[start + channel..].iter_mut().step_by(width);
-            cells.zip(&sum[..length]).for_each(|(cell, &value)| {
-                *cell = value.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;
-            });
+            cells.zip(&samples[..length]).for_each(|(cell, &sample)| *cell = sample);
         }
         self.position += length as i64;
         let Some(trim) = &mut self.trim else { return };

@@ -136,3 +136,41 @@ fn a_pause_takes_out_what_was_said_in_it_and_nothing_else() {
         }
     }
 }
+
+#[test]
+fn two_loud_ones_in_one_channel_are_turned_down_rather_than_clipped() {
+    let (sender, receiver) = events().expect("an eventfd");
+    let (writer, _) = Writer::start(sender).expect("a thread");
+    let path = std::env::temp_dir().join(format!("callrouter-exact-{}-loud.wav", std::process::id()));
+    let track = |leg| Track { leg: LegId(leg), side: Side::Received };
+    let plan = RecordingPlan {
+        id: 1,
+        token: 1,
+        path: path.clone(),
+        channels: vec![vec![track(0), track(1)], vec![track(0)]],
+        max_ms: 1000,
+        max_size: 0,
+        silence_ms: 0,
+        stop_keys: KeySet::default(),
+        trim: false,
+    };
+    let sink = writer.open(1, LegId(1), 1, path.clone(), 2);
+    let mut recording = Recording::start(plan, sink, ns(START));
+    for now in (START..START + 8000 + LAG + 320).step_by(160) {
+        recording.advance(ns(now), &writer, |_, _, mix| {
+            mix.iter_mut().zip(0..).for_each(|(sum, n)| *sum += if n % 16 < 8 { 32_124 } else { -16_000 });
+        });
+    }
+    assert!(matches!(ended(&receiver), Told::RecordingEnded { reason: RecordingEnd::MaxLength, .. }));
+    let bytes = std::fs::read(&path).expect("the file is there");
+    std::fs::remove_file(&path).expect("it is ours");
+    let channel = |at: usize| -> Vec<i16> {
+        let frames = bytes[wav::HEADER..].chunks_exact(4);
+        frames.map(|frame| i16::from_le_bytes([frame[at], frame[at + 1]])).collect()
+    };
+    let (both, one) = (channel(0), channel(2));
+    assert!(one.iter().all(|sample| [32_124, -16_000].contains(sample)), "one alone is what it is");
+    let (high, low) = (both[4000..].iter().max(), both[4000..].iter().min());
+    // Twice 16,000 below, by as much less as twice 32,124 above is over the ceiling.
+    assert!(matches!((high, low), (Some(30_000..=31_500), Some(-16_000..=-15_000))), "{high:?} {low:?}");
+}
