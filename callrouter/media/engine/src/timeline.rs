@@ -14,6 +14,10 @@ const EARLY: i64 = 1200;
 const LATE: i64 = LAG - 160;
 /// So is one of which so many packets in a row came too late to be tapped: its way has become longer.
 const MISSED: u8 = 50;
+/// But the network may have stood still for a moment: of what is late by no more than this, so many in a
+/// row have no place, rather than move all that follows.
+const STALLED: i64 = 8000;
+const STALE: u8 = 25;
 /// The most samples in a packet.
 const LONGEST: usize = 1024;
 
@@ -27,13 +31,22 @@ pub struct Timeline {
     anchor: Option<(u32, i64)>,
     /// Packets in a row that came too late to be tapped.
     missed: u8,
+    /// Packets in a row that came too late to be recorded.
+    stale: u8,
     /// How many recordings and taps read it; without any it is not kept.
     pub readers: u32,
 }
 
 impl Default for Timeline {
     fn default() -> Self {
-        Self { samples: Box::new([0; SIZE]), end: i64::MIN / 2, anchor: None, missed: 0, readers: 0 }
+        Self {
+            samples: Box::new([0; SIZE]),
+            end: i64::MIN / 2,
+            anchor: None,
+            missed: 0,
+            stale: 0,
+            readers: 0,
+        }
     }
 }
 
@@ -48,7 +61,7 @@ impl Timeline {
         if payload.len() > LONGEST {
             return;
         }
-        let at = self.place(timestamp, now);
+        let Some(at) = self.place(timestamp, now) else { return };
         let fresh = at + payload.len() as i64;
         // Whatever lies between the newest sample and this packet was never heard.
         let gap_from = self.end.max(fresh - SIZE as i64);
@@ -62,18 +75,24 @@ impl Timeline {
         self.end = self.end.max(fresh);
     }
 
-    fn place(&mut self, timestamp: u32, now: i64) -> i64 {
+    fn place(&mut self, timestamp: u32, now: i64) -> Option<i64> {
         if let Some((anchor, place)) = self.anchor {
             let at = place + i64::from(timestamp.wrapping_sub(anchor) as i32);
-            self.missed = if at < now - TAP_LAG + 160 { self.missed + 1 } else { 0 };
-            if at <= now + EARLY && at >= now - LATE && self.missed < MISSED {
+            let late = now - at;
+            self.missed = if late > TAP_LAG - 160 { self.missed + 1 } else { 0 };
+            if (-EARLY..=LATE).contains(&late) && self.missed < MISSED {
                 self.anchor = Some((timestamp, at));
-                return at;
+                self.stale = 0;
+                return Some(at);
+            }
+            if (LATE..STALLED).contains(&late) && self.stale < STALE {
+                self.stale += 1;
+                return None;
             }
         }
         self.anchor = Some((timestamp, now));
-        self.missed = 0;
-        now
+        (self.missed, self.stale) = (0, 0);
+        Some(now)
     }
 
     /// Add the samples from `from` on to `mix`; what is not there is silence.
@@ -151,6 +170,19 @@ mod tests {
             whole += i64::from(read(&timeline, now - TAP_LAG, 160) == vec![level(); 160]);
         }
         assert!(whole >= 200 - i64::from(MISSED) - 10, "{whole}");
+    }
+
+    #[test]
+    fn a_network_that_stands_still_for_a_moment_moves_nothing_that_comes_after() {
+        let mut timeline = Timeline::default();
+        for packet in 0..100i64 {
+            // Half a second of packets comes at once.
+            let now = if (40..65).contains(&packet) { 65 * 160 } else { packet * 160 };
+            timeline.write((packet * 160) as u32, now, Codec::Pcmu, &[ONE; 160]);
+            let late = now - packet * 160 > LATE;
+            let found = read(&timeline, packet * 160, 160) == vec![level(); 160];
+            assert_eq!(found, !late, "{packet}");
+        }
     }
 
     #[test]
