@@ -8,7 +8,7 @@ use crate::event::{LegId, RecordingEnd};
 use crate::limiter::Limiter;
 use crate::rtp::FRAME;
 use crate::telephone_event::KeySet;
-use crate::timeline::LAG;
+use crate::timeline::{LAG, TAP_LAG};
 use crate::voice::VoiceDetector;
 use crate::wav;
 use crate::writer::{Ending, Sink, Writer};
@@ -55,6 +55,8 @@ pub struct Recording {
     sink: Sink,
     /// Sample time up to which has been recorded, and at which the maximum is reached.
     position: i64,
+    /// How far behind the present it is recorded.
+    lag: i64,
     limit: i64,
     limit_is_size: bool,
     /// What has been asked to be left out, oldest first.
@@ -99,7 +101,10 @@ impl Recording {
         let is_mixed =
             |tracks: &Vec<Track>| tracks.len() > 1 || tracks.iter().any(|track| track.side == Side::Room);
         let limiters = plan.channels.iter().map(|tracks| is_mixed(tracks).then(Limiter::default)).collect();
+        // What is said in a room has been put in order already, and is not kept for longer.
+        let is_room = plan.channels.iter().flatten().any(|track| track.side == Side::Room);
         Self {
+            lag: if is_room { TAP_LAG } else { LAG },
             limiters,
             token: plan.token,
             stop_keys: plan.stop_keys,
@@ -177,7 +182,7 @@ impl Recording {
         }
         let until = match self.ending {
             Some((_, _, at_ns)) => samples_at(at_ns),
-            None => samples_at(now_ns) - LAG,
+            None => samples_at(now_ns) - self.lag,
         };
         while self.position < until.min(self.limit) {
             let length = (until.min(self.limit) - self.position).min(FRAME as i64);
