@@ -30,9 +30,6 @@ __all__ = ["Database", "Parameters", "Write", "metadata"]
 log = structlog.get_logger(__name__)
 
 _CHECKED_BYTES = 256 * 1024 * 1024
-_WRITER_CACHE_KIB = 65_536
-"""Pages of SQLite that the writer keeps.  New rows land all over the indexes of identifiers: with the
-2 MiB it keeps by itself, writing a call soon costs nearly twice as much."""
 POST_SECONDS = 0.08
 """How long a write that nobody waits for may wait for others to share a commit with: somewhat longer than the
 meter lets pass between its own, which take it along."""
@@ -209,10 +206,7 @@ def _engine(url: URL, busy_seconds: int, *, write: bool) -> Engine:
     # The driver's own transaction handling starts deferred ones, whose upgrade to a write fails at
     # once with "database is locked" whatever the timeout is.
     pragmas = ["PRAGMA foreign_keys=ON", "PRAGMA synchronous=FULL"]
-    if write:
-        pragmas += ["PRAGMA journal_mode=WAL", f"PRAGMA cache_size={-_WRITER_CACHE_KIB}"]
-    else:
-        pragmas.append("PRAGMA query_only=ON")
+    pragmas.append("PRAGMA journal_mode=WAL" if write else "PRAGMA query_only=ON")
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: Any) -> None:
