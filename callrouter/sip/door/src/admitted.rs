@@ -8,8 +8,9 @@ const REMEMBERED: usize = 20_000;
 /// once more because its answer came too late.
 const CHANCES: u8 = 2;
 
+#[derive(Default)]
 pub struct Admitted {
-    calls: Recent<u64, Call>,
+    calls: Recent<u64, Call, REMEMBERED>,
 }
 
 struct Call {
@@ -25,12 +26,6 @@ pub enum Past {
     Repeated,
     /// Another INVITE of the same call was.
     Continued,
-}
-
-impl Default for Admitted {
-    fn default() -> Self {
-        Self { calls: Recent::new(REMEMBERED) }
-    }
 }
 
 impl Admitted {

@@ -8,14 +8,9 @@ const PERIOD_NS: u64 = 50_000_000;
 const BURST: u64 = 64;
 
 /// A token bucket each, kept as the time when it will be full again.
+#[derive(Default)]
 pub struct Allowance {
-    full_at_ns: Recent<u64, u64>,
-}
-
-impl Default for Allowance {
-    fn default() -> Self {
-        Self { full_at_ns: Recent::new(REMEMBERED) }
-    }
+    full_at_ns: Recent<u64, u64, REMEMBERED>,
 }
 
 impl Allowance {

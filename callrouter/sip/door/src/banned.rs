@@ -6,14 +6,9 @@ use crate::recent::Recent;
 
 const REMEMBERED: usize = 10_000;
 
+#[derive(Default)]
 pub struct Banned {
-    until_ns: Recent<IpAddr, u64>,
-}
-
-impl Default for Banned {
-    fn default() -> Self {
-        Self { until_ns: Recent::new(REMEMBERED) }
-    }
+    until_ns: Recent<IpAddr, u64, REMEMBERED>,
 }
 
 impl Banned {

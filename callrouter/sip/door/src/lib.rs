@@ -1,9 +1,9 @@
 //! The door of SIP over UDP.
 //!
 //! A thread of its own reads the sockets, whatever Python is doing, and looks at each datagram just
-//! long enough to know which queue it belongs into: what belongs to calls, and brings back a tag or branch
-//! of ours that shows it, goes first; new calls wait in a small room.  When that room is full, new calls are answered 503 from here, within
-//! microseconds, and nothing is remembered of them.  Whatever cannot be read without doubt is
+//! long enough to know which queue it belongs into: what belongs to calls, and brings back a tag or
+//! branch of ours that shows it, goes first; new calls wait in a small room.  When that room is full,
+//! new calls are answered 503 from here, within microseconds, and nothing is remembered of them.  Whatever cannot be read without doubt is
 //! handed on as it came: errors are the core's to answer.
 
 pub mod admitted;

@@ -1,20 +1,21 @@
-//! A map of the newest so many: one more, and the oldest goes.
+//! A map of the newest `MOST`: one more, and the oldest goes.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-pub struct Recent<K, V> {
+pub struct Recent<K, V, const MOST: usize> {
     values: HashMap<K, V>,
     /// The oldest first.
     order: VecDeque<K>,
-    most: usize,
 }
 
-impl<K: Copy + Eq + Hash, V> Recent<K, V> {
-    pub fn new(most: usize) -> Self {
-        Self { values: HashMap::new(), order: VecDeque::new(), most }
+impl<K, V, const MOST: usize> Default for Recent<K, V, MOST> {
+    fn default() -> Self {
+        Self { values: HashMap::new(), order: VecDeque::new() }
     }
+}
 
+impl<K: Copy + Eq + Hash, V, const MOST: usize> Recent<K, V, MOST> {
     pub fn get(&self, key: K) -> Option<&V> {
         self.values.get(&key)
     }
@@ -29,7 +30,7 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
             return;
         }
         self.order.push_back(key);
-        if self.order.len() > self.most
+        if self.order.len() > MOST
             && let Some(oldest) = self.order.pop_front()
         {
             self.values.remove(&oldest);
@@ -43,7 +44,7 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_for_a_new_key_and_none_for_a_new_value() {
-        let mut recent = Recent::new(2);
+        let mut recent = Recent::<_, _, 2>::default();
         for (key, value) in [(1, 'a'), (2, 'b'), (1, 'c')] {
             recent.insert(key, value);
         }
