@@ -34,8 +34,9 @@ async def reach(
     scope = ScopedCall(controller, replace(context, granted=None))
     reached: Callee | Linked | None = None
     try:
-        search = None if referral.place is None else referral.place.search
-        reached = await _awaited(scope, referral, search) if search is not None else None
+        place = referral.place
+        if place is not None and place.search is not None:
+            reached = await _awaited(scope, referral, place, place.search)
         if reached is None and not referral.over.is_set():
             reached = await _called(scope, referral, dialled)
     finally:
@@ -45,11 +46,9 @@ async def reach(
     return reached
 
 
-async def _awaited(scope: ScopedCall, referral: Referral, search: Search) -> Linked | None:
-    """Whom the transferor is calling.  None, and the transfer is not over: it has given that call up."""
-    place = referral.place
-    if place is None:
-        return None
+async def _awaited(scope: ScopedCall, referral: Referral, place: Controller, search: Search) -> Linked | None:
+    """Whom the transferor is calling by `place`.  None, and the transfer is not over: it has given that
+    call up."""
     search.listen(referral.ringing)
     async with beside(_ringback(scope)):
         finding = await search.outcome(place)

@@ -12,11 +12,9 @@ T = TypeVar("T")
 
 async def first_of(*events: asyncio.Event) -> None:
     """Until one of them is set."""
-    waits = [asyncio.ensure_future(event.wait()) for event in events if not event.is_set()]
-    if len(waits) < len(events):
-        for wait in waits:
-            wait.cancel()
+    if any(event.is_set() for event in events):
         return
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
