@@ -27,10 +27,17 @@ from callrouter.ports import (
     StopRecording,
 )
 from tests.integration.coded_peer import PAYLOAD_TYPES, RATES, STEPS, decoded, encoded, remote, say
-from tests.integration.rtp_peer import EVENT, PCMU, SILENCE, Station, room
+from tests.integration.rtp_peer import EVENT, PCMU, SILENCE, Room, Station, room
 from tests.unit.media.sound import mulaw, sine, tone_level, write_wav
 
 CODECS = list(RATES)
+
+
+def joined(here: Room, codec: str) -> tuple[Station, Station]:
+    """A far end that speaks `codec`, and a telephone that speaks PCMU."""
+    a, b = here.station(), here.station()
+    here.media.submit(remote(a, codec), b.remote(), Join(a.leg, b.leg))
+    return a, b
 
 
 async def close(station: Station) -> dict[str, int]:
@@ -93,10 +100,7 @@ async def test_what_the_far_end_says_is_recorded(codec: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("codec", CODECS)
 async def test_it_is_joined_with_g711_both_ways(codec: str) -> None:
     async with room() as here:
-        a, b = here.station(), here.station()
-        here.media.submit(remote(a, codec))
-        here.media.submit(b.remote())
-        here.media.submit(Join(a.leg, b.leg))
+        a, b = joined(here, codec)
         await asyncio.sleep(0.05)
         words = bytes(map(to_mulaw, sine(500, 1.2)))
         tone = [words[n : n + 160] for n in range(0, len(words), 160)]
@@ -187,10 +191,7 @@ async def test_keys_keep_their_length_whatever_the_clock(codec: str, scale: int)
 
 async def test_a_key_passes_from_a_clock_to_another() -> None:
     async with room() as here:
-        a, b = here.station(), here.station()
-        here.media.submit(remote(a, "OPUS"))
-        here.media.submit(b.remote())
-        here.media.submit(Join(a.leg, b.leg))
+        a, b = joined(here, "OPUS")
         await b.peer.talk(SILENCE[PCMU], 5)
         await b.peer.press("6")
         await asyncio.sleep(0.1)
@@ -203,10 +204,7 @@ async def test_a_key_passes_from_a_clock_to_another() -> None:
 async def test_a_key_beside_transcoded_audio_is_one_key() -> None:
     """Three seconds of it at 48 kHz, in segments, after and before audio that is decoded."""
     async with room() as here:
-        a, b = here.station(), here.station()
-        here.media.submit(remote(a, "OPUS"))
-        here.media.submit(b.remote())
-        here.media.submit(Join(a.leg, b.leg))
+        a, b = joined(here, "OPUS")
         tone = encoded("OPUS", 900, 0.4)
         await say(a, "OPUS", tone)
         down, step = a.peer.timestamp, 0
@@ -245,10 +243,7 @@ async def test_garbage_in_the_place_of_coded_audio_hurts_nothing() -> None:
     chance = random.Random(4)
     for codec in CODECS:
         async with room() as here:
-            a, b = here.station(), here.station()
-            here.media.submit(remote(a, codec))
-            here.media.submit(b.remote())
-            here.media.submit(Join(a.leg, b.leg))
+            a, b = joined(here, codec)
             await say(a, codec, [chance.randbytes(chance.randrange(1, 1200)) for _ in range(60)])
             counters = await close(a)
             assert counters["packets_in"] == 60

@@ -42,14 +42,54 @@ fn ns(sample: i64) -> i64 {
     sample * MILLISECOND / 8
 }
 
-fn ended(receiver: &EventReceiver) -> Told {
-    let begun = Instant::now();
-    loop {
-        if let Some(event) = receiver.take().pop() {
-            return event.told;
+/// A recording of two channels from `START` on, and who writes it.
+struct Taken {
+    recording: Recording,
+    writer: Writer,
+    receiver: EventReceiver,
+    path: PathBuf,
+}
+
+impl Taken {
+    fn begin(name: &str, channels: [Vec<Track>; 2], max_ms: u64) -> Self {
+        let (sender, receiver) = events().expect("an eventfd");
+        let (writer, _) = Writer::start(sender).expect("a thread");
+        let path = std::env::temp_dir().join(format!("callrouter-exact-{}-{name}.wav", std::process::id()));
+        let plan = RecordingPlan {
+            id: 1,
+            token: 1,
+            path: path.clone(),
+            channels: channels.into(),
+            max_ms,
+            max_size: 0,
+            silence_ms: 0,
+            stop_keys: KeySet::default(),
+            trim: false,
+        };
+        let sink = writer.open(1, LegId(1), 1, path.clone(), 2);
+        Self { recording: Recording::start(plan, sink, ns(START)), writer, receiver, path }
+    }
+
+    /// What is in the file, once it has ended for that reason.
+    fn channels(&self, wanted: RecordingEnd) -> [Vec<i16>; 2] {
+        assert!(matches!(self.ended(), Told::RecordingEnded { reason, .. } if reason == wanted));
+        let bytes = std::fs::read(&self.path).expect("the file is there");
+        std::fs::remove_file(&self.path).expect("it is ours");
+        [0, 2].map(|at| {
+            let frames = bytes[wav::HEADER..].chunks_exact(4);
+            frames.map(|frame| i16::from_le_bytes([frame[at], frame[at + 1]])).collect()
+        })
+    }
+
+    fn ended(&self) -> Told {
+        let begun = Instant::now();
+        loop {
+            if let Some(event) = self.receiver.take().pop() {
+                return event.told;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "the recording does not end");
+            std::thread::sleep(Duration::from_millis(2));
         }
-        assert!(begun.elapsed() < Duration::from_secs(10), "the recording does not end");
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -58,24 +98,10 @@ fn ended(receiver: &EventReceiver) -> Told {
 fn record(seed: u64, pause: (i64, i64), with_silence: bool) -> ([Vec<i16>; 2], [Vec<i16>; 2]) {
     let mut chance = Chance::new(seed);
     let [(one, left), (two, right)] = [side(0, &mut chance), side(1, &mut chance)];
-    let (sender, receiver) = events().expect("an eventfd");
-    let (writer, _) = Writer::start(sender).expect("a thread");
-    let name = format!("callrouter-exact-{}-{seed}-{with_silence}.wav", std::process::id());
-    let path: PathBuf = std::env::temp_dir().join(name);
     let track = |leg| Track { leg: LegId(leg), side: Side::Received };
-    let plan = RecordingPlan {
-        id: 1,
-        token: 1,
-        path: path.clone(),
-        channels: vec![vec![track(0)], vec![track(1)]],
-        max_ms: 0,
-        max_size: 0,
-        silence_ms: 0,
-        stop_keys: KeySet::default(),
-        trim: false,
-    };
-    let sink = writer.open(1, LegId(1), 1, path.clone(), 2);
-    let mut recording = Recording::start(plan, sink, ns(START));
+    let name = format!("{seed}-{with_silence}");
+    let mut taken = Taken::begin(&name, [vec![track(0)], vec![track(1)]], 0);
+    let recording = &mut taken.recording;
     let mut timelines = [Timeline::default(), Timeline::default()];
     let mut arrivals = [one.into_iter().peekable(), two.into_iter().peekable()];
     let end = START + PACKETS * 160;
@@ -97,19 +123,12 @@ fn record(seed: u64, pause: (i64, i64), with_silence: bool) -> ([Vec<i16>; 2], [
             recording.end(RecordingEnd::Stopped, None, ns(end));
         }
         if now % 160 == 100 {
-            recording.advance(ns(now), &writer, |track, from, mix| {
+            recording.advance(ns(now), &taken.writer, |track, from, mix| {
                 timelines[track.leg.0 as usize].mix_into(from, mix);
             });
         }
     }
-    assert!(matches!(ended(&receiver), Told::RecordingEnded { reason: RecordingEnd::Stopped, .. }));
-    let bytes = std::fs::read(&path).expect("the file is there");
-    std::fs::remove_file(&path).expect("it is ours");
-    let channel = |at: usize| {
-        let frames = bytes[wav::HEADER..].chunks_exact(4);
-        frames.map(|frame| i16::from_le_bytes([frame[at], frame[at + 1]])).collect()
-    };
-    ([channel(0), channel(2)], [left, right])
+    (taken.channels(RecordingEnd::Stopped), [left, right])
 }
 
 #[test]
@@ -139,36 +158,14 @@ fn a_pause_takes_out_what_was_said_in_it_and_nothing_else() {
 
 #[test]
 fn two_loud_ones_in_one_channel_are_turned_down_rather_than_clipped() {
-    let (sender, receiver) = events().expect("an eventfd");
-    let (writer, _) = Writer::start(sender).expect("a thread");
-    let path = std::env::temp_dir().join(format!("callrouter-exact-{}-loud.wav", std::process::id()));
     let track = |leg| Track { leg: LegId(leg), side: Side::Received };
-    let plan = RecordingPlan {
-        id: 1,
-        token: 1,
-        path: path.clone(),
-        channels: vec![vec![track(0), track(1)], vec![track(0)]],
-        max_ms: 1000,
-        max_size: 0,
-        silence_ms: 0,
-        stop_keys: KeySet::default(),
-        trim: false,
-    };
-    let sink = writer.open(1, LegId(1), 1, path.clone(), 2);
-    let mut recording = Recording::start(plan, sink, ns(START));
+    let mut taken = Taken::begin("loud", [vec![track(0), track(1)], vec![track(0)]], 1000);
     for now in (START..START + 8000 + LAG + 320).step_by(160) {
-        recording.advance(ns(now), &writer, |_, _, mix| {
+        taken.recording.advance(ns(now), &taken.writer, |_, _, mix| {
             mix.iter_mut().zip(0..).for_each(|(sum, n)| *sum += if n % 16 < 8 { 32_124 } else { -16_000 });
         });
     }
-    assert!(matches!(ended(&receiver), Told::RecordingEnded { reason: RecordingEnd::MaxLength, .. }));
-    let bytes = std::fs::read(&path).expect("the file is there");
-    std::fs::remove_file(&path).expect("it is ours");
-    let channel = |at: usize| -> Vec<i16> {
-        let frames = bytes[wav::HEADER..].chunks_exact(4);
-        frames.map(|frame| i16::from_le_bytes([frame[at], frame[at + 1]])).collect()
-    };
-    let (both, one) = (channel(0), channel(2));
+    let [both, one] = taken.channels(RecordingEnd::MaxLength);
     assert!(one.iter().all(|sample| [32_124, -16_000].contains(sample)), "one alone is what it is");
     let (high, low) = (both[4000..].iter().max(), both[4000..].iter().min());
     // Twice 16,000 below, by as much less as twice 32,124 above is over the ceiling.
