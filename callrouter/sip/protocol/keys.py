@@ -49,14 +49,10 @@ class Keys(ClientUser):
             self._send((), now_ns)
         elif status == 481:
             self._session.lose(EndCause.TIMEOUT, "INFO was answered 481", now_ns)
+        elif (again := self._session.authorize(transaction, response)) is not None:
+            self._send(again, now_ns)
         else:
-            again = None
-            if status in (401, 407):
-                again = self._session.authorize(transaction, response)
-            if again is not None:
-                self._send(again, now_ns)
-            else:
-                self._give_up(now_ns)
+            self._give_up(now_ns)
 
     def on_failure(self, transaction: ClientTransaction, status: int, now_ns: int) -> None:
         self._give_up(now_ns)

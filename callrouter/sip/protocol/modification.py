@@ -275,12 +275,8 @@ class Modification:
         elif status == 491 and not session.stream.passage.is_relayed:
             session.stream.passage.revert(forget=False)
             self._wait(transaction, now_ns)
-        elif status in (401, 407):
-            again = session.authorize(transaction, response)
-            if again is not None:
-                self._send(transaction.request.method, again, self._body_again(transaction), now_ns)
-            else:
-                self._give_up(status, now_ns)
+        elif (again := session.authorize(transaction, response)) is not None:
+            self._send(transaction.request.method, again, self._body_again(transaction), now_ns)
         elif status == 422 and session.timer.yield_to(response):
             self._send(transaction.request.method, (), self._body_again(transaction), now_ns)
         elif status in (405, 501) and transaction.request.method == "UPDATE":

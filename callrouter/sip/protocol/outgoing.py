@@ -325,8 +325,8 @@ class OutgoingSession(Session):
         self.close()
 
     def _is_worth_another_try(self, transaction: ClientTransaction, response: Response) -> bool:
-        if response.status in (401, 407):
-            return self._is_worth_proving(transaction, response)
+        if self._is_worth_proving(transaction, response):
+            return True
         return response.status == 422 and self.timer.yield_to(response)
 
     def _fail(self, status: int, reason: str, response: Response | None, now_ns: int) -> None:
@@ -406,7 +406,9 @@ class OutgoingSession(Session):
         """Whoever challenges the INVITE is answered, later those realms alone, and always from where the
         INVITE went: anybody on the way could ask for our password otherwise (digest leak)."""
         proof = self._proof
-        if proof is None or self._hop is None or transaction.hop.host != self._hop.host:
+        if response.status not in (401, 407) or proof is None:
+            return False
+        if self._hop is None or transaction.hop.host != self._hop.host:
             return False
         is_known = transaction is self._invite or proof.knows(response)
         return is_known and proof.takes(response, transaction.request)

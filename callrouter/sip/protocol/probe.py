@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Response
-from callrouter.sip.protocol.timers import MS, Timer
+from callrouter.sip.protocol.timers import MS, Timer, cancel
 from callrouter.sip.protocol.transactions.client import ClientTransaction, ClientUser
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ class Probe(ClientUser):
         self._ask(now_ns)
 
     def stop(self) -> None:
-        for timer in (self._next, self._patience):
-            if timer is not None:
-                timer.cancel()
+        cancel(self._next, self._patience)
         self._next = self._patience = None
         if self._asked is not None:
             self._asked.terminate()

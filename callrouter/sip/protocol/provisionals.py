@@ -8,7 +8,7 @@ from weakref import ref
 
 from callrouter.sip.protocol.grammar import Fields, number
 from callrouter.sip.protocol.message import Request
-from callrouter.sip.protocol.timers import LIFETIME, MS, T1, Timer, Timers
+from callrouter.sip.protocol.timers import LIFETIME, MS, T1, Timer, Timers, cancel
 
 OPTION = "100rel"
 _TRYING_AFTER = 100 * MS
@@ -170,7 +170,5 @@ class Provisionals:
     def stop(self) -> None:
         """Nothing more is sent; what waits for its PRACK may still get it."""
         self._queue.clear()
-        for timer in (self._repeat, self._reminder):
-            if timer is not None:
-                timer.cancel()
+        cancel(self._repeat, self._reminder)
         self._repeat = self._reminder = None

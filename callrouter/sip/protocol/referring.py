@@ -60,11 +60,10 @@ class Referring(ClientUser):
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
         if transaction is not self._sent or response.status < 200:
             return
-        if response.status in (401, 407):
-            again = self._session.authorize(transaction, response)
-            if again is not None:
-                self._send(again, now_ns)
-                return
+        again = self._session.authorize(transaction, response)
+        if again is not None:
+            self._send(again, now_ns)
+            return
         is_silent = (response.get("Refer-Sub") or "").strip().lower() == "false"  # RFC 4488 §4
         is_final = response.status >= 300 or is_silent
         self._tell(response.status, now_ns, is_final=is_final)
@@ -75,13 +74,12 @@ class Referring(ClientUser):
         if transaction is self._sent:
             self._tell(status, now_ns, is_final=True)
 
-    def on_notify(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
-        """What the far end makes of it.  The first NOTIFY may come before the answer to the REFER."""
+    def on_notify(
+        self, request: Request, parameters: str, transaction: ServerTransaction, now_ns: int
+    ) -> None:
+        """What the far end makes of it; `parameters` of its Event.  The first NOTIFY may come before the
+        answer to the REFER."""
         agent = self._session.agent
-        package, parameters = event_of(request)
-        if package != "refer":
-            agent.uas.respond(transaction, 489, now_ns, fields=(("Allow-Events", "refer"),))
-            return
         if self._sent is None or not is_of(parameters, self._sent.request.cseq.number):
             agent.uas.respond(transaction, 481, now_ns)
             return
@@ -124,12 +122,6 @@ def _parameter(parameters: str, name: str) -> str:
         if written.strip().lower() == name:
             return value.strip()
     return ""
-
-
-def event_of(request: Request) -> tuple[str, str]:
-    """Package and parameters of the Event that a request is about."""
-    package, _, parameters = (request.get("Event") or "").partition(";")
-    return package.strip().lower(), parameters
 
 
 def is_of(parameters: str, sequence: int) -> bool:

@@ -229,10 +229,8 @@ class Session(ClientUser):
         is_transfer = request.method == "INFO" and request.content_type == INFO_TYPE
         if request.method == "REFER" or is_transfer:
             self.transfers.receive(request, transaction, now_ns)
-        elif request.method == "NOTIFY":
-            self.transfers.on_notify(request, transaction, now_ns)
-        elif request.method == "SUBSCRIBE":
-            self.transfers.on_subscribe(request, transaction, now_ns)
+        elif request.method in ("NOTIFY", "SUBSCRIBE"):
+            self.transfers.on_event(request, transaction, now_ns)
         elif request.method == "INFO":
             self._on_info(request, transaction, now_ns)
         elif request.method == "OPTIONS":
@@ -394,15 +392,14 @@ class Session(ClientUser):
     def _on_bye_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
         if response.status < 200:
             return
-        if response.status in (401, 407):
-            again = self.authorize(transaction, response)
-            if again is not None:
-                self._bye(transaction.request.get("Reason") or "", now_ns, again)
-                return
-        self.close()
+        again = self.authorize(transaction, response)
+        if again is not None:
+            self._bye(transaction.request.get("Reason") or "", now_ns, again)
+        else:
+            self.close()
 
     def authorize(self, transaction: ClientTransaction, response: Response) -> Fields | None:
-        """The headers that answer a challenge; None when we owe the challenger nothing."""
+        """The headers that answer a challenge; None where there is none, or we owe the challenger nothing."""
         return None
 
     def close(self) -> None:

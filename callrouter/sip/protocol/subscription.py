@@ -97,11 +97,10 @@ class Subscription(ClientUser):
         if transaction is not self._sent or response.status < 200:
             return
         self._sent = None
-        if response.status in (401, 407):
-            again = self._session.authorize(transaction, response)
-            if again is not None:
-                self._notify(again, now_ns)
-                return
+        again = self._session.authorize(transaction, response)
+        if again is not None:
+            self._notify(again, now_ns)
+            return
         _, reason = self._told
         # Who refuses to be told is told no more (RFC 6665 §4.2.2).
         if response.status >= 300 or reason:

@@ -39,6 +39,13 @@ class Timer:
             self._timers.cancelled()
 
 
+def cancel(*timers: Timer | None) -> None:
+    """Those that are running, and have not been cancelled yet."""
+    for timer in timers:
+        if timer is not None:
+            timer.cancel()
+
+
 class Timers:
     __slots__ = ("_dead", "_heap", "_sequence")
 

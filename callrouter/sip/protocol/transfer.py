@@ -18,7 +18,7 @@ from callrouter.sip.protocol.grammar import number as number_in
 from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.headers.replaces import Replaces
 from callrouter.sip.protocol.message import Request
-from callrouter.sip.protocol.referring import Referring, event_of, is_of
+from callrouter.sip.protocol.referring import Referring, is_of
 from callrouter.sip.protocol.subscription import Subscription
 from callrouter.sip.protocol.timers import MS, Timer
 from callrouter.sip.protocol.transactions.server import ServerTransaction
@@ -107,13 +107,22 @@ class Transfers:
         if status >= 200:
             del self._subscriptions[number]
 
-    def on_subscribe(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
+    def on_event(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
+        """A NOTIFY or SUBSCRIBE."""
+        package, _, parameters = (request.get("Event") or "").partition(";")
+        if package.strip().lower() != "refer":
+            fields = (("Allow-Events", "refer"),)
+            self._session.agent.uas.respond(transaction, 489, now_ns, fields=fields)
+        elif request.method == "NOTIFY":
+            self._referring.on_notify(request, parameters, transaction, now_ns)
+        else:
+            self._on_subscribe(request, parameters, transaction, now_ns)
+
+    def _on_subscribe(
+        self, request: Request, parameters: str, transaction: ServerTransaction, now_ns: int
+    ) -> None:
         """Whoever is told wants to be for longer, or no more (RFC 3515 §2.4.4)."""
         uas = self._session.agent.uas
-        package, parameters = event_of(request)
-        if package != "refer":
-            uas.respond(transaction, 489, now_ns, fields=(("Allow-Events", "refer"),))
-            return
         named = [s for n, s in self._subscriptions.items() if is_of(parameters, n) and not s.is_over]
         try:
             expires = request.get("Expires")
@@ -134,10 +143,6 @@ class Transfers:
     def refer(self, target: str, replaces: str, now_ns: int) -> None:
         """Ask the far end to call `target`, in place of the dialog that `replaces` names."""
         self._referring.ask(target, replaces, now_ns)
-
-    def on_notify(self, request: Request, transaction: ServerTransaction, now_ns: int) -> None:
-        """What the far end makes of that."""
-        self._referring.on_notify(request, transaction, now_ns)
 
     def stop(self) -> None:
         """The session is over, and with it what was asked within (RFC 3261 §15.1.2), but not what has

@@ -65,7 +65,7 @@ class UserAgentServer:
         shield = self._agent.shield
         if shield is None or request.flaw is not None or request.to_tag in self._sessions:
             return True
-        if request.method == "CANCEL" and key is not None and (*key[:-1], "INVITE") in self._layer.servers:
+        if request.method == "CANCEL" and key is not None and self._layer.cancelled_by(key) is not None:
             return True
         judgement = shield.judge(request, hop, now_ns)
         if judgement is Judgement.OVERLOADED:
@@ -120,7 +120,7 @@ class UserAgentServer:
             self.refuse_method(transaction, request, now_ns)
 
     def _receive_cancel(self, key: Key, request: Request, hop: Hop, now_ns: int) -> None:
-        invite = self._layer.servers.get((*key[:-1], "INVITE"))
+        invite = self._layer.cancelled_by(key)
         if invite is None:
             self._refuse_statelessly(request, hop, Refusal(481, ""), now_ns)
             return
@@ -151,12 +151,10 @@ class UserAgentServer:
     def _receive_invite(
         self, transaction: ServerTransaction, request: Request, origin: Origin, now_ns: int
     ) -> None:
-        refusal = check_body(request) or check_interval(request, self._agent.settings.min_session_seconds)
-        replaced = None if refusal is not None else self._replaced_by(request)
+        least_seconds = self._agent.settings.min_session_seconds
+        replaced = check_body(request) or check_interval(request, least_seconds) or self._replaced_by(request)
         if isinstance(replaced, Refusal):
-            refusal = replaced
-        if refusal is not None or isinstance(replaced, Refusal):
-            self.refuse(transaction, refusal or Refusal(481, ""), now_ns)
+            self.refuse(transaction, replaced, now_ns)
             return
         codecs = self._agent.codecs_beside()
         if not codecs:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.hop import Hop, Packet
 from callrouter.sip.protocol.message import Request, Response
-from callrouter.sip.protocol.timers import LIFETIME, T1, T2, Timer
+from callrouter.sip.protocol.timers import LIFETIME, T1, T2, Timer, cancel
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.transactions.layer import TransactionLayer
@@ -152,9 +152,7 @@ class ClientTransaction:
             self.user.on_failure(self, status, now_ns)
 
     def _stop_timers(self) -> None:
-        for timer in (self._repeat, self._until):
-            if timer is not None:
-                timer.cancel()
+        cancel(self._repeat, self._until)
         self._repeat = self._until = None
 
     def terminate(self) -> None:

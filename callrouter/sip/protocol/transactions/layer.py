@@ -92,6 +92,10 @@ class TransactionLayer:
         transaction.merge_key = key
         return False
 
+    def cancelled_by(self, key: Key) -> ServerTransaction | None:
+        """The INVITE that a CANCEL of this key is about (RFC 3261 §9.2)."""
+        return self.servers.get((*key[:-1], "INVITE"))
+
     def owes(self, hop: Hop) -> bool:
         """A request that came by the connection of `hop` has had no final answer yet."""
         servers = self.servers.values()

@@ -19,7 +19,7 @@ import enum
 from typing import TYPE_CHECKING
 
 from callrouter.sip.protocol.hop import Hop, Packet
-from callrouter.sip.protocol.timers import LIFETIME, T1, T2, T4, Timer
+from callrouter.sip.protocol.timers import LIFETIME, T1, T2, T4, Timer, cancel
 
 if TYPE_CHECKING:
     from callrouter.sip.protocol.message import Request
@@ -169,9 +169,7 @@ class InviteServerTransaction(ServerTransaction):
         self.terminate()
 
     def _stop_timers(self) -> None:
-        for timer in (self._repeat, self._until):
-            if timer is not None:
-                timer.cancel()
+        cancel(self._repeat, self._until)
         self._repeat = self._until = None
 
     def terminate(self) -> None:
