@@ -183,7 +183,7 @@ class Signalling:
         except Unresolvable as error:
             raise Unroutable(f"{target!r} cannot be reached: {error}") from error
         family: Literal[4, 6] = 6 if family_of(host) == 6 else 4
-        if family not in self._families():
+        if family not in self._agent.listeners.families:
             raise Unroutable(f"{target!r} needs IPv{family}, and nothing listens there: see `sip.listen`")
         return Route(family)
 
@@ -237,10 +237,7 @@ class Signalling:
     async def _locate(self, where: Place | Hop) -> tuple[Hop, ...]:
         if isinstance(where, Hop):
             return (where,)
-        return await self._endpoint.resolver.locate(where, self._families())
-
-    def _families(self) -> frozenset[int]:
-        return self._agent.listeners.families
+        return await self._endpoint.resolver.locate(where, self._agent.listeners.families)
 
     # -- what a dead process left behind
 
