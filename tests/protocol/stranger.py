@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from callrouter.ports import SignalEvent
 from callrouter.sip.protocol.agent import Agent, AgentSettings
 from callrouter.sip.protocol.hop import Hop, Listener
-from callrouter.sip.protocol.incoming import IncomingSession, NewCall
+from callrouter.sip.protocol.incoming import IncomingSession, NewCall, Replaced
 from callrouter.sip.protocol.message import Request, Response, Unframeable, parse
+from tests.narrowing import as_a
 from tests.protocol.wire import CALLEE_MEDIA, SECOND, counting_tokens
+
+E = TypeVar("E")
 
 OFFER = (
     "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
@@ -59,13 +64,13 @@ def reply(request: Request | Response, status: int, *lines: str, tag: str = "t1"
 
 
 class Stranger:
-    def __init__(self, transport: str = "udp", **settings: bool) -> None:
+    def __init__(self, transport: str = "udp", **settings: Any) -> None:
         self.agent = Agent(AgentSettings(user_agent="ours", **settings), counting_tokens("a"))
         self.agent.listeners.append(Listener(transport, "192.0.2.2", 5060))
         self.hop = Hop(transport, "192.0.2.9", 5060)
         self.now = 1_000 * SECOND
         self.calls: list[IncomingSession] = []
-        self.events: list[SignalEvent] = []
+        self.events: list[SignalEvent | Replaced] = []
 
     def send(self, message: str | bytes) -> list[Request | Response]:
         """What comes back at once."""
@@ -86,6 +91,10 @@ class Stranger:
         packets = list(self.agent.layer.out)
         self.agent.layer.out.clear()
         return [parse(packet.data) for packet in packets]
+
+    def told_last(self, kind: type[E]) -> E:
+        """The newest event, which has to be a `kind`."""
+        return as_a(kind, self.events[-1])
 
     def picks_up(self) -> Response:
         """Our end answers its first call, which the stranger acknowledges; our 200."""

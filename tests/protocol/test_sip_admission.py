@@ -117,15 +117,15 @@ def test_an_ipv4_peer_on_an_ipv6_socket_is_the_same_peer() -> None:
 def test_ipv4_within_ipv6_is_the_carriers_or_peers_ipv4(network: str, host: str) -> None:
     listed = ipaddress.ip_network(network)
     office = Office(challenge_strangers=False)
-    for named, origin in (
-        (TrunkAccess("listed", (listed,)), Origin(OriginKind.TRUNK, "listed")),
-        (listed, Origin(OriginKind.PEER)),
+    trunk = TrunkAccess("listed", (listed,))
+    for trunks, peers, origin in (
+        ((trunk,), (), Origin(OriginKind.TRUNK, "listed")),
+        ((), (listed,), Origin(OriginKind.PEER)),
     ):
-        is_trunk = isinstance(named, TrunkAccess)
         office.agent.admission = Admission(
-            (named,) if is_trunk else (),
+            trunks,
             {},
-            () if is_trunk else (named,),
+            peers,
             DigestServer("office", b"key", counting_tokens("d")),
             Domains((), office.agent.listeners),
             challenge_strangers=False,

@@ -23,16 +23,14 @@ from tests.protocol.wire import CALLEE_MEDIA, CALLER_MEDIA, SECOND, Seen, Wire
 def test_a_call_is_set_up_answered_and_ended_by_the_caller(transport: str) -> None:
     wire = Wire(transport)
     session, _ = wire.established()
-    answered = wire.caller.last
-    assert isinstance(answered, Answered)
+    answered = wire.caller.last(Answered)
     assert answered.audio.remote == CALLEE_MEDIA
-    assert isinstance(wire.callee.last, Confirmed)
+    wire.callee.last(Confirmed)
     assert wire.callee.calls[0].audio is not None
     assert wire.callee.calls[0].audio.remote == CALLER_MEDIA
     session.hangup("", wire.now)
     wire.run(SECOND)
-    ended = wire.callee.last
-    assert isinstance(ended, Ended)
+    ended = wire.callee.last(Ended)
     assert ended.cause is EndCause.BYE
     assert wire.names() == ["INVITE", "200 INVITE", "ACK", "BYE", "200 BYE"]
     wire.settle()
@@ -43,8 +41,7 @@ def test_a_call_is_ended_by_the_callee() -> None:
     _, incoming = wire.established()
     incoming.hangup("Q.850;cause=16", wire.now)
     wire.run(SECOND)
-    ended = wire.caller.last
-    assert isinstance(ended, Ended)
+    ended = wire.caller.last(Ended)
     assert (ended.cause, ended.detail) == (EndCause.BYE, "normal call clearing (Q.850 16)")
     wire.settle()
 
@@ -60,11 +57,12 @@ def test_ringing_and_early_media_are_told_before_the_answer() -> None:
     wire.run(50 * MS)
     incoming.answer(CALLEE_MEDIA, wire.now)
     wire.run(50 * MS)
-    told = [event for _, event in wire.caller.events]
-    assert [type(e) for e in told] == [Ringing, Ringing, Answered]
-    assert [e.status for e in told[:2]] == [180, 183]
-    assert told[0].early is None
-    assert told[1].early.remote == CALLEE_MEDIA
+    assert [type(event) for _, event in wire.caller.events] == [Ringing, Ringing, Answered]
+    alerting, early = wire.caller.told(Ringing)
+    assert (alerting.status, early.status) == (180, 183)
+    assert alerting.early is None
+    assert early.early is not None
+    assert early.early.remote == CALLEE_MEDIA
     bodies = [s.message.body for s in wire.seen if s.name in ("183 INVITE", "200 INVITE")]
     assert bodies[0]
     assert not bodies[1], "the answer was acknowledged already"
@@ -94,8 +92,7 @@ def test_a_refusal_is_told_with_its_status_and_acknowledged() -> None:
     wire.callee.on_call = lambda s, now: s.reject(486, "", (("X-Why", "lunch"),), now)
     wire.invite()
     wire.run(SECOND)
-    failed = wire.caller.last
-    assert isinstance(failed, Failed)
+    failed = wire.caller.last(Failed)
     assert (failed.status, failed.headers["X-Why"]) == (486, "lunch")
     assert wire.names() == ["INVITE", "486 INVITE", "ACK"]
     wire.settle()
@@ -107,10 +104,8 @@ def test_cancel_ends_both_sides_of_an_unanswered_call() -> None:
     wire.run(SECOND)
     session.hangup("", wire.now)
     wire.run(SECOND)
-    assert isinstance(wire.caller.last, Failed)
-    assert wire.caller.last.status == 487
-    ended = wire.callee.last
-    assert isinstance(ended, Ended)
+    assert wire.caller.last(Failed).status == 487
+    ended = wire.callee.last(Ended)
     assert ended.cause is EndCause.CANCEL
     assert wire.names()[2:] == ["CANCEL", "200 CANCEL", "487 INVITE", "ACK"]
     wire.settle()
@@ -125,7 +120,7 @@ def test_cancel_that_crosses_the_200_is_followed_by_ack_and_bye() -> None:
     wire.run(SECOND)
     assert wire.names("caller") == ["INVITE", "CANCEL", "ACK", "BYE"]
     assert [type(e) for _, e in wire.caller.events] == [Failed]
-    assert isinstance(wire.callee.last, Ended)
+    wire.callee.last(Ended)
     wire.settle()
 
 
@@ -145,8 +140,7 @@ def test_a_peer_that_never_answers_is_given_up_after_64_t1() -> None:
     wire.run(LIFETIME - 1)
     assert wire.caller.events == []
     wire.run(2)
-    assert isinstance(wire.caller.last, Failed)
-    assert wire.caller.last.status == 408
+    assert wire.caller.last(Failed).status == 408
     assert len(wire.seen) == 7
     wire.settle()
 
@@ -159,8 +153,7 @@ def test_a_200_that_is_never_acknowledged_ends_in_no_ack_and_bye() -> None:
     wire.run(31 * SECOND)
     assert wire.callee.events == []
     wire.run(2 * SECOND)
-    ended = wire.callee.last
-    assert isinstance(ended, Ended)
+    ended = wire.callee.last(Ended)
     assert ended.cause is EndCause.NO_ACK
     assert wire.names("callee")[-1] == "BYE"
     assert wire.names("callee").count("200 INVITE") == 11
@@ -187,20 +180,17 @@ def test_hold_and_resume_change_the_direction_on_both_sides() -> None:
     session, incoming = wire.established()
     session.hold(True, wire.now)
     wire.run(SECOND)
-    theirs, ours = wire.callee.last, wire.caller.last
-    assert isinstance(theirs, MediaChanged)
-    assert isinstance(ours, MediaChanged)
-    assert theirs.audio.direction is Direction.RECVONLY
-    assert ours.audio.direction is Direction.SENDONLY
+    assert wire.callee.last(MediaChanged).audio.direction is Direction.RECVONLY
+    assert wire.caller.last(MediaChanged).audio.direction is Direction.SENDONLY
     assert [event.on for event in wire.callee.told(Held)] == [True]
     assert wire.caller.told(Held) == [], "who is made to listen holds nobody"
     session.hold(False, wire.now)
     wire.run(SECOND)
-    assert wire.callee.last.audio.direction is Direction.SENDRECV
-    assert wire.caller.last.audio.direction is Direction.SENDRECV
+    assert wire.callee.last(MediaChanged).audio.direction is Direction.SENDRECV
+    assert wire.caller.last(MediaChanged).audio.direction is Direction.SENDRECV
     incoming.hold(True, wire.now)
     wire.run(SECOND)
-    assert wire.caller.last.audio.direction is Direction.RECVONLY
+    assert wire.caller.last(MediaChanged).audio.direction is Direction.RECVONLY
     assert [event.on for event in wire.callee.told(Held)] == [True, False]
     assert [event.on for event in wire.caller.told(Held)] == [True]
     session.hangup("", wire.now)
@@ -214,6 +204,8 @@ def test_two_reinvites_at_once_are_both_refused_with_491_and_tried_again() -> No
     incoming.hold(True, wire.now)
     wire.run(10 * SECOND)
     assert wire.names().count("491 INVITE") == 2
+    assert session.audio is not None
+    assert incoming.audio is not None
     assert session.audio.direction is Direction.INACTIVE
     assert incoming.audio.direction is Direction.INACTIVE
     session.hangup("", wire.now)

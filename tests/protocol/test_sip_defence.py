@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 import pytest
 
@@ -11,17 +12,23 @@ from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request, Response, parse
 from callrouter.sip.protocol.shield import Shield, ShieldSettings
 from callrouter.sip.protocol.sources import Allowance
+from callrouter.sip.protocol.timers import MS
+from tests.narrowing import as_a
 from tests.protocol.stranger import CONTACT, OFFER, Stranger, invite, text
-from tests.protocol.wire import MS, SECOND, counting_tokens
+from tests.protocol.wire import SECOND, counting_tokens
 
 CARRIER = "203.0.113.1"
 
 
-def shielded(**more: object) -> Stranger:
+def shielded(**more: Any) -> Stranger:
     stranger = Stranger()
     settings = ShieldSettings(Allowance(per_second=10, burst=20, ban_seconds=300, sources=100), **more)
     stranger.agent.shield = Shield(settings, counting_tokens("c"), lambda host: host == CARRIER)
     return stranger
+
+
+def shield_of(stranger: Stranger) -> Shield:
+    return as_a(Shield, stranger.agent.shield)
 
 
 def at(stranger: Stranger, host: str, transport: str = "udp") -> Stranger:
@@ -41,7 +48,7 @@ def scan(stranger: Stranger, requests: int) -> int:
 def test_a_scan_is_cut_off_and_its_sender_not_heard_for_five_minutes() -> None:
     stranger = shielded()
     assert scan(stranger, 1000) == 20
-    assert stranger.agent.shield.sources.bans == ["datagram 192.0.2.9"]
+    assert shield_of(stranger).sources.bans == ["datagram 192.0.2.9"]
     assert not stranger.send(invite())
     stranger.now += 299 * SECOND
     assert not stranger.send(options(2000))
@@ -74,7 +81,7 @@ def test_fifty_thousand_sources_fit_into_a_bounded_table() -> None:
     stranger = shielded()
     for number in range(50_000):
         at(stranger, f"198.18.{number >> 8 & 255}.{number & 255}").send(options(number))
-    assert len(stranger.agent.shield.sources) <= 200
+    assert len(shield_of(stranger).sources) <= 200
 
 
 def test_ipv4_within_ipv6_counts_as_the_address_it_is() -> None:
@@ -150,7 +157,7 @@ def test_calls_beyond_the_rate_are_told_to_come_back_each_at_another_time() -> N
 
 
 def test_the_gate_closes_under_load_and_opens_again() -> None:
-    gate = shielded().agent.shield.gate
+    gate = shield_of(shielded()).gate
     let_in = []
     for second in range(6):  # 1,000 calls a second arrive, and the machine cannot keep up
         let_in.append(0)
@@ -166,7 +173,7 @@ def test_the_gate_closes_under_load_and_opens_again() -> None:
 
 
 def test_what_is_let_in_under_a_flood_is_about_what_can_be_carried() -> None:
-    gate = shielded().agent.shield.gate
+    gate = shield_of(shielded()).gate
     now, backlog, carried = SECOND, 0, []
     for tick in range(200):  # 600 calls a second can be carried, 6,000 arrive from the second second on
         arriving, letting_in = 60 if tick < 10 else 600, 0
@@ -182,7 +189,7 @@ def test_what_is_let_in_under_a_flood_is_about_what_can_be_carried() -> None:
 
 
 def test_a_gate_that_turns_calls_away_is_not_opened() -> None:
-    gate = shielded().agent.shield.gate
+    gate = shield_of(shielded()).gate
     let_in = []
     for tick in range(100):
         start = SECOND + tick * 100 * MS
@@ -193,7 +200,7 @@ def test_a_gate_that_turns_calls_away_is_not_opened() -> None:
 
 
 def test_what_waited_at_the_door_is_not_turned_away_for_load() -> None:
-    gate = shielded().agent.shield.gate
+    gate = shield_of(shielded()).gate
     for now in range(SECOND, 2 * SECOND, MS):
         gate.admits(now)
         if now % (100 * MS) == 0:
@@ -203,7 +210,7 @@ def test_what_waited_at_the_door_is_not_turned_away_for_load() -> None:
 
 
 def test_one_slow_moment_closes_nothing() -> None:
-    gate = shielded().agent.shield.gate
+    gate = shield_of(shielded()).gate
     for pressure in (0.2, 20.0, 0.2, 5.0, 5.0, 0.3):
         gate.tick(pressure, 0.1)
     assert all(gate.admits(SECOND) for _ in range(1000))

@@ -21,6 +21,7 @@ from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.outgoing import Invitation, OutgoingSession
 from callrouter.sip.protocol.session import UNUSABLE
+from tests.narrowing import only
 from tests.protocol.stranger import ANSWER, OFFER, SDP_TYPE, Stranger, invite, reply, text
 from tests.protocol.wire import CALLEE_MEDIA, CALLER_MEDIA, SECOND
 
@@ -98,7 +99,7 @@ def test_hold_for_the_whole_session_and_hold_by_address_zero() -> None:
 def test_a_reinvite_moves_media_and_an_unchanged_one_says_nothing() -> None:
     stranger = Stranger()
     tag = established(stranger)
-    (ok,) = stranger.send(reinvite(tag, OFFER))
+    ok = only(Response, stranger.send(reinvite(tag, OFFER)))
     assert ok.status == 200
     stranger.send(text("ACK", to_tag=tag, cseq="2 ACK", branch="z9hG4bKb"))
     assert not [e for e in stranger.events if isinstance(e, MediaChanged)]
@@ -121,7 +122,7 @@ def test_a_reinvite_before_the_ack_is_glare_and_before_the_answer_out_of_turn() 
     session = stranger.calls[0]
     session.ring(stranger.now)
     (ringing,) = stranger.take()
-    (early,) = stranger.send(reinvite(ringing.to_tag, OFFER))
+    early = only(Response, stranger.send(reinvite(ringing.to_tag, OFFER)))
     assert (early.status, early.get("Retry-After")) == (500, "1")
     session.answer(CALLEE_MEDIA, stranger.now)
     stranger.take()
@@ -152,7 +153,7 @@ def test_video_is_declined_and_stays_in_its_place() -> None:
 def test_update_is_answered_with_and_without_an_offer() -> None:
     stranger = Stranger()
     tag = established(stranger)
-    (plain,) = stranger.send(text("UPDATE", to_tag=tag, cseq="2 UPDATE", branch="z9hG4bKu1"))
+    plain = only(Response, stranger.send(text("UPDATE", to_tag=tag, cseq="2 UPDATE", branch="z9hG4bKu1")))
     assert (plain.status, plain.body) == (200, b"")
     hold = OFFER + "a=sendonly\r\n"
     (ok,) = stranger.send(

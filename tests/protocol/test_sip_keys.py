@@ -6,7 +6,8 @@ import pytest
 
 from callrouter.ports import Ended, KeysRefused
 from callrouter.sip.protocol.incoming import IncomingSession
-from callrouter.sip.protocol.message import Request
+from callrouter.sip.protocol.message import Request, Response
+from tests.narrowing import only
 from tests.protocol.stranger import Stranger, invite, reply, text
 from tests.protocol.wire import CALLEE_MEDIA, SECOND
 
@@ -18,9 +19,8 @@ def up(*lines: str) -> tuple[Stranger, IncomingSession]:
     return stranger, stranger.calls[0]
 
 
-def the(sent: list[object]) -> Request:
-    (info,) = sent
-    assert isinstance(info, Request)
+def the(sent: list[Request | Response]) -> Request:
+    info = only(Request, sent)
     assert info.method == "INFO"
     return info
 
@@ -70,17 +70,15 @@ def test_who_takes_keys_by_signalling_says_so_or_sends_some() -> None:
     assert not up()[1].takes_keys
     assert not up("Allow: INVITE, ACK, BYE")[1].takes_keys
     stranger, session = up()
-    (ok,) = stranger.send(
-        text(
-            "INFO",
-            "Content-Type: application/dtmf",
-            to_tag=session.local_tag,
-            cseq="2 INFO",
-            branch="z9hG4bKinfo",
-            body="5",
-        )
+    info = text(
+        "INFO",
+        "Content-Type: application/dtmf",
+        to_tag=session.local_tag,
+        cseq="2 INFO",
+        branch="z9hG4bKinfo",
+        body="5",
     )
-    assert ok.status == 200
+    assert stranger.status(info) == 200
     assert session.takes_keys
 
 
@@ -91,7 +89,7 @@ def test_no_keys_go_out_before_the_call_is_up_or_after_it() -> None:
     session.press("5", stranger.now)
     session.answer(CALLEE_MEDIA, stranger.now)
     assert not session.takes_keys
-    assert [m.status for m in stranger.take()] == [200]
+    assert only(Response, stranger.take()).status == 200
     stranger, session = up("Allow: INFO")
     stranger.send(text("BYE", to_tag=session.local_tag, cseq="2 BYE", branch="z9hG4bKbye"))
     session.press("5", stranger.now)

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from callrouter.ports import Answered, Confirmed, Ended, Failed
+from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.timers import LIFETIME, MS
 from tests.protocol.wire import CALLEE_MEDIA, SECOND, Wire
 
@@ -57,7 +58,12 @@ def test_random_loss_doubling_and_delay(seed: int) -> None:
             roll = chance.random()
             if roll < 0.4:
                 wire.fates[party, index] = LOST if roll < 0.2 else TWICE if roll < 0.3 else LATE
-    wire.callee.on_call = lambda s, now: (s.ring(now), s.answer(CALLEE_MEDIA, now))[0]
+
+    def ring_and_answer(incoming: IncomingSession, now: int) -> None:
+        incoming.ring(now)
+        incoming.answer(CALLEE_MEDIA, now)
+
+    wire.callee.on_call = ring_and_answer
     session = wire.invite()
     wire.run(20 * SECOND)
     assert len(wire.callee.calls) == 1

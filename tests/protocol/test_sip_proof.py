@@ -8,6 +8,7 @@ from callrouter.ports import Failed
 from callrouter.sip.protocol.auth import Challenge, Credentials, parse_digest, response_of
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.proof import MOST
+from tests.narrowing import as_a
 from tests.protocol.stranger import ANSWER, OFFER, SDP_TYPE, Stranger, reply
 from tests.protocol.test_sip_dialog import placed, sent_methods
 
@@ -80,7 +81,7 @@ def test_a_server_that_finds_every_nonce_stale_is_left() -> None:
         back = stranger.send(reply(sent, 401, f"WWW-Authenticate: {asked}", tag=f"t{invites}"))
         if len(back) == 1:
             break
-        sent = back[1]
+        sent = as_a(Request, back[1])
         invites += 1
     assert invites == 1 + MOST
     assert isinstance(stranger.events[-1], Failed)

@@ -17,6 +17,7 @@ from callrouter.ports import (
 )
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.message import Request, Response
+from tests.narrowing import only
 from tests.protocol.stranger import ANSWER, OFFER, Stranger, invite, reply, text
 from tests.protocol.wire import SECOND
 
@@ -50,10 +51,10 @@ def test_nothing_is_cancelled_before_it_is_known_to_have_arrived() -> None:
     session, asked = asking(stranger)
     session.modification.recall(stranger.now)
     assert stranger.take() == []
-    (cancel,) = stranger.send(reply(asked, 100))
+    cancel = only(Request, stranger.send(reply(asked, 100)))
     assert (cancel.method, cancel.cseq.number) == ("CANCEL", asked.cseq.number)
     stranger.send(reply(cancel, 200))
-    (ack,) = stranger.send(reply(asked, 487))
+    ack = only(Request, stranger.send(reply(asked, 487)))
     assert ack.method == "ACK"
     assert answers(stranger) == [487]
     assert session.is_up
@@ -65,7 +66,7 @@ def test_what_was_taken_all_the_same_is_told() -> None:
     stranger.send(reply(asked, 100))
     session.modification.recall(stranger.now)
     session.modification.recall(stranger.now)
-    (cancel,) = stranger.take()
+    cancel = only(Request, stranger.take())
     assert cancel.method == "CANCEL", "once"
     stranger.send(reply(asked, 200, *ANSWER, body=OFFER + "m=video 6002 RTP/AVP 97\r\n"))
     assert answers(stranger) == [200]

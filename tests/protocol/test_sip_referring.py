@@ -8,6 +8,7 @@ from callrouter.ports import ReferProgress, TransferRequested
 from callrouter.sip.protocol.auth import Credentials
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.proof import MOST
+from tests.narrowing import only
 from tests.protocol.stranger import ANSWER, CONTACT, OFFER, Stranger, invite, reply, text
 from tests.protocol.test_sip_dialog import placed
 from tests.protocol.test_sip_proof import CHALLENGE
@@ -24,7 +25,9 @@ def test_our_refer_is_told_how_far_it_got() -> None:
     assert asked.target == "sip:carol@192.0.2.3"
     incoming.transfers.settle(asked.request, 403, wire.now)
     wire.run(SECOND)
-    assert wire.caller.told(ReferProgress) == [ReferProgress(wire.caller.last.at_ns, 403, True)]
+    assert wire.caller.told(ReferProgress) == [
+        ReferProgress(wire.caller.last(ReferProgress).at_ns, 403, True)
+    ]
     sent = next(s.message for s in wire.seen if s.name == "REFER")
     assert (sent.get("Refer-To"), sent.get("Referred-By")) == (
         "<sip:carol@192.0.2.3>",
@@ -42,6 +45,11 @@ def referring(stranger: Stranger) -> tuple[str, Request]:
     assert isinstance(sent, Request)
     stranger.send(reply(sent, 202))
     return tag, sent
+
+
+def progress(stranger: Stranger) -> tuple[int, bool]:
+    told = stranger.told_last(ReferProgress)
+    return told.status, told.is_final
 
 
 def notify(tag: str, fragment: str, state: str, number: int) -> str:
@@ -65,7 +73,7 @@ def test_a_subscription_that_ends_without_a_result_is_a_failure() -> None:
     stranger = Stranger()
     tag, _ = referring(stranger)
     stranger.send(notify(tag, "SIP/2.0 100 Trying", "terminated", 2))
-    assert (stranger.events[-1].status, stranger.events[-1].is_final) == (503, True)
+    assert progress(stranger) == (503, True)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +86,9 @@ def test_the_end_is_not_waited_for_for_ever(state: str | None, seconds: int) -> 
     if state:
         stranger.send(notify(tag, "SIP/2.0 180 Ringing", state, 2))
     stranger.run((seconds - 1) * SECOND)
-    assert not stranger.events[-1].is_final
+    assert not stranger.told_last(ReferProgress).is_final
     stranger.run(2 * SECOND)
-    assert (stranger.events[-1].status, stranger.events[-1].is_final) == (408, True)
+    assert progress(stranger) == (408, True)
 
 
 def test_a_notify_of_another_refer_is_not_of_ours() -> None:
@@ -124,7 +132,7 @@ def test_a_carrier_that_wants_a_password_for_it_gets_it(realm: str, final: tuple
         assert second.cseq.number == asked.cseq.number + 1
         assert "nc=00000002" in (second.get("Proxy-Authorization") or "")
         stranger.send(reply(second, 202))
-    assert (stranger.events[-1].status, stranger.events[-1].is_final) == final
+    assert progress(stranger) == final
 
 
 def test_a_wrong_password_is_not_tried_for_ever() -> None:
@@ -139,7 +147,7 @@ def test_a_wrong_password_is_not_tried_for_ever() -> None:
         challenge = CHALLENGE.replace("n1", f"m{tries}") + ", stale=true"
         asked = stranger.send(reply(asked[0], 401, f"WWW-Authenticate: {challenge}"))
     assert tries <= MOST + 1
-    assert (stranger.events[-1].status, stranger.events[-1].is_final) == (401, True)
+    assert progress(stranger) == (401, True)
 
 
 @pytest.mark.parametrize("fragment", ["", "hello", "SIP/2.0 x", "SIP/2.0 999 No", "SIP/2.0 1000 No"])
@@ -165,7 +173,6 @@ def test_one_refer_at_a_time_and_none_before_the_call_is_up() -> None:
     stranger.picks_up()
     for _ in range(2):
         stranger.calls[0].transfers.refer("sip:carol@192.0.2.3", "", stranger.now)
-    (sent,) = stranger.take()
-    assert sent.method == "REFER"
+    assert only(Request, stranger.take()).method == "REFER"
     told = [e.status for e in stranger.events if isinstance(e, ReferProgress)]
     assert told == [481, 491]

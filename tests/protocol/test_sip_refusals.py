@@ -6,15 +6,13 @@ import pytest
 
 from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.message import Response, parse
+from tests.narrowing import only
 from tests.protocol.stranger import OFFER, Stranger, invite, text
 from tests.protocol.wire import CALLEE_MEDIA, SECOND
 
 
-def only(stranger: Stranger, message: str) -> Response:
-    sent = stranger.send(message)
-    assert len(sent) == 1
-    assert isinstance(sent[0], Response)
-    return sent[0]
+def answered(stranger: Stranger, message: str) -> Response:
+    return only(Response, stranger.send(message))
 
 
 @pytest.mark.parametrize(
@@ -68,13 +66,13 @@ def test_the_status_owed(message: str, status: int) -> None:
 
 
 def test_405_and_501_name_what_is_allowed() -> None:
-    assert "INVITE" in (only(Stranger(), text("REGISTER")).get("Allow") or "")
-    assert "INVITE" in (only(Stranger(), text("BREW")).get("Allow") or "")
+    assert "INVITE" in (answered(Stranger(), text("REGISTER")).get("Allow") or "")
+    assert "INVITE" in (answered(Stranger(), text("BREW")).get("Allow") or "")
 
 
 def test_420_names_the_options_and_415_the_types() -> None:
-    assert only(Stranger(), invite("Require: Bar, 100rel, Foo")).get("Unsupported") == "Bar, Foo"
-    refused = only(Stranger(), text("INVITE", "Content-Type: text/plain", body="x"))
+    assert answered(Stranger(), invite("Require: Bar, 100rel, Foo")).get("Unsupported") == "Bar, Foo"
+    refused = answered(Stranger(), text("INVITE", "Content-Type: text/plain", body="x"))
     assert refused.get("Accept") == "application/sdp, multipart/mixed"
 
 
@@ -87,11 +85,11 @@ def test_420_names_the_options_and_415_the_types() -> None:
     ],
 )
 def test_488_says_in_a_warning_what_is_wrong(body: str, warning: str) -> None:
-    assert only(Stranger(), invite(body=body)).get("Warning") == warning
+    assert answered(Stranger(), invite(body=body)).get("Warning") == warning
 
 
 def test_options_is_answered_with_what_we_can() -> None:
-    answer = only(Stranger(), text("OPTIONS"))
+    answer = answered(Stranger(), text("OPTIONS"))
     assert (answer.status, answer.get("Accept")) == (200, "application/sdp, multipart/mixed")
     assert answer.to_tag
 
@@ -182,9 +180,9 @@ def test_the_ack_of_a_refusal_is_absorbed_and_stops_its_repetition() -> None:
     stranger = Stranger()
     stranger.send(invite())
     stranger.calls[0].reject(486, "", (), stranger.now)
-    (refusal,) = stranger.take()
+    refusal = only(Response, stranger.take())
     assert refusal.status == 486
-    assert [m.status for m in stranger.run(SECOND)] == [486]
+    assert only(Response, stranger.run(SECOND)).status == 486
     ack = text("ACK", to_tag=refusal.to_tag, cseq="1 ACK")
     assert stranger.send(ack) == []
     assert stranger.run(10 * SECOND) == []

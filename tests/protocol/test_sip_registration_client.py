@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 
@@ -22,6 +23,9 @@ from callrouter.sip.protocol.registration_client import (
 )
 from tests.protocol.wire import SECOND, counting_tokens
 
+Fields = tuple[tuple[str, str], ...]
+Answer = Callable[[Request, Hop], tuple[int, Fields] | None]
+
 FIRST, SECOND_SERVER = Hop("udp", "198.51.100.1", 5060), Hop("udp", "198.51.100.2", 5060)
 REGISTERED, FAILED = RegistrationState.REGISTERED, RegistrationState.FAILED
 
@@ -35,7 +39,7 @@ class Carrier:
         self.now = 1_000 * SECOND
         self.sent: list[tuple[float, Hop, Request]] = []
         self.states: list[tuple[RegistrationState, str]] = []
-        self.answer = lambda request, hop: (200, ())
+        self.answer: Answer = lambda request, hop: (200, ())
         self.client = RegistrationClient(
             self.agent,
             Account("carrier.example", "office", "secret", 300),
@@ -80,7 +84,7 @@ class Carrier:
         return [at for at, _, _ in self.sent]
 
 
-def granting(seconds: int) -> object:
+def granting(seconds: int) -> Answer:
     return lambda request, hop: (200, (("Contact", f"{request.get('Contact')};expires={seconds}"),))
 
 
@@ -121,7 +125,7 @@ def test_challenges_are_answered(algorithms: tuple[str, ...]) -> None:
     carrier = Carrier()
     digest = DigestServer("carrier", b"k", counting_tokens("d"), algorithms=algorithms)
 
-    def answer(request: Request, hop: Hop) -> tuple[int, tuple[tuple[str, str], ...]]:
+    def answer(request: Request, hop: Hop) -> tuple[int, Fields]:
         verdict = digest.judge(request, {"office": "secret"}.get, carrier.now).verdict.value
         return (
             (200, ())
@@ -142,7 +146,7 @@ def test_a_carrier_whose_nonce_is_always_the_same_sees_it_counted() -> None:
     carrier.answer = lambda request, hop: (200, ()) if request.get("Authorization") else (401, asked)
     carrier.start()
     carrier.run(600)
-    proofs = [request.get("Authorization") for _, _, request in carrier.sent if request.get("Authorization")]
+    proofs = [proof for _, _, request in carrier.sent if (proof := request.get("Authorization"))]
     assert [parse_digest(proof)["nc"] for proof in proofs] == ["00000001", "00000002", "00000003"]
     assert {state for state, _ in carrier.states} == {REGISTERED}
 
@@ -174,7 +178,7 @@ def test_a_server_that_finds_every_nonce_stale_does_not_keep_us_going() -> None:
 def test_a_longer_interval_is_asked_for_where_ours_is_too_short() -> None:
     carrier = Carrier()
 
-    def answer(request: Request, hop: Hop) -> tuple[int, tuple[tuple[str, str], ...]]:
+    def answer(request: Request, hop: Hop) -> tuple[int, Fields]:
         return (200, ()) if request.get("Expires") == "600" else (423, (("Min-Expires", "600"),))
 
     carrier.answer = answer

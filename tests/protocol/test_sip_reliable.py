@@ -8,14 +8,31 @@ import weakref
 
 import pytest
 
-from callrouter.ports import Answered, Confirmed, Direction, EndCause, Ended, Failed, MediaChanged, Ringing
+from callrouter.ports import (
+    Answered,
+    Confirmed,
+    Direction,
+    EndCause,
+    Ended,
+    Failed,
+    MediaAddress,
+    MediaChanged,
+    NegotiatedAudio,
+    Ringing,
+)
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.timers import LIFETIME, MS
+from tests.narrowing import as_a, only
 from tests.protocol.stranger import CONTACT, OFFER, SDP_TYPE, Stranger, invite, reply, text
 from tests.protocol.wire import CALLEE_MEDIA, CALLER_MEDIA, SECOND, Wire
 
 SUPPORTED = "Supported: 100rel"
 REQUIRED = "Require: 100rel"
+
+
+def media_of(event: Ringing | Answered) -> MediaAddress:
+    audio = event.audio if isinstance(event, Answered) else event.early
+    return as_a(NegotiatedAudio, audio).remote
 
 
 def responses(messages: list[Request | Response], status: int) -> list[Response]:
@@ -100,7 +117,7 @@ def test_where_it_is_required_even_ringing_is_reliable_and_one_waits_for_the_oth
     stranger.send(invite(REQUIRED))
     stranger.calls[0].ring(stranger.now)
     stranger.calls[0].progress(CALLEE_MEDIA, stranger.now)
-    (ringing,) = stranger.take()
+    ringing = only(Response, stranger.take())
     assert (ringing.status, ringing.get("Require")) == (180, "100rel")
     sent = stranger.send(prack(ringing))
     (early,) = responses(sent, 183)
@@ -236,10 +253,10 @@ def test_two_cores_exchange_early_media_reliably() -> None:
     wire.run(50 * MS)
     assert wire.names() == ["INVITE", "183 INVITE", "PRACK", "200 PRACK", "200 INVITE", "ACK"]
     (answered,) = wire.caller.told(Answered)
-    assert answered.audio.remote == CALLEE_MEDIA
+    assert media_of(answered) == CALLEE_MEDIA
     session.hold(True, wire.now)
     wire.run(SECOND)
-    assert wire.callee.last.audio.direction is Direction.RECVONLY
+    assert wire.callee.last(MediaChanged).audio.direction is Direction.RECVONLY
     session.hangup("", wire.now)
     wire.settle()
 
@@ -293,15 +310,15 @@ def test_each_fork_is_acknowledged_in_its_own_dialog() -> None:
     callees = Callees()
     assert callees.says(183, "a", REQUIRED, "RSeq: 7", media=7000) == ["PRACK"]
     assert callees.says(183, "b", REQUIRED, "RSeq: 70", media=8000) == ["PRACK"]
-    pracks = [s.message for s in callees.wire.seen if s.name == "PRACK"]
+    pracks = [as_a(Request, s.message) for s in callees.wire.seen if s.name == "PRACK"]
     assert [(p.uri, p.to_tag, p.get("RAck")) for p in pracks] == [
         ("sip:a@198.51.100.7", "a", "7 1 INVITE"),
         ("sip:b@198.51.100.7", "b", "70 1 INVITE"),
     ]
-    assert [r.early.remote.port for r in callees.wire.caller.told(Ringing)] == [7000, 8000]
+    assert [media_of(early).port for early in callees.wire.caller.told(Ringing)] == [7000, 8000]
     assert callees.says(200, "a") == ["ACK"]
     (answered,) = callees.wire.caller.told(Answered)
-    assert answered.audio.remote.port == 7000
+    assert media_of(answered).port == 7000
     assert callees.says(200, "b") == ["ACK", "BYE"]
     bye = callees.wire.seen[-1].message
     assert bye.cseq.number == 3, "behind the PRACK of that dialog"
@@ -347,13 +364,13 @@ def test_a_callee_may_update_its_early_media_and_not_more_than_that() -> None:
             branch=f"z9hG4bKx{number}", body=body,
         )  # fmt: skip
         callees.wire.inject(caller, head.encode())
-        return callees.wire.seen[-1].message.status
+        return as_a(Response, callees.wire.seen[-1].message).status
 
     assert request("UPDATE", 1, OFFER.replace("6000", "7100")) == 200
-    assert caller.told(Ringing)[-1].early.remote.port == 7100
+    assert media_of(caller.told(Ringing)[-1]).port == 7100
     assert request("BYE", 2) == 481
     callees.says(200, "a")
-    assert caller.last.audio.remote.port == 7100
+    assert media_of(caller.last(Answered)).port == 7100
     assert callees.wire.seen[0].message.body.count(str(CALLER_MEDIA.port).encode()) == 1
 
 
@@ -365,7 +382,7 @@ def test_an_update_before_our_offer_is_answered_is_glare() -> None:
         cseq="1 UPDATE", body=OFFER,
     )  # fmt: skip
     callees.wire.inject(callees.wire.caller, head.encode())
-    assert callees.wire.seen[-1].message.status == 491
+    assert as_a(Response, callees.wire.seen[-1].message).status == 491
 
 
 def test_more_forks_than_anybody_has_are_not_kept() -> None:

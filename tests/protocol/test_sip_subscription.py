@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from callrouter.sip.protocol.auth import Credentials
 from callrouter.sip.protocol.message import Request, Response
+from tests.narrowing import as_a, only, those
 from tests.protocol.stranger import ANSWER, CONTACT, OFFER, Stranger, reply, text
 from tests.protocol.test_sip_dialog import placed
 from tests.protocol.test_sip_proof import CHALLENGE
@@ -26,7 +29,7 @@ def accepted(stranger: Stranger, *lines: str) -> list[Request]:
     return [notify for notify in notifies if isinstance(notify, Request)]
 
 
-def told(sent: list[Request | Response]) -> list[tuple[str, str]]:
+def told(sent: Sequence[Request | Response]) -> list[tuple[str, str]]:
     """The status line and the state of each NOTIFY."""
     notifies = [m for m in sent if isinstance(m, Request)]
     assert {(m.method, m.get("Event")) for m in notifies} <= {("NOTIFY", f"refer;id={NUMBER}")}
@@ -68,7 +71,7 @@ def test_whoever_wants_no_notify_gets_none(lines: tuple[str, ...]) -> None:
     stranger = Stranger()
     stranger.send(refer(up(stranger), CAROL, CONTACT, *lines))
     stranger.calls[0].transfers.settle(NUMBER, 202, stranger.now)
-    (answer,) = stranger.take()
+    answer = only(Response, stranger.take())
     assert (answer.status, answer.get("Refer-Sub")) == (202, "false")
     assert not tell(stranger, 200)
 
@@ -111,7 +114,7 @@ def test_what_never_ends_is_told_of_no_longer_than_was_said() -> None:
     stranger = Stranger()
     (trying,) = accepted(stranger)
     stranger.send(reply(trying, 200))
-    late = told([m for m in stranger.run((EXPIRES + 1) * SECOND) if m.method == "NOTIFY"])
+    late = told(those(Request, stranger.run((EXPIRES + 1) * SECOND)))
     assert late[0] == ("SIP/2.0 100 Trying", "terminated;reason=timeout")
     assert not tell(stranger, 200)
 
@@ -126,13 +129,13 @@ def test_who_wants_to_hear_no_more_says_so() -> None:
     stranger = Stranger()
     (trying,) = accepted(stranger)
     stranger.send(reply(trying, 200))
-    ok, last = subscribe(stranger, f"refer;id={NUMBER}", "Expires: 0")
+    answer, last = subscribe(stranger, f"refer;id={NUMBER}", "Expires: 0")
+    ok = as_a(Response, answer)
     assert (ok.status, ok.get("Expires")) == (200, "0")
     assert told([last]) == [("SIP/2.0 100 Trying", "terminated;reason=timeout")]
     stranger.send(reply(last, 200))
     assert not tell(stranger, 200)
-    (nothing,) = subscribe(stranger, "refer", number=5)
-    assert nothing.status == 481
+    assert only(Response, subscribe(stranger, "refer", number=5)).status == 481
 
 
 @pytest.mark.parametrize(
@@ -143,11 +146,12 @@ def test_who_wants_to_hear_for_longer_is_told_how_things_are(line: str, seconds:
     (trying,) = accepted(stranger)
     stranger.send(reply(trying, 200))
     stranger.now += 100 * SECOND
-    ok, now = subscribe(stranger, "refer", line)
+    answer, now = subscribe(stranger, "refer", line)
+    ok = as_a(Response, answer)
     assert (ok.status, ok.get("Expires")) == (200, str(seconds))
     assert told([now]) == [("SIP/2.0 100 Trying", f"active;expires={seconds}")]
     stranger.send(reply(now, 200))
-    late = told([m for m in stranger.run((seconds + 1) * SECOND) if m.method == "NOTIFY"])
+    late = told(those(Request, stranger.run((seconds + 1) * SECOND)))
     assert late[0] == ("SIP/2.0 100 Trying", "terminated;reason=timeout")
 
 
@@ -163,8 +167,7 @@ def test_who_wants_to_hear_for_longer_is_told_how_things_are(line: str, seconds:
 def test_what_cannot_be_subscribed_to_is_refused(event: str, line: str, status: int) -> None:
     stranger = Stranger()
     accepted(stranger)
-    (refused,) = subscribe(stranger, event, line)
-    assert refused.status == status
+    assert only(Response, subscribe(stranger, event, line)).status == status
 
 
 def test_a_carrier_that_wants_to_know_who_tells_is_shown() -> None:

@@ -9,8 +9,10 @@ import pytest
 from callrouter.ports import Ended, MediaChanged, TransferRequested
 from callrouter.sip.protocol.incoming import NewCall, Replaced
 from callrouter.sip.protocol.message import Request, Response, parse
+from callrouter.sip.protocol.timers import MS
+from tests.narrowing import as_a, only
 from tests.protocol.stranger import CONTACT, OFFER, Stranger, invite, text
-from tests.protocol.wire import MS, SECOND, Wire
+from tests.protocol.wire import SECOND, Wire
 
 TARGET = "module:acme.survey?lang=en"
 REFER = (f"Refer-To: <{TARGET}>", CONTACT)
@@ -51,8 +53,7 @@ def test_a_refused_one_is_answered_403_and_nothing_else() -> None:
     stranger = Stranger()
     stranger.send(refer(up(stranger), *REFER, TOKEN))
     stranger.calls[0].transfers.settle(2, 403, stranger.now)
-    (refused,) = stranger.take()
-    assert refused.status == 403
+    assert only(Response, stranger.take()).status == 403
 
 
 def test_a_refer_without_a_token_is_a_telephone_that_transfers_whom_it_talks_to() -> None:
@@ -131,8 +132,7 @@ def test_an_info_asks_the_same() -> None:
     assert not stranger.send(info(tag, {"target": TARGET, "token": "t0ken"}))
     assert stranger.events == [TransferRequested(stranger.now, 2, TARGET, "t0ken")]
     stranger.calls[0].transfers.settle(2, 202, stranger.now)
-    (accepted,) = stranger.take()
-    assert accepted.status == 200
+    assert only(Response, stranger.take()).status == 200
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,8 @@ def test_another_phone_takes_the_place_of_the_first_without_a_new_call() -> None
     (changed,) = [e for e in events if isinstance(e, MediaChanged)]
     assert changed.audio.remote.port == 6600
     stranger.agent.events.clear()
-    ok, bye = stranger.take()
+    taken, left = stranger.take()
+    ok, bye = as_a(Response, taken), as_a(Request, left)
     assert (ok.status, ok.call_id) == (200, "c2")
     assert b"m=audio 5000" in ok.body
     assert (bye.method, bye.call_id) == ("BYE", "c1")

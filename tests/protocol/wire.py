@@ -9,15 +9,19 @@ import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from callrouter.ports import MediaAddress, SignalEvent
 from callrouter.sip.protocol.agent import Agent, AgentSettings
 from callrouter.sip.protocol.hop import Hop, Listener
-from callrouter.sip.protocol.incoming import IncomingSession, NewCall
-from callrouter.sip.protocol.message import Message, Request, parse
+from callrouter.sip.protocol.incoming import IncomingSession, NewCall, Replaced
+from callrouter.sip.protocol.message import Request, Response, parse
 from callrouter.sip.protocol.outgoing import Invitation, OutgoingSession
 from callrouter.sip.protocol.session import Session
 from callrouter.sip.protocol.timers import LIFETIME, MS
+from tests.narrowing import as_a, those
+
+E = TypeVar("E")
 
 DELAY = 10 * MS
 SECOND = 1_000 * MS
@@ -37,7 +41,7 @@ class Seen:
 
     at_ns: int
     sender: str
-    message: Message
+    message: Request | Response
 
     @property
     def name(self) -> str:
@@ -53,15 +57,15 @@ class Party:
     host: str
     agent: Agent
     calls: list[IncomingSession] = field(default_factory=list)
-    events: list[tuple[Session, SignalEvent]] = field(default_factory=list)
+    events: list[tuple[Session, SignalEvent | Replaced]] = field(default_factory=list)
     on_call: Callable[[IncomingSession, int], None] | None = None
 
-    def told(self, kind: type) -> list[SignalEvent]:
-        return [event for _, event in self.events if isinstance(event, kind)]
+    def told(self, kind: type[E]) -> list[E]:
+        return those(kind, (event for _, event in self.events))
 
-    @property
-    def last(self) -> SignalEvent:
-        return self.events[-1][1]
+    def last(self, kind: type[E]) -> E:
+        """The newest event, which has to be a `kind`."""
+        return as_a(kind, self.events[-1][1])
 
 
 class Wire:
@@ -90,7 +94,7 @@ class Wire:
 
     # -- the user's side
 
-    def invite(self, fields: tuple[tuple[str, str], ...] = (), **more: object) -> OutgoingSession:
+    def invite(self, fields: tuple[tuple[str, str], ...] = (), **more: Any) -> OutgoingSession:
         suffix = "" if self.transport == "udp" else f";transport={self.transport}"
         invitation = Invitation(
             f"sip:bob@192.0.2.2{suffix}", "<sip:alice@192.0.2.1>", "alice", CALLER_MEDIA, fields, **more
