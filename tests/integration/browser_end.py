@@ -69,7 +69,8 @@ class KeyPad:
         """Timestamp of the event that is under way."""
         transport = connection.getTransceivers()[0].sender.transport
         self._send, self._receive = transport._send_rtp, transport._handle_rtp_data
-        transport._send_rtp, transport._handle_rtp_data = self._sending, self._receiving
+        setattr(transport, "_send_rtp", self._sending)  # noqa: B010 - a method, as mypy sees it
+        setattr(transport, "_handle_rtp_data", self._receiving)  # noqa: B010
 
     def press(self, key: str) -> None:
         """160 ms, its end told three times."""

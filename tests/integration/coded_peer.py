@@ -74,7 +74,7 @@ def packets_of(codec: str, samples: array[int], application: str = "audio") -> l
     context = av.CodecContext.create(_NAMES[codec], "w")
     assert isinstance(context, av.AudioCodecContext)
     rate = RATES[codec]
-    context.sample_rate, context.layout, context.format = rate, "mono", "s16"  # type: ignore[assignment]
+    context.sample_rate, context.layout, context.format = rate, "mono", "s16"
     if codec == "OPUS":
         context.bit_rate = 24000 if application == "voip" else 64000
         context.options = {"application": application, "fec": "1", "packet_loss": "20", "vbr": "off"}
@@ -108,7 +108,7 @@ def described(noise: array[int]) -> bytes:
     """What a packet of comfort noise says of `noise`, at 8 kHz, by FFmpeg (RFC 3389)."""
     context = av.CodecContext.create("comfortnoise", "w")
     assert isinstance(context, av.AudioCodecContext)
-    context.sample_rate, context.layout, context.format = 8000, "mono", "s16"  # type: ignore[assignment]
+    context.sample_rate, context.layout, context.format = 8000, "mono", "s16"
     context.open()
     packets = context.encode(_frame(noise[: context.frame_size], 8000))
     return bytes(packets[0])
@@ -120,7 +120,7 @@ def decoded(codec: str, payloads: Iterable[bytes]) -> list[int]:
         return [LAWS[codec][1](word) for payload in payloads for word in payload]
     context = av.CodecContext.create(_NAMES[codec], "r")
     assert isinstance(context, av.AudioCodecContext)
-    context.sample_rate, context.layout = RATES[codec], "mono"  # type: ignore[assignment]
+    context.sample_rate, context.layout = RATES[codec], "mono"
     samples: list[int] = []
     for payload in payloads:
         for frame in context.decode(av.Packet(payload)):

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from callrouter.clock import SystemClock
 from callrouter.ids import RandomIds
@@ -16,6 +17,9 @@ from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.outgoing import Invitation
 from callrouter.sip.settings import Listen, Settings, Trunk
 from callrouter.sip.signalling import Signalling
+from tests.narrowing import those
+
+E = TypeVar("E")
 
 UNLIMITED = Defence(requests_per_second=100_000, burst=1_000_000)
 MEDIA = MediaAddress("127.0.0.1", 40000)
@@ -61,8 +65,8 @@ class Peer:
         self.events.append(event)
         self._changed.set()
 
-    def told(self, kind: type) -> list[SignalEvent]:
-        return [e for e in self.events if isinstance(e, kind)]
+    def told(self, kind: type[E]) -> list[E]:
+        return those(kind, self.events)
 
     async def wait(self, ready: Callable[[], bool], seconds: float = 5) -> None:
         async with asyncio.timeout(seconds):
@@ -96,7 +100,7 @@ async def peer(
     host: str = "127.0.0.1",
     transports: tuple[str, ...] = ("udp", "tcp"),
     trunks: tuple[Trunk, ...] = (),
-    **settings: object,
+    **settings: Any,
 ) -> AsyncIterator[Peer]:
     metrics = CountingMetrics()
     settings.setdefault("listen", tuple(Listen(host=host, port=0, transport=t) for t in transports))

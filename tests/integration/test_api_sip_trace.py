@@ -130,9 +130,8 @@ async def news(one: tail.Tail) -> list[str]:
 async def test_tail_shows_what_was_said_and_fetched_and_then_only_what_is_new(bench: Bench) -> None:
     await begin(bench)
     warning = {"kind": "notice", "level": "warning", "code": 12200, "message": "odd", "line": 3}
-    await bench.add_events(
-        event_row("NO" + "1" * 32, ROOT), event_row("NO" + "2" * 32, ROOT, at_ms=NOW_MS + 1, **warning)
-    )
+    later = event_row("NO" + "2" * 32, ROOT, at_ms=NOW_MS + 1) | warning
+    await bench.add_events(event_row("NO" + "1" * 32, ROOT), later)
     async with aiohttp.ClientSession(headers=LOGIN) as http:
         watching = tail.Tail(http, bench.base, ROOT)
         lines = await news(watching)

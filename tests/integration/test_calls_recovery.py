@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import ColumnDefault, select
 
 from callrouter.calls.recovery import close_dead_calls
 from callrouter.calls.tables import calls
@@ -35,7 +35,8 @@ def facts(digit: str, parent: str = "") -> CallFacts:
 
 async def row(database: Database, call: CallFacts, status: str, **more: Any) -> None:
     known: dict[str, Any] = {column.name: None for column in calls.columns if column.nullable}
-    known |= {column.name: column.default.arg for column in calls.columns if column.default is not None}
+    defaults = {column.name: column.default for column in calls.columns}
+    known |= {name: given.arg for name, given in defaults.items() if isinstance(given, ColumnDefault)}
     known |= {"created_ms": CREATED, "from_": "", "to": "", "key_number": call.key_number}
     known |= {"sid": call.call_sid, "account_sid": call.account_sid, "session_sid": call.session_sid}
     known |= {"status": status, "worker": "w1", "updated_ms": CREATED + 20, "direction": "inbound"}
@@ -44,7 +45,7 @@ async def row(database: Database, call: CallFacts, status: str, **more: Any) -> 
 
 async def track(database: Database, call: CallFacts, *stretches: tuple[int, str, int, int]) -> None:
     for sequence, mode, start_ms, end_ms in stretches:
-        known = {column.name: "" for column in intervals.columns}
+        known: dict[str, Any] = {column.name: "" for column in intervals.columns}
         known |= {"call_sid": call.call_sid, "session_sid": call.session_sid, "sequence": sequence}
         known |= {"account_sid": call.account_sid, "mode": mode, "start_ms": start_ms, "end_ms": end_ms}
         await database.write((insert_once(intervals), known | {"estimated": True}))

@@ -363,7 +363,7 @@ async def test_server_that_goes_quiet_costs_the_read_timeout(tmp_path: Path, sta
 async def test_server_that_dribbles_costs_the_total_timeout(tmp_path: Path) -> None:
     async def dribble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for _ in range(600):
+        for _round in range(600):
             writer.write(b"1\r\nx\r\n")
             await writer.drain()
             await asyncio.sleep(0.05)

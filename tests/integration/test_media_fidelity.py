@@ -89,7 +89,7 @@ async def converse(here: Room, codecs: tuple[str, str], path: Path) -> tuple[End
 
 def measured(one: End, other: End, path: Path) -> dict[str, tuple[Fidelity, float]]:
     """What of each end was heard by the other and, where there is a recording, there; with the least."""
-    found = {}
+    found: dict[str, tuple[Fidelity, float]] = {}
     for said, hearing in ((one, other), (other, one)):
         name = f"{said.codec} heard in {hearing.codec}"
         found[name] = fidelity(said.voice, hearing.heard()), LEAST[said.codec, hearing.codec]

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -282,16 +283,17 @@ async def test_usage_adds_up_by_number_module_and_mode_running_calls_included(tm
         await meter.settled()
         await meter.begin(call(3), MENU, at_ns=clock.ns, cause=Cause.ARRIVAL)
         clock.advance(5)
-        period = {"from_ms": UTC_MS, "to_ms": UTC_MS + 10**9}
-        found = await usage(server.database, meter, clock, **period, key_number="+15550100")
+        over = partial(usage, server.database, meter, clock)
+        whole = partial(over, from_ms=UTC_MS, to_ms=UTC_MS + 10**9)
+        found = await whole(key_number="+15550100")
         assert [(use.module, use.mode, use.duration_ms, use.calls) for use in found] == [
             ("acme.menu", Mode.APPLICATION, 125_000, 3),
             ("acme.menu", Mode.SETUP, 1_000, 2),
             ("platform.bridge", Mode.BRIDGE, 20_000, 2),
         ]
-        part = await usage(server.database, meter, clock, from_ms=UTC_MS + 1500, to_ms=UTC_MS + 2500)
+        part = await over(from_ms=UTC_MS + 1500, to_ms=UTC_MS + 2500)
         assert [(use.module, use.duration_ms) for use in part] == [("acme.menu", 1000)]
-        assert await usage(server.database, meter, clock, **period, accounts=["AC2"]) == []
+        assert await whole(accounts=["AC2"]) == []
         await meter.end("CA3", at_ns=clock.ns, cause=Cause.HANGUP)
 
 

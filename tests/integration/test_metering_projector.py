@@ -42,7 +42,7 @@ def figure(server: Server, name: str) -> float:
 
 def sqlite_error(code: int, kind: type[sqlite3.Error] = sqlite3.OperationalError) -> sqlite3.Error:
     error = kind("told by the test")
-    error.sqlite_errorcode = code  # type: ignore[misc]
+    error.sqlite_errorcode = code
     return error
 
 
@@ -89,7 +89,7 @@ async def test_waits_grow_while_nothing_is_gained_and_begin_anew_after_progress(
         self.position += len(waits) in {4, 5}
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(projector.asyncio, "sleep", noted)
+    monkeypatch.setattr(asyncio, "sleep", noted)
     monkeypatch.setattr(Projector, "run", failing)
     async with running(tmp_path, start=False) as server:
         task = asyncio.create_task(server.meter._projector.keep_running())

@@ -42,8 +42,9 @@ class Phone:
         async with asyncio.timeout(20):
             while True:
                 message = parse(await asyncio.get_running_loop().sock_recv(self._socket, 65536))
-                is_answer = isinstance(message, Response) and message.status >= 200
-                if is_answer and message.cseq.method == method:
+                if not isinstance(message, Response) or message.status < 200:
+                    continue
+                if message.cseq.method == method:
                     return message
 
     async def calls(self, call: str) -> str:

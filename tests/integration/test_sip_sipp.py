@@ -133,7 +133,7 @@ class Relay(asyncio.DatagramProtocol):
             delay = self.chance.uniform(0, 0.05) if roll < 3 * self.loss else 0
             asyncio.get_running_loop().call_later(delay, self.pass_on, data, to)
 
-    def pass_on(self, data: bytes, to: tuple[str, int]) -> None:
+    def pass_on(self, data: bytes, to: tuple[str, int] | None) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.sendto(data, to)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.skipif(BARESIP is None, reason="bares
 class SecureBaresip(Baresip):
     """With a certificate, and an authority it believes."""
 
-    def __init__(self, folder: Path, authority: Authority, transport: str, **options: str) -> None:
+    def __init__(self, folder: Path, authority: Authority, transport: str, **options: Any) -> None:
         account = f"<sip:100@localhost;transport={transport}>;regint=0;answermode=auto;audio_codecs=pcmu\n"
         super().__init__(folder, account=account, **options)
         self._authority = authority

@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import cast
 
 import pytest
@@ -245,11 +246,15 @@ async def test_a_large_request_goes_by_tcp_and_its_call_goes_on_where_the_contac
         assert counts["sip_messages", "direction=in", "method=BYE", "transport=tcp", "trunk="] == 1
 
 
+def has_answered(ours: Peer, calls: int) -> bool:
+    return len(ours.told(Answered)) == calls
+
+
 async def test_a_large_request_goes_by_udp_where_tcp_is_refused_and_so_does_the_next() -> None:
     async with peer() as ours, peer(transports=("udp",)) as theirs:
         for number in (1, 2):
             ours.signalling.place(large(theirs.port()), ours.sink)
-            await ours.wait(lambda number=number: len(ours.told(Answered)) == number)
+            await ours.wait(partial(has_answered, ours, number))
         assert [leg.transport for leg in theirs.legs] == ["udp", "udp"]
         assert ours.metrics.counts["sip_errors", "kind=send"] == 1
 

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -70,7 +71,8 @@ async def answered(ours: Peer, context: ssl.SSLContext) -> bytes:
 
 
 def shown(writer: asyncio.StreamWriter) -> tuple[tuple[str, str], ...]:
-    return writer.get_extra_info("ssl_object").getpeercert()["subjectAltName"]
+    names: tuple[tuple[str, str], ...] = writer.get_extra_info("ssl_object").getpeercert()["subjectAltName"]
+    return names
 
 
 @pytest.mark.parametrize("scheme", ["sip:bob@localhost:{};transport=tls", "sips:bob@localhost:{}"])
@@ -255,8 +257,8 @@ async def test_an_old_version_of_tls_is_refused(authority: Authority) -> None:
 
 async def test_a_handshake_that_is_never_made_counts_and_ends(authority: Authority) -> None:
     tls = authority.tls(authority.issue("server.pem", "localhost"))
-    settings = {"head_timeout_seconds": 0.3, "max_connections_per_address": 1}
-    async with peer(listen=listens("tls"), tls=tls, **settings) as ours:
+    limits: dict[str, Any] = {"head_timeout_seconds": 0.3, "max_connections_per_address": 1}
+    async with peer(listen=listens("tls"), tls=tls, **limits) as ours:
         _, writer = await asyncio.open_connection("127.0.0.1", ours.port())
         await asyncio.sleep(0.1)
         assert await answered(ours, authority.client()) == b""

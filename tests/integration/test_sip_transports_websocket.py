@@ -9,6 +9,7 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -36,12 +37,12 @@ def request(method: str, sequence: int, *, to_tag: str = "", body: str = "", tra
 
 @asynccontextmanager
 async def browser(
-    ours: Peer, url: str = "", **options: object
+    ours: Peer, url: str = "", protocols: tuple[str, ...] = ("sip",), **options: Any
 ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     async with (
         aiohttp.ClientSession() as session,
         session.ws_connect(
-            url or f"ws://127.0.0.1:{ours.port()}/any", **{"protocols": ("sip",), **options}
+            url or f"ws://127.0.0.1:{ours.port()}/any", protocols=protocols, **options
         ) as connection,
     ):
         yield connection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def trunk(*ports: int, transport: str = "udp", **more: object) -> Trunk:
     return Trunk(name="carrier", gateways=tuple(gateways), **more)
 
 
-def rejecting(status: int) -> object:
+def rejecting(status: int) -> Callable[[SipLeg], None]:
     return lambda leg: leg.reject(status)
 
 

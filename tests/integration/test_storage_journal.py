@@ -114,15 +114,15 @@ async def test_a_new_file_begins_with_a_snapshot_and_old_ones_go_once_released(t
     while len(journal.segments) < 3:
         await journal.append("fact", {"text": "x" * 1000})
         count += 1
-    first, second, third = journal.segments
+    first, second, third = files = journal.segments
     before_release = await everything(journal)
     assert before_release[second - 1].kind == "snapshot"
     assert before_release[second - 1].body == {"counter": second - 1}
 
     journal.release(second - 1)
-    assert journal.segments == (first, second, third), "the file after it must be known to be read"
+    assert journal.segments == files, "the file after it must be known to be read"
     journal.release(second)
-    assert journal.segments == (second, third)
+    assert journal.segments == files[1:]
     assert (await everything(journal))[0].kind == "snapshot"
     await journal.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +142,12 @@ async def test_a_notification_is_repeated_by_its_schedule(database: Database) ->
     receiver.answers["https://a.example/"] = [503, 503, 204]
     await database.write(callback("https://a.example/", "msg", kind="notification"))
     async with sending(database, receiver, clock) as sender:
+
+        def has_tried(times: int) -> bool:
+            return len(receiver.seen) == times and not sender._busy
+
         for tries, wait_ms in ((1, 5_000), (2, 300_000)):
-            await until(lambda tries=tries: len(receiver.seen) == tries and not sender._busy)
+            await until(partial(has_tried, tries))
             clock.now_ms += wait_ms - 1
             sender._wake.set()
             await asyncio.sleep(0.05)

@@ -344,7 +344,7 @@ async def test_a_dialog_that_is_not_ours_is_named_to_the_target(house: Any) -> N
 )
 async def test_what_may_not_be_changes_nothing(house: Any, asked: TransferRequested, status: int) -> None:
     other = "AC" + "2" * 32
-    snapshot = {
+    snapshot: dict[str, Any] = {
         "more_accounts": [Account(other, "other", "Other", token="o" * 32)],
         "more_addresses": [Address("+15550777", other, "+15550777", "http://app.test/voice")],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import mul
 
@@ -39,8 +39,13 @@ def fidelity(said: Sequence[int], heard: Sequence[int], *, latest: int = 6000) -
     return _compare(told, got, quarter, 3 * quarter, delay)
 
 
+def _product(one: Sequence[float], other: Sequence[float]) -> float:
+    products: Iterable[float] = map(mul, one, other)
+    return sum(products)
+
+
 def _power(samples: Sequence[float]) -> float:
-    return sum(map(mul, samples, samples))
+    return _product(samples, samples)
 
 
 def _rough_delay(said: Sequence[float], heard: Sequence[float], begin: int, latest: int) -> int:
@@ -61,7 +66,7 @@ def _likeness(
 
     def likeness(delay: int) -> float:
         piece = heard[begin + delay : end + delay : step]
-        return sum(map(mul, probe, piece)) / math.sqrt(_power(piece) + 1)
+        return _product(probe, piece) / math.sqrt(_power(piece) + 1)
 
     return likeness
 

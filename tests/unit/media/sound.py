@@ -8,6 +8,7 @@ import struct
 import wave
 from array import array
 from bisect import bisect_left
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -60,7 +61,7 @@ def alaw(word: int) -> int:
     return magnitude if word & 128 else -magnitude
 
 
-def tone_level(samples: list[int], hertz: float, *, rate: int = 8000) -> float:
+def tone_level(samples: Sequence[float], hertz: float, *, rate: int = 8000) -> float:
     """Amplitude of one frequency in `samples`."""
     turn = 2 * math.pi * hertz / rate
     re = sum(value * math.cos(turn * n) for n, value in enumerate(samples))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ USERS = {"alice": "wonderland", "bob": "builder"}
 CLAIM = 'Digest username="alice", realm="realm", nonce="n", response="00"'
 
 
-def server(**more: object) -> DigestServer:
+def server(**more: Any) -> DigestServer:
     tokens = itertools.count(1)
     return DigestServer("realm", b"key", lambda size: f"{next(tokens):0{size * 2}x}", **more)
 
@@ -139,12 +141,13 @@ def test_what_was_answered_to_another_realm_is_no_answer() -> None:
 
 def test_a_digest_for_one_user_is_of_no_use_to_call_another() -> None:
     ours = server()
-    call = {"method": "INVITE", "uri": "sip:+15550100@example.com"}
-    stolen = request(challenge_of(ours), sent_to="sip:+88213000@example.com", **call)
+    asked = "sip:+15550100@example.com"
+    call = partial(request, method="INVITE")
+    stolen = call(challenge_of(ours), uri=asked, sent_to="sip:+88213000@example.com")
     assert judge(ours, stolen).verdict is Verdict.WRONG
-    moved = request(challenge_of(ours), sent_to="sip:+15550100@192.0.2.1:5060;transport=tcp", **call)
+    moved = call(challenge_of(ours), uri=asked, sent_to="sip:+15550100@192.0.2.1:5060;transport=tcp")
     assert judge(ours, moved).verdict is Verdict.RIGHT
-    careless = request(challenge_of(ours), method="INVITE", uri="sip:192.0.2.1:5060", sent_to=call["uri"])
+    careless = call(challenge_of(ours), uri="sip:192.0.2.1:5060", sent_to=asked)
     assert judge(ours, careless).verdict is Verdict.RIGHT
 
 

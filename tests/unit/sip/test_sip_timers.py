@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from callrouter.sip.protocol.timers import LIFETIME, MS, Endings, Timers
 
 
 def test_timers_fire_in_order_and_once() -> None:
-    timers, fired = Timers(), []
+    timers = Timers()
+    fired: list[tuple[int, int]] = []
+
+    def fire(at: int, now: int) -> None:
+        fired.append((at, now))
+
     for at in (30, 10, 20):
-        timers.start(at, lambda now, at=at: fired.append((at, now)))
+        timers.start(at, partial(fire, at))
     assert timers.next_ns == 10
     timers.run(25)
     assert fired == [(10, 25), (20, 25)]
@@ -18,7 +25,8 @@ def test_timers_fire_in_order_and_once() -> None:
 
 
 def test_a_cancelled_timer_neither_fires_nor_counts() -> None:
-    timers, fired = Timers(), []
+    timers = Timers()
+    fired: list[int] = []
     timer = timers.start(10, fired.append)
     timer.cancel()
     timer.cancel()
@@ -28,7 +36,8 @@ def test_a_cancelled_timer_neither_fires_nor_counts() -> None:
 
 
 def test_a_timer_may_start_and_cancel_others() -> None:
-    timers, fired = Timers(), []
+    timers = Timers()
+    fired: list[object] = []
     victim = timers.start(11, fired.append)
 
     def first(now: int) -> None:
