@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger(__name__)
 
-FORBIDDEN, NOT_FOUND, NOBODY, CANCELLED, NOT_HERE, PENDING = 403, 404, 480, 487, 488, 491
+FORBIDDEN, NOT_FOUND, NOBODY, BUSY, CANCELLED, NOT_HERE, PENDING = 403, 404, 480, 486, 487, 488, 491
 PARTING_SECONDS = 3
 """For a telephone that has handed its conversation on to hang up by itself."""
 
@@ -242,7 +242,10 @@ def _unfit(referral: Referral, place: Controller) -> int:
         return PENDING
     # The two conversations are one telephone's: knowing tags alone takes nobody away from anybody.
     sip = None if place.call.leg is None else place.call.leg.sip
-    return 0 if sip is not None and sip.identity == referral.sip.identity else FORBIDDEN
+    if sip is None or sip.identity != referral.sip.identity:
+        return FORBIDDEN
+    is_early = target is None and place.search is not None
+    return BUSY if referral.asked.early_only and not is_early else 0
 
 
 async def bring_together(referral: Referral, place: Controller) -> Linked | int:

@@ -144,6 +144,8 @@ class TransferRequested:
     """Addresses of the user of ours who asks, as in `SipLeg.registered_as`."""
     replaces: str = ""
     """Value of the Replaces header that Refer-To has: the dialog whose place is to be taken."""
+    early_only: bool = False
+    """Its place is to be taken only as long as nobody has answered there."""
     referred_by: str = ""
     """Value of a Referred-By header."""
     mentioned_by: str = ""

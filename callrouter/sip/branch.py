@@ -10,6 +10,7 @@ from callrouter.ports import Answered, Clock, Ended, Failed, Ringing, SignalEven
 from callrouter.ports.causes import is_final
 from callrouter.sip.plan import Destination
 from callrouter.sip.protocol.hop import Hop
+from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.outgoing import OutgoingSession
 from callrouter.sip.protocol.selection import is_worth_another
 from callrouter.sip.protocol.timers import Timer, Timers
@@ -23,6 +24,9 @@ class BranchOwner(Protocol):
 
     def branch_event(self, branch: Branch, event: SignalEvent) -> None:
         """Anything but a failure that the branch deals with itself."""
+
+    def branch_replaced(self, branch: Branch, session: IncomingSession) -> None:
+        """Another telephone has taken the place of the one that `branch` has called."""
 
     def has_more(self, branch: Branch) -> bool:
         """There is another way when this one fails."""
@@ -53,10 +57,6 @@ class Branch:
         self._servers: deque[Hop] = deque()
         self._patience: Timer | None = None
         self.session.owner = self
-
-    @property
-    def owner(self) -> BranchOwner | None:
-        return self._owner
 
     def begin(self, servers: tuple[Hop, ...]) -> None:
         """The destination has been found."""
@@ -97,6 +97,13 @@ class Branch:
         if isinstance(event, Failed | Ended):
             self.part()
         owner.branch_event(self, event)
+
+    def continue_with(self, session: IncomingSession) -> None:
+        """Another telephone has taken the place of the one at the end of this branch."""
+        if self._owner is None:
+            session.hangup("", self._clock.monotonic_ns())
+        else:
+            self._owner.branch_replaced(self, session)
 
     def part(self) -> None:
         """There is nothing to tell any more."""

@@ -135,7 +135,7 @@ class Leg:
         self._session.withdraw_lines(self._clock.monotonic_ns())
         self._pump()
 
-    def continue_with(self, session: Session) -> None:
+    def continue_with(self, session: IncomingSession) -> None:
         """Somebody else has taken the far end's place."""
         self._session = session
         session.owner = self

@@ -9,9 +9,11 @@ from callrouter.ports import (
     AUDIO_ALONE,
     Answered,
     Clock,
+    Confirmed,
     Failed,
     History,
     MediaAddress,
+    MediaChanged,
     Passing,
     Ringing,
     SignalEvent,
@@ -20,7 +22,9 @@ from callrouter.ports.causes import NORMAL
 from callrouter.sip.branch import ELSEWHERE, Branch
 from callrouter.sip.leg import Leg, family_named, reason_header
 from callrouter.sip.plan import Destination, Plan
+from callrouter.sip.protocol.grammar import displayable
 from callrouter.sip.protocol.headers.address import Address
+from callrouter.sip.protocol.incoming import IncomingSession
 from callrouter.sip.protocol.outgoing import OutgoingSession
 from callrouter.sip.protocol.timers import Timers
 
@@ -51,6 +55,9 @@ class OutgoingLeg(Leg):
         self._rest = list(plan.groups)
         self._clock = clock
         self._winner: Branch | None = None
+        self._is_picked_up = False
+        """Another telephone than those that ring has taken the call: its audio is still to be told."""
+        self._answer_headers: Mapping[str, str] = {}
         self._is_over = False
         self._failure: Failed | None = None
         self._branches = self._next_group()
@@ -75,6 +82,7 @@ class OutgoingLeg(Leg):
             self._branch_failed(branch, event)
         elif isinstance(event, Answered) and self._winner is None:
             self._won(branch)
+            self._answer_headers = event.headers
             self.deliver(event)
         elif branch is self._winner or isinstance(event, Ringing):
             self.deliver(event)
@@ -85,6 +93,21 @@ class OutgoingLeg(Leg):
         for other in self._branches:
             if other is not branch:
                 other.abandon(ELSEWHERE)
+
+    def branch_replaced(self, branch: Branch, session: IncomingSession) -> None:
+        if self._winner is None:
+            self._won(branch)
+            branch.abandon(ELSEWHERE)
+            self._is_picked_up = True
+            self._answer_headers = {n: displayable(v) for n, v in session.invite.mapping().items()}
+        self.continue_with(session)
+
+    def deliver(self, event: SignalEvent) -> None:
+        """What is known first of whoever picked up is told as the answer."""
+        if self._is_picked_up and isinstance(event, MediaChanged | Confirmed) and event.audio is not None:
+            self._is_picked_up = False
+            event = Answered(event.at_ns, event.audio, self._answer_headers)
+        super().deliver(event)
 
     def _branch_failed(self, branch: Branch, event: Failed) -> None:
         self._failure = _better(self._failure, event)
@@ -172,8 +195,8 @@ class OutgoingLeg(Leg):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers of the 200."""
-        return self._current.session.answer_headers
+        """Headers of the 200, or of the INVITE by which another telephone has picked up."""
+        return self._answer_headers
 
     def ring(self) -> None:
         """Not ours to do on a call we placed."""

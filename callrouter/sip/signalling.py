@@ -142,9 +142,8 @@ class Signalling:
         if isinstance(event, NewCall):
             self._new_call(event.session)
         elif isinstance(event, Replaced):
-            owner = session.owner.owner if isinstance(session.owner, Branch) else session.owner
-            if isinstance(owner, Leg):
-                owner.continue_with(event.session)
+            if isinstance(session.owner, _OWNERS):
+                session.owner.continue_with(event.session)
         elif isinstance(session.owner, _OWNERS):
             if isinstance(event, TransferRequested):
                 event = self._referrals.read(session, event)

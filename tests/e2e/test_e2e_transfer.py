@@ -74,6 +74,14 @@ class Office:
         values = {"status": status, "target": target, "forged": forged, "before_ms": 0}
         return self.sipp("refers_refused", name, number=MENU, headers=headers, **values)
 
+    async def ringing(self) -> str:
+        """The Replaces value of the call that rings somewhere, as the one who picks it up has to name it."""
+        (root,) = [call for call in await self.server.calls() if call["direction"] == "inbound"]
+        traced = await self.server.get(f"/v1/sessions/{root['sid']}/sip")
+        told = [m["text"] for m in traced["messages"] if m["direction"] == "received"]
+        call_id, to_tag, from_tag = _named("\n".join(told), "180 Ringing")
+        return f"{call_id};to-tag={from_tag};from-tag={to_tag}"
+
     async def sessions(self) -> list[dict[str, Any]]:
         """All there were, once they are over."""
         found = []
@@ -252,6 +260,32 @@ async def test_what_nobody_may_ask_for(tmp_path: Path, documents: Documents) -> 
     assert all(len(session["calls"]) == 1 for session in sessions)
 
 
+@pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)")
+async def test_a_colleague_picks_up_what_rings_elsewhere(tmp_path: Path, documents: Documents) -> None:
+    """An INVITE with Replaces for bob's call: what is said comes back from SIPp, which echoes it."""
+    async with office(tmp_path, documents, "alice", "bob") as here:
+        alice, bob = here.phones["alice"], here.phones["bob"]
+        await alice.dial(f"sip:+15550100@{here.server.sip}")
+        await bob.event("CALL_INCOMING")
+        named = await here.ringing()
+        colleague = here.sipp("hears_out", "colleague", headers=(f"Replaces: {named};early-only",))
+        colleague.options = ("-rtp_echo",)
+        talking = await colleague.start()
+        await bob.event("CALL_CLOSED")
+        await alice.event("CALL_ESTABLISHED")
+        await asyncio.sleep(1.5)
+        await here.sipp("refused", "late", headers=(f"Replaces: {named}",), status=481).run()
+        await alice.command("hangup")
+        over = await documents.request("/over")
+        await colleague.finish(talking)
+        (session,) = await here.sessions()
+    assert not bob.saw("CALL_ESTABLISHED")
+    assert heard_ms(alice) > 500
+    assert (over.form["DialCallStatus"], over.form["DialBridged"]) == ("completed", "true")
+    assert len(session["calls"]) == 2
+    assert_partitioned(session)
+
+
 async def picks_up_once_told(
     asker: Sipp, phone: Baresip, told: str = r"CSeq: 2 NOTIFY.*?\nSIP/2.0 180 "
 ) -> None:
@@ -267,10 +301,16 @@ async def picks_up_once_told(
 
 def dialog_of(messages: str, status: str = "200 OK") -> str:
     """The Replaces value of the call that SIPp's log of messages shows."""
+    call_id, to_tag, from_tag = _named(messages, status)
+    return f"{call_id};to-tag={to_tag};from-tag={from_tag}"
+
+
+def _named(messages: str, status: str) -> tuple[str, str, str]:
+    """Call-ID and the tags of To and From of an answer."""
     answer = re.search(rf"SIP/2.0 {status}.*?\n\s*\n", messages, re.DOTALL)
     assert answer is not None, messages
     fields = [re.search(rf"{name}:.*?;tag=([^\s;]+)", answer[0]) for name in ("To", "From")]
     to_tag, from_tag = (field[1] for field in fields if field is not None)
-    call_id = re.search(r"Call-ID: (\S+)", answer[0])
+    call_id = re.search(r"Call-ID: (\S+)", answer[0], re.IGNORECASE)
     assert call_id is not None
-    return f"{call_id[1]};to-tag={to_tag};from-tag={from_tag}"
+    return call_id[1], to_tag, from_tag

@@ -24,6 +24,9 @@ REGISTRAR = RegistrarSettings(
     users=(User(name="alice", password="wonderland"), User(name="bob", password="b"))
 )
 
+DESCRIBED = ("Content-Type", "application/sdp")
+AUDIO = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 6000 RTP/AVP 0\r\n"
+
 
 def filled_in(name: str, folder: Path, **values: object) -> tuple[str, str]:
     text = (SCENARIOS / f"{name}.xml").read_text()
@@ -168,14 +171,32 @@ class Phone:
         fields = [(n, v) for n, v in invite.fields if n in names]
         fields.append(("To", f"{invite.get('To')};tag=phone{status}"))
         fields.append(("Contact", "<sip:alice@10.0.0.5;transport=tcp>"))
-        body = b""
         if status == 200:
-            fields.append(("Content-Type", "application/sdp"))
-            body = (
-                b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-                b"m=audio 6000 RTP/AVP 0\r\n"
-            )
-        self.send(Response(status, "So", fields, body))
+            fields.append(DESCRIBED)
+        self.send(Response(status, "So", fields, AUDIO if status == 200 else b""))
+
+    async def pick_up(self, replaces: str) -> None:
+        """The call that `replaces` names, which rings elsewhere."""
+
+        def request(method: str, to: str, *more: tuple[str, str], body: bytes = b"") -> Request:
+            fields = [
+                ("Via", f"SIP/2.0/TCP 10.0.0.7:5060;branch=z9hG4bK{method}"),
+                ("From", "<sip:colleague@127.0.0.1>;tag=up"),
+                ("To", to),
+                ("Call-ID", "picked-up"),
+                ("CSeq", f"1 {method}"),
+                ("Contact", "<sip:colleague@10.0.0.7;transport=tcp>"),
+            ]
+            return Request(method, "sip:alice@127.0.0.1", [*fields, *more], body)
+
+        more = ("Replaces", replaces), ("X-Desk", "7"), DESCRIBED
+        self.send(request("INVITE", "<sip:alice@127.0.0.1>", *more, body=AUDIO))
+        while True:
+            message = await self.next()
+            if isinstance(message, Response) and message.call_id == "picked-up" and message.status >= 200:
+                assert message.status == 200
+                self.send(request("ACK", message.get("To") or ""))
+                return
 
     async def request(self, method: str) -> Request:
         while True:
@@ -231,6 +252,34 @@ async def test_all_telephones_ring_and_the_first_to_answer_has_the_call() -> Non
         leg.hangup()
         await hall.request("BYE")
         assert not ours.told(Failed)
+
+
+async def test_a_colleague_picks_up_what_rings_and_all_of_it_falls_silent() -> None:
+    """An INVITE with Replaces for one of several (RFC 3891 §3)."""
+    async with (
+        peer(registrar=REGISTRAR) as ours,
+        phone(ours, "sip:desk@10.0.0.5;transport=tcp") as desk,
+        phone(ours, "sip:hall@10.0.0.6;transport=tcp") as hall,
+    ):
+        leg = ours.signalling.place(to_alice(), ours.sink)
+        rung = [(one, await one.request("INVITE")) for one in (desk, hall)]
+        for one, invite in rung:
+            one.answer(invite, 180)
+        await ours.wait(lambda: len(ours.events) == 2)
+        reader, writer = await asyncio.open_connection("127.0.0.1", ours.port(1))
+        colleague, named = Phone(reader, writer), rung[0][1]
+        await colleague.pick_up(f"{named.call_id};to-tag={named.from_tag};from-tag=phone180;early-only")
+        await ours.wait(lambda: bool(ours.told(Answered)))
+        (answered,) = ours.told(Answered)
+        assert answered.audio.remote.port == 6000
+        assert leg.headers["X-Desk"] == answered.headers["X-Desk"] == "7"
+        for one, invite in rung:
+            await one.request("CANCEL")
+            one.answer(invite, 487)
+        leg.hangup()
+        assert (await colleague.request("BYE")).call_id == "picked-up"
+        assert not ours.told(Failed)
+        writer.close()
 
 
 async def test_a_telephone_that_declines_does_not_end_what_rings_elsewhere_but_a_6xx_does() -> None:

@@ -1,4 +1,4 @@
-"""Calls that one end wants elsewhere: REFER and INFO in, and INVITEs that replace a call."""
+"""Calls that one end wants elsewhere: REFER and INFO in."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import json
 
 import pytest
 
-from callrouter.ports import Ended, MediaChanged, TransferRequested
-from callrouter.sip.protocol.incoming import NewCall, Replaced
-from callrouter.sip.protocol.message import Request, Response, parse
-from callrouter.sip.protocol.timers import MS
-from tests.narrowing import as_a, only
-from tests.protocol.stranger import CONTACT, OFFER, Stranger, invite, text
+from callrouter.ports import TransferRequested
+from callrouter.sip.protocol.message import Response
+from tests.narrowing import only
+from tests.protocol.stranger import CONTACT, Stranger, invite, text
 from tests.protocol.wire import SECOND, Wire
 
 TARGET = "module:acme.survey?lang=en"
@@ -79,6 +77,16 @@ def test_telephones_that_do_not_escape_the_at_of_a_call_id_are_understood() -> N
     (asked,) = stranger.events
     assert isinstance(asked, TransferRequested)
     assert (asked.target, asked.replaces) == ("sip:c?d@192.0.2.9", "e@f;to-tag=a;from-tag=b")
+    assert not asked.early_only
+
+
+def test_a_telephone_may_want_a_call_only_while_it_rings() -> None:
+    stranger = Stranger()
+    replaces = "c%3Bto-tag%3Da%3Bearly-only%3Bfrom-tag%3Db"
+    stranger.send(refer(up(stranger), f"Refer-To: <sip:carol@192.0.2.9?Replaces={replaces}>", CONTACT))
+    (asked,) = stranger.events
+    assert isinstance(asked, TransferRequested)
+    assert asked.early_only
 
 
 def test_nobody_can_be_handed_on_before_the_call_is_up() -> None:
@@ -209,67 +217,3 @@ def test_the_end_of_the_call_is_the_end_of_the_matter() -> None:
 @pytest.mark.parametrize("method", ["REFER", "NOTIFY"])
 def test_outside_of_a_call_nothing_is_asked(method: str) -> None:
     assert Stranger().status(text(method, *REFER, TOKEN, "Event: refer")) == 481
-
-
-# -- INVITE with Replaces
-
-
-def replacing(tag: str, more: str = "", *, call_id: str = "c1", from_tag: str = "f1") -> str:
-    line = f"Replaces: {call_id};to-tag={tag};from-tag={from_tag}{more}"
-    body = OFFER.replace("6000", "6600")
-    return invite(line, call_id="c2", from_tag="g1", branch="z9hG4bKnew", body=body)
-
-
-def test_another_phone_takes_the_place_of_the_first_without_a_new_call() -> None:
-    stranger = Stranger()
-    tag = up(stranger)
-    stranger.agent.receive(parse(replacing(tag).encode()), stranger.hop, stranger.now)
-    events = [event for _, event in stranger.agent.events]
-    assert not any(isinstance(e, NewCall) for e in events)
-    (replaced,) = [e for e in events if isinstance(e, Replaced)]
-    (changed,) = [e for e in events if isinstance(e, MediaChanged)]
-    assert changed.audio.remote.port == 6600
-    stranger.agent.events.clear()
-    taken, left = stranger.take()
-    ok, bye = as_a(Response, taken), as_a(Request, left)
-    assert (ok.status, ok.call_id) == (200, "c2")
-    assert b"m=audio 5000" in ok.body
-    assert (bye.method, bye.call_id) == ("BYE", "c1")
-    stranger.send(
-        text("ACK", call_id="c2", from_tag="g1", to_tag=ok.to_tag, cseq="1 ACK", branch="z9hG4bKa2")
-    )
-    replaced.session.hangup("", stranger.now)
-    (last,) = [m for m in stranger.take() if isinstance(m, Request)]
-    assert (last.method, last.call_id) == ("BYE", "c2")
-    assert not [e for e in stranger.events if isinstance(e, Ended)]
-
-
-@pytest.mark.parametrize(
-    ("more", "given", "status"),
-    [
-        ("", {"call_id": "other"}, 481),
-        ("", {"from_tag": "other"}, 481),
-        (";early-only", {}, 486),
-        ("\r\nReplaces: c1;to-tag=a;from-tag=b", {}, 400),
-    ],
-)
-def test_only_whoever_knows_the_dialog_may_take_its_place(
-    more: str, given: dict[str, str], status: int
-) -> None:
-    stranger = Stranger()
-    tag = up(stranger)
-    assert stranger.status(replacing(tag, more, **given)) == status
-    assert stranger.calls[0].is_up
-
-
-def test_a_place_that_cannot_be_read_or_is_not_taken_is_refused() -> None:
-    stranger = Stranger()
-    assert stranger.status(replacing("nobody")) == 481
-    assert stranger.status(invite("Replaces: c1", call_id="c3", branch="z9hG4bK3")) == 400
-
-
-def test_a_call_that_still_rings_cannot_be_replaced_by_a_stranger() -> None:
-    stranger = Stranger()
-    stranger.send(invite())
-    stranger.now += 10 * MS
-    assert stranger.status(replacing(stranger.calls[0].local_tag)) == 481

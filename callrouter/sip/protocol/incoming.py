@@ -134,12 +134,13 @@ class IncomingSession(Session):
             self.stream.agreed = self.stream.read(self.invite.description)
 
     def take_place_of(self, other: Session, now_ns: int) -> None:
-        """Answer at once, with what `other` said of its stream: its audio goes on, with us."""
+        """Answer at once, with what `other` said of its stream: its audio goes on, with us.  Also while
+        `other` rings: then it begins with us."""
         local = other.stream.local
         if local is None:
             raise OutOfOrder("the call to be replaced has described nothing")
         self.stream.succeed(other.stream)
-        self.answer(local, now_ns)
+        self.answer(local, now_ns, codec=other.stream.preferred)
         self.tell_media(now_ns)
         if self.stream.passage.is_open:
             self.tell(LinesReset(now_ns))
@@ -295,7 +296,7 @@ class NewCall:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """Another far end takes the place of this session's (RFC 3891): what it was told and asked goes
-    to `session` from now on."""
+    """Another far end takes the place of this session's (RFC 3891), which may still ring: what it was
+    told and asked goes to `session` from now on."""
 
     session: IncomingSession

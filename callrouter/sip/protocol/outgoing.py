@@ -123,7 +123,6 @@ class OutgoingSession(Session):
         if invitation.to_browser:
             self.stream.offer_to_browser()
         self.is_secure = invitation.uri[:5].lower() == "sips:"
-        self.answer_headers: dict[str, str] = {}
         self._hop: Hop | None = None
         self._sequence = 0
         self._invite: InviteClientTransaction | None = None
@@ -227,10 +226,10 @@ class OutgoingSession(Session):
 
     # -- dialogs before the answer
 
-    def dialog_of(self, request: Request) -> Dialog | None:
-        if self.dialog is not None or request.call_id != self.call_id:
-            return super().dialog_of(request)
-        early = self._early.get(request.from_tag) if request.from_tag else None
+    def dialog_with(self, call_id: str, remote_tag: str) -> Dialog | None:
+        if self.dialog is not None or call_id != self.call_id:
+            return super().dialog_with(call_id, remote_tag)
+        early = self._early.get(remote_tag) if remote_tag else None
         return None if early is None else early.dialog
 
     def _early_with(self, dialog: Dialog) -> EarlyDialog | None:
@@ -285,14 +284,14 @@ class OutgoingSession(Session):
             self._fail(488, str(error), response, now_ns)
             self._bye(UNUSABLE, now_ns)
             return
-        self.answer_headers = {n: displayable(v) for n, v in response.mapping().items()}
+        headers = {name: displayable(value) for name, value in response.mapping().items()}
         if early is not None:
             self.stream = early.stream
         self.stream.agreed = agreed
         self.stream.passage.settle(agreed.lines)
         self.learn(response)
         self.timer.conclude(response, now_ns)
-        self.tell(Answered(now_ns, self.stream.tell() or agreed.audio, self.answer_headers))
+        self.tell(Answered(now_ns, self.stream.tell() or agreed.audio, headers))
         self.tell_hold(now_ns)
 
     def _confirmed(

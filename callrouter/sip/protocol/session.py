@@ -183,8 +183,12 @@ class Session(ClientUser):
 
     def dialog_of(self, request: Request) -> Dialog | None:
         """The dialog of this session that the request is of."""
+        return self.dialog_with(request.call_id, request.from_tag)
+
+    def dialog_with(self, call_id: str, remote_tag: str) -> Dialog | None:
+        """The dialog of this session whose far end has that tag."""
         dialog = self.dialog
-        if dialog is None or request.call_id != self.call_id or request.from_tag != dialog.remote_tag:
+        if dialog is None or call_id != self.call_id or remote_tag != dialog.remote_tag:
             return None
         return dialog
 

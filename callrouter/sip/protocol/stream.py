@@ -85,6 +85,11 @@ class Stream:
     # -- what holds
 
     @property
+    def preferred(self) -> str:
+        """The codec to be offered or chosen first; "" = in the order there is."""
+        return self._terms.preferred
+
+    @property
     def audio(self) -> NegotiatedAudio | None:
         """What was agreed, as far as our own hold lets it go."""
         if self.agreed is None:

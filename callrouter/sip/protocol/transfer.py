@@ -175,12 +175,17 @@ def _refer(request: Request, now_ns: int) -> TransferRequested:
     if (uri.get("method") or "INVITE").upper() != "INVITE":
         raise ValueError("Refer-To asks for something else than a call")
     replaces = displayable(_header_of(uri, "Replaces"))
-    if replaces:
-        Replaces.parse(replaces)
     # What else a URI says about the INVITE is not for others to decide.
     bare = displayable(str(replace(uri, headers="")))
-    referred_by = displayable(request.get("Referred-By") or "")
-    return TransferRequested(now_ns, number, bare, "", replaces=replaces, referred_by=referred_by)
+    return TransferRequested(
+        now_ns,
+        number,
+        bare,
+        "",
+        replaces=replaces,
+        early_only=bool(replaces) and Replaces.parse(replaces).early_only,
+        referred_by=displayable(request.get("Referred-By") or ""),
+    )
 
 
 def _header_of(uri: Uri, name: str) -> str:

@@ -175,8 +175,8 @@ class UserAgentServer:
             replaced.hangup(REPLACED, now_ns)
 
     def _replaced_by(self, request: Request) -> Session | Refusal | None:
-        """The call whose place an INVITE takes (RFC 3891 §3); None where it takes nobody's.  Only a
-        call that is up has a far end that can be replaced."""
+        """The call whose place an INVITE takes (RFC 3891 §3); None where it takes nobody's.  While a call
+        rings only whoever placed it can have another telephone answer it."""
         values = request.all("Replaces")
         if not values:
             return None
@@ -187,13 +187,13 @@ class UserAgentServer:
         if len(values) > 1:
             return Refusal(400, "Replaces is given twice")
         session = self._sessions.get(named.to_tag)
-        if session is None or session.dialog is None or session.call_id != named.call_id:
+        if session is None or session.dialog_with(named.call_id, named.from_tag) is None:
             return Refusal(481, "")
-        if session.dialog.remote_tag != named.from_tag or session.is_early or session.is_over:
-            return Refusal(481, "")
-        if named.early_only:
-            return Refusal(486, "")
-        return session if session.is_up else Refusal(603, "")
+        if session.is_over:
+            return Refusal(603, "")
+        if session.is_early:
+            return Refusal(481, "") if isinstance(session, IncomingSession) else session
+        return Refusal(486, "") if named.early_only else session
 
     # -- answers
 

@@ -184,6 +184,30 @@ async def test_nobody_takes_a_ringing_call_of_somebody_else(house: Any) -> None:
     await over(h, second, phone)
 
 
+async def test_who_wants_a_call_that_rings_gets_no_other(house: Any) -> None:
+    """`early-only`: on time while it rings, too late when it is answered, or a document has answered."""
+    early = replace(BOTH, early_only=True)
+    h, phone, party, second = await consulting(house, Callee(answers_after=3))
+    await asyncio.sleep(2)
+    before = joined(h)
+    phone.say(early)
+    await asyncio.sleep(1)
+    assert phone.actions[-1] == "settle 7 486"
+    assert joined(h) == before
+    second.bye()
+    menu, slow = await h.call(to=MENU), await h.call(to=SECOND)
+    menu.identity = slow.identity = "user:bob"
+    menu.call_id, slow.call_id = "menu", "slow"
+    await asyncio.sleep(2)
+    phone.say(replace(early, request=8, replaces="menu;to-tag=a;from-tag=b"))
+    phone.say(replace(early, request=9, replaces="slow;to-tag=a;from-tag=b"))
+    await asyncio.sleep(3)
+    assert "settle 8 486" in phone.actions
+    assert phone.actions[-1] == "told 9 200"
+    assert joined(h) == pair(h, party, carols(h)[1])
+    await over(h, party, menu)
+
+
 async def test_a_ringing_call_takes_part_in_one_transfer_at_a_time(house: Any) -> None:
     h, phone, party, second = await consulting(house, SLOW)
     phone.say(BOTH)
