@@ -45,7 +45,8 @@ async def score(request: web.Request) -> web.Response:
 
 async def thanks(request: web.Request) -> web.Response:
     form = await request.post()
-    print(f"comment of {form.get('RecordingDuration')} s: {form.get('RecordingUrl')}", flush=True)
+    seconds, url = str(form.get("RecordingDuration")), str(form.get("RecordingUrl"))
+    print(f"comment of {seconds} s: {url}", flush=True)
     return document(THANKS)
 
 

@@ -45,8 +45,9 @@ async def saved(request: web.Request) -> web.Response:
 
 async def recorded(request: web.Request) -> web.Response:
     form = await request.post()
-    request.app[MESSAGES].append(str(form.get("RecordingUrl")))
-    print(f"message from {form.get('CallSid')}: {form.get('RecordingUrl')}", flush=True)
+    call, url = str(form.get("CallSid")), str(form.get("RecordingUrl"))
+    request.app[MESSAGES].append(url)
+    print(f"message from {call}: {url}", flush=True)
     return web.Response(status=204)
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.rtp_receiver import Leg
 
@@ -82,6 +83,7 @@ async def listeners(count: int, host: str = "127.0.0.1") -> AsyncIterator[Listen
         await process.wait()
 
 
-async def _line(process: asyncio.subprocess.Process) -> list:
+async def _line(process: asyncio.subprocess.Process) -> list[Any]:
     assert process.stdout is not None
-    return json.loads(await process.stdout.readline())
+    said: list[Any] = json.loads(await process.stdout.readline())
+    return said

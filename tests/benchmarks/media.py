@@ -120,16 +120,33 @@ def introduce(load: subprocess.Popen[str], server: subprocess.Popen[str], far: s
     """Tell each where the other is, and wait for the handshakes that follow."""
     pass_line(load, server)
     pass_line(server, load)
-    if far != "plain" and not load.stdout.readline():
-        raise RuntimeError("the load generator has ended")
+    if far != "plain":
+        line_of(load)
+
+
+def piped(order: Sequence[str | Path]) -> subprocess.Popen[str]:
+    """A process in this repository's folder that is written to and read from by lines."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(order, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    """The next line it says; `RuntimeError` where it has ended."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{process.args!r} has ended")
+    return line
+
+
+def tell(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line)
+    process.stdin.flush()
 
 
 def pass_line(of: subprocess.Popen[str], to: subprocess.Popen[str]) -> None:
-    line = of.stdout.readline()
-    if not line:
-        raise RuntimeError(f"{of.args} has ended")
-    to.stdin.write(line)
-    to.stdin.flush()
+    tell(to, line_of(of))
 
 
 def run(
@@ -146,11 +163,10 @@ def run(
         words = Path(folder) / "prompt.ulaw"
         words.write_bytes(prompt_words())
         check = str(words) if case.check == "prompt" else case.check
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         given = (case.legs, seconds, case.talkers, check, case.far)
-        load = subprocess.Popen([generator, *map(str, given)], **pipes)
+        load = piped([generator, *map(str, given)])
         order = [sys.executable, "-m", "tests.benchmarks.media_server", case.mode, str(threads), str(words)]
-        server = subprocess.Popen([*order, case.far, *arguments], cwd=ROOT, **pipes)
+        server = piped([*order, case.far, *arguments])
         introduce(load, server, case.far)
         time.sleep(1.0)
         before = read(server.pid)

@@ -14,7 +14,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks.media import HEADING, Case, build_generator, introduce, run
+from tests.benchmarks.media import HEADING, Case, build_generator, introduce, piped, run
 
 SIZES = (100, 300)
 OTHERS = 500
@@ -36,8 +36,7 @@ OPUS = Case("a prompt, browsers, Opus", "prompt", 100, 100, "coded", far="opus")
 
 def arrive(generator: Path, server: subprocess.Popen[str]) -> None:
     """That many browsers come, stay for a second, and fall silent."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    load = subprocess.Popen([generator, str(ARRIVALS), "1", "0", "nothing", "pcmu"], **pipes)
+    load = piped([generator, str(ARRIVALS), "1", "0", "nothing", "pcmu"])
     introduce(load, server, "pcmu")
     print(f"    {ARRIVALS} handshakes in {json.loads(load.communicate()[0])['handshakes_ms']} ms")
 

@@ -6,11 +6,10 @@ ends.  Taps end in WebSockets of another process, one JSON message with base64 f
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 
-from tests.benchmarks.media import HEADING, ROOT, Case, Result, build_generator, run
+from tests.benchmarks.media import HEADING, Case, Result, build_generator, line_of, piped, run
 
 CHURN = 500
 """Legs opened and closed a second."""
@@ -28,9 +27,8 @@ TAPS = Case("100 taps on WebSockets", "tap", 100, 100, "nothing", 30.0)
 
 
 def run_taps(generator: Path, seconds: int) -> tuple[Result, str]:
-    order = [sys.executable, "-m", "tests.benchmarks.stream_receiver"]
-    receiver = subprocess.Popen(order, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    port = receiver.stdout.readline().strip()
+    receiver = piped([sys.executable, "-m", "tests.benchmarks.stream_receiver"])
+    port = line_of(receiver).strip()
     result = run(generator, TAPS, seconds, arguments=[port])
     return result, receiver.communicate()[0]
 

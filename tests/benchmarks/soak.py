@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.media import ROOT, build_generator, prompt_words, read
+from tests.benchmarks.media import build_generator, line_of, piped, prompt_words, read, tell
 
 CHECKS = {"prompt": "prompt", "bridge": "partner", "room": "sound", "protected": "partner"}
 SHARES = {"prompt": 0.5, "bridge": 0.25, "room": 0.15, "protected": 0.1}
@@ -34,36 +34,29 @@ class Soak:
         words = folder / "words.ulaw"
         words.write_bytes(prompt_words())
         generator = build_generator()
-        self._pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
         sizes = {kind: max(4, round(legs * share / 4) * 4) for kind, share in SHARES.items()}
         self.ends = {
-            kind: subprocess.Popen(
-                [generator, *map(str, (size, seconds, size, self._check(kind, words)))], **self._pipes
-            )
+            kind: piped([generator, *map(str, (size, seconds, size, self._check(kind, words)))])
             for kind, size in sizes.items()
         }
         order = [sys.executable, "-m", "tests.benchmarks.soak_server", str(threads), str(words), str(churn)]
-        self.server = subprocess.Popen(order, **self._pipes)
-        remotes = [end.stdout.readline().split() for end in self.ends.values()]
-        self._write(self.server, " ".join(map(str, sizes.values())))
-        self._write(self.server, " ".join(port for ports in remotes for port in ports))
-        ports = self.server.stdout.readline().split()
+        self.server = piped(order)
+        remotes = [line_of(end).split() for end in self.ends.values()]
+        tell(self.server, " ".join(map(str, sizes.values())) + "\n")
+        tell(self.server, " ".join(port for ports in remotes for port in ports) + "\n")
+        ports = line_of(self.server).split()
         for end, size in zip(self.ends.values(), sizes.values(), strict=True):
-            self._write(end, " ".join(ports[:size]))
+            tell(end, " ".join(ports[:size]) + "\n")
             del ports[:size]
 
     @staticmethod
     def _check(kind: str, words: Path) -> str:
         return str(words) if CHECKS[kind] == "prompt" else CHECKS[kind]
 
-    @staticmethod
-    def _write(process: subprocess.Popen[str], line: str) -> None:
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-
     def sample(self) -> dict[str, Any]:
         with suppress(BrokenPipeError):
-            self._write(self.server, "")
+            tell(self.server, "\n")
+        assert self.server.stdout is not None
         return self._read("server", self.server, self.server.stdout.readline())
 
     def finish(self) -> tuple[dict[str, dict[str, int]], dict[str, Any]]:
@@ -78,7 +71,8 @@ class Soak:
             status = process.wait(10)
             how = f"by signal {-status}" if status < 0 else f"with status {status}"
             raise SystemExit(f"FAILED: {name} has ended {how}")
-        return json.loads(said)
+        sample: dict[str, Any] = json.loads(said)
+        return sample
 
 
 def line(second: float, sample: dict[str, Any]) -> str:

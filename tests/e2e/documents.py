@@ -82,7 +82,9 @@ class Documents:
             return web.Response(status=404)
         if callable(answer):
             given = answer(asked)
-            answer = given if isinstance(given, str | web.Response) else await given
-        if isinstance(answer, web.Response):
-            return answer
-        return web.Response(text=RESPONSE.format(answer), content_type="text/xml")
+            said = given if isinstance(given, str | web.Response) else await given
+        else:
+            said = answer
+        if isinstance(said, web.Response):
+            return said
+        return web.Response(text=RESPONSE.format(said), content_type="text/xml")

@@ -42,7 +42,8 @@ class Kamailio:
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "kamailio.cfg"
         config.write_text(self._filled_in())
-        command = [KAMAILIO, "-f", config, "-DD", "-E", "-m", "16", "-M", "4", "-Y", self.folder]
+        command: list[str | Path] = [KAMAILIO, "-f", config, "-DD", "-E", "-m", "16", "-M", "4"]
+        command += ["-Y", self.folder]
         self.program = await Program.start("kamailio", command, self.folder / "kamailio.log")
         async with asyncio.timeout(10):
             while not await self._listens():

@@ -74,7 +74,8 @@ class Server:
 
     async def start(self) -> None:
         """Start (again) and wait until calls may come."""
-        command = [COMMAND, "run", "--config", self.folder / "config.yaml", "--log-level", self.log_level]
+        command: list[str | Path] = [COMMAND, "run", "--config", self.folder / "config.yaml"]
+        command += ["--log-level", self.log_level]
         self.program = await Program.start("callrouter", command, self.folder / "server.log")
         async with asyncio.timeout(READY_SECONDS):
             while not await self._ready():

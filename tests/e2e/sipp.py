@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Sipp:
     at_once: int = 100
     transport: str = "u1"
     seconds: float = 60
-    values: dict[str, str | int] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
     """What stands for `@name@` in the scenario."""
     headers: tuple[str, ...] = ()
     """Further lines of its INVITE, where the scenario has `@headers@`."""
@@ -43,7 +44,7 @@ class Sipp:
         assert SIPP is not None
         self.folder.mkdir(parents=True, exist_ok=True)
         scenario = self._filled_in()
-        command = [
+        command: list[str | Path] = [
             *(SIPP, self.server, "-sf", scenario, "-s", self.number),
             *("-i", self.host, "-mi", self.host, "-p", str(self.port), "-mp", str(free_port())),
             *("-t", self.transport, "-m", str(self.calls), "-r", str(self.rate), "-l", str(self.at_once)),

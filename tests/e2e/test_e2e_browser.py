@@ -11,6 +11,7 @@ import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -74,7 +75,7 @@ async def test_it_hears_a_file_presses_a_key_and_is_recorded(tmp_path: Path, doc
 async def test_one_browser_calls_another_that_has_registered(tmp_path: Path, documents: Documents) -> None:
     """Opus to and fro; the call to the other is offered what browsers need."""
     documents.on("/answer", '<Dial timeout="15"><Client>dave</Client></Dial>')
-    more = {"registrar": {"users": USERS}, "codecs": ["OPUS", "PCMU"]}
+    more: dict[str, Any] = {"registrar": {"users": USERS}, "codecs": ["OPUS", "PCMU"]}
     async with (
         serving(tmp_path, documents, **more) as (server, port),
         web_phone(port, "page") as caller,

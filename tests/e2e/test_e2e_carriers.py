@@ -10,6 +10,7 @@ import pytest
 from callrouter.caller.answering import Manner
 from callrouter.caller.hearing import sounds_in
 from callrouter.caller.voice import write_hum
+from tests.e2e.addresses import free_port
 from tests.e2e.sipp import SIPP, Sipp
 from tests.e2e.stage import Stage, answer_path, desk, heard, open_stage
 from tests.e2e.tracks import assert_partitioned
@@ -80,12 +81,13 @@ async def test_who_calls_is_believed_of_trusted_carriers_alone(tmp_path: Path) -
 
 
 async def test_a_carrier_is_told_who_withholds_the_number_and_whom_the_call_was_for(tmp_path: Path) -> None:
-    carrier = Sipp("takes_lossy", "127.0.0.1:9", tmp_path / "carrier", values={"after_ms": 0})
-    carrier.values["reached_at"] = carrier.port
+    port = free_port()
+    values = {"after_ms": 0, "reached_at": port}
+    carrier = Sipp("takes_lossy", "127.0.0.1:9", tmp_path / "carrier", port=port, values=values)
     trunk = {
         "name": "carrier",
         "host": "127.0.0.1",
-        "port": carrier.port,
+        "port": port,
         "identity": "p-asserted-identity",
         "diversion": True,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -97,7 +98,7 @@ async def test_where_every_codec_is_transcoded_the_limit_refuses_calls_in_and_ou
 ) -> None:
     documents.on("/answer", "<Pause length='1'/>")
     state = one_application(documents.url("/answer"))
-    more = {"sip": {"codecs": ["OPUS", "G722"]}, "media": {"max_transcoding": 0}}
+    more: dict[str, Any] = {"sip": {"codecs": ["OPUS", "G722"]}, "media": {"max_transcoding": 0}}
     async with Server(tmp_path / "server", state, **more) as running:
         async with PlainPhone() as caller:
             offer = caller.describe(caller.audio(codecs=("G722", "PCMU")))

@@ -40,7 +40,7 @@ async def application(
     config: dict[str, Any] = yaml.safe_load(text)
     declared_port = config["fetch"]["allow_private"][0].rpartition(":")[2]
     state = yaml.safe_load(text.replace(f":{declared_port}", f":{port}"))
-    command = [sys.executable, EXAMPLES / name / program, "--port", str(port), *words]
+    command: list[str | Path] = [sys.executable, EXAMPLES / name / program, "--port", str(port), *words]
     served = await Program.start(name, command, folder / "application.log", environment=env)
     try:
         await _listening(served, port)

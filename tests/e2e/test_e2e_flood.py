@@ -7,6 +7,7 @@ import asyncio
 import socket
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -32,9 +33,9 @@ class Crowd(asyncio.DatagramProtocol):
         self.statuses: dict[str, set[int]] = {}
         """Of all final answers to INVITEs, by Call-ID."""
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         message = parse(data)

@@ -80,7 +80,8 @@ async def speak(
 
 async def heard(phone: PlainPhone, payload_type: int, count: int, among: Sequence[bytes] = ()) -> list[bytes]:
     """So many payloads that came with a payload type, of those that are looked for."""
-    found, loop = [], asyncio.get_running_loop()
+    found: list[bytes] = []
+    loop = asyncio.get_running_loop()
     async with asyncio.timeout(5):
         while len(found) < count:
             datagram = await loop.sock_recv(phone.media["audio"], 2048)

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from tests.e2e.addresses import free_port
-from tests.e2e.documents import Documents
+from tests.e2e.documents import Answer, Documents
 from tests.e2e.jssip_phone import IS_INSTALLED, JsSipPhone
 from tests.e2e.server import Server, one_application
 from tests.e2e.tracks import assert_partitioned
@@ -102,11 +102,15 @@ async def registrations(server: Server, transport: str, *, times: int) -> None:
             await asyncio.sleep(0.1)
 
 
+def sounding(tone: bytes) -> Answer:
+    return lambda _: web.Response(body=tone, content_type="audio/wav")
+
+
 async def page_calls_a_number(here: Pages, page: JsSipPhone) -> None:
     """A tone, a hold, a key by INFO, another tone; the server says goodbye."""
     for path, hertz, seconds in (("/low.wav", 600, 20), ("/high.wav", 1000, 1)):
         tone = write_wav(here.server.folder / path[1:], sine(hertz, seconds)).read_bytes()
-        here.documents.on(path, lambda _, tone=tone: web.Response(body=tone, content_type="audio/wav"))
+        here.documents.on(path, sounding(tone))
     here.documents.on("/answer", '<Gather numDigits="1" action="/key"><Play>/low.wav</Play></Gather>')
     here.documents.on("/key", "<Play>/high.wav</Play>")
     await page.order("call", target=NUMBER)

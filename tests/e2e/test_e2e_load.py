@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -25,7 +26,7 @@ pytestmark = [
 CALLS = 150
 RATE = 30
 TALK_MS = 8000
-MONEY = {
+MONEY: dict[str, Any] = {
     "accounts": {
         "tester": {
             "sid": ACCOUNT,

@@ -71,7 +71,7 @@ class Office:
 
     def refused(self, name: str, status: int, target: str, *headers: str, forged: str = "") -> Sipp:
         """A caller of a document that talks, whose REFER is refused."""
-        values = {"status": status, "target": target, "forged": forged, "before_ms": 0}
+        values: dict[str, str | int] = {"status": status, "target": target, "forged": forged, "before_ms": 0}
         return self.sipp("refers_refused", name, number=MENU, headers=headers, **values)
 
     async def ringing(self) -> str:

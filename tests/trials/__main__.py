@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.stage import open_stage
 from tests.e2e.test_e2e_lossy import MONEY, assert_nothing_doubled, bridged, spoken_to
@@ -43,7 +44,7 @@ async def loss(calls: int, seed: int) -> bool:
     for rate in (0.01, 0.05, 0.20):
         with tempfile.TemporaryDirectory() as folder:
             async with open_stage(Path(folder), **MONEY) as stage:
-                order = {"rate": rate, "seed": seed, "calls": calls, "per_second": 20}
+                order: dict[str, Any] = {"rate": rate, "seed": seed, "calls": calls, "per_second": 20}
                 outcomes = await asyncio.gather(
                     bridged(stage, Path(folder) / "bridged", **order),
                     spoken_to(stage, Path(folder) / "spoken", **order),

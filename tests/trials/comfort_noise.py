@@ -60,10 +60,11 @@ class Linphone:
 
     async def start(self) -> None:
         order = ("linphonec", "-a", "-c", str(self._rc))
-        nothing = asyncio.subprocess.DEVNULL
-        pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": nothing, "stderr": nothing}
+        pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         home = os.environ | {"HOME": str(self._folder)}
-        self._process = await asyncio.create_subprocess_exec(*order, env=home, **pipes)
+        self._process = await asyncio.create_subprocess_exec(
+            *order, env=home, stdin=pipe, stdout=nothing, stderr=nothing
+        )
         await asyncio.sleep(2)
         await self.tell("soundcard use files")
 
