@@ -47,7 +47,7 @@ from callrouter.sip.referrals import Referrals
 from callrouter.sip.resolver import Place, Unresolvable
 from callrouter.sip.settings import Settings
 from callrouter.sip.tally import Tally
-from callrouter.sip.trunks import Trunks
+from callrouter.sip.trunks import Trunks, credentials_of
 
 log = structlog.get_logger(__name__)
 _OWNERS = (Leg, Branch)
@@ -264,6 +264,9 @@ def _agent_settings(settings: Settings, fingerprint: str) -> AgentSettings:
         noise=settings.comfort_noise,
         fingerprint=fingerprint,
         srtp_of_listeners=tuple(listen.srtp for listen in settings.listen),
+        credentials_of_trunks={
+            trunk.name: known for trunk in settings.trunks if (known := credentials_of(trunk)) is not None
+        },
         passes=passed_kinds(settings.passes),
         passes_of_trunks={
             trunk.name: passed_kinds(trunk.passes) for trunk in settings.trunks if trunk.passes is not None

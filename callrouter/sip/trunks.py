@@ -70,7 +70,7 @@ class Trunks:
         return Plan(
             groups=tuple((_destination(trunk, gateway, written),) for gateway in ordered),
             domain=trunk.domain,
-            credentials=_credentials(trunk),
+            credentials=credentials_of(trunk),
             trunk=trunk,
             patience_ns=int(trunk.try_seconds * 1000) * MS,
         )
@@ -81,7 +81,7 @@ class Trunks:
     def by(self, name: str, plan: Plan) -> Plan:
         """The same, as a call through the trunk `name`: to an address that it has named itself."""
         trunk = self._trunks[name]
-        return replace(plan, domain=trunk.domain, credentials=_credentials(trunk), trunk=trunk)
+        return replace(plan, domain=trunk.domain, credentials=credentials_of(trunk), trunk=trunk)
 
 
 def gateway_place(gateway: Gateway) -> Place:
@@ -107,5 +107,5 @@ def gateway_uri(trunk: Trunk, gateway: Gateway, user: str = "") -> str:
     return f"sip:{at}{domain}{port}{transport}"
 
 
-def _credentials(trunk: Trunk) -> Credentials | None:
+def credentials_of(trunk: Trunk) -> Credentials | None:
     return Credentials(trunk.username, trunk.password.get_secret_value()) if trunk.username else None

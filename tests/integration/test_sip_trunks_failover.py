@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from callrouter.ports import Answered, Failed, OutgoingCall, SipLeg
+from callrouter.ports import Answered, Confirmed, Failed, InfoDigit, OutgoingCall, ReferProgress, SipLeg
 from callrouter.sip.registrar_settings import RegistrarSettings, User
 from callrouter.sip.settings import Listen, Trunk
 from callrouter.sip.trunk_settings import Gateway, Numbers
 from tests.e2e.addresses import free_port
 from tests.integration.sip_peer import MEDIA, Peer, peer
-from tests.integration.test_sip_sipp import SIPP, sipp
+from tests.integration.test_sip_sipp import SIPP, scenario, server, sipp
 from tests.integration.test_sip_trunks_registrar import filled_in
 
 CALL = OutgoingCall("+15550101", "+15550100", "", MEDIA)
@@ -274,6 +274,25 @@ async def test_a_carrier_that_has_to_prove_itself_does() -> None:
         assert [event.status for event in carrier.told(Failed)] == [403]
         assert len(taken) == 1
         taken[0].reject(486)
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(SIPP is None, reason="SIPp is not installed")
+async def test_sipp_calls_as_a_carrier_and_asks_for_a_password_within_its_call(tmp_path: Path) -> None:
+    """It checks the answers: to a re-INVITE, a REFER and the BYE."""
+    account = Trunk(
+        name="carrier", sources=("127.0.0.1/32",), host="127.0.0.9", username="alice", password="secret"
+    )
+    async with peer(trunks=(account,), peers=()) as ours:
+        ours.on_call = lambda leg: leg.answer(MEDIA)
+        async with sipp(tmp_path, *scenario("challenges_within"), "-m", "1", server(ours, "u1")):
+            await ours.wait(lambda: bool(ours.told(Confirmed)))
+            ours.legs[0].hold(True)
+            await ours.wait(lambda: bool(ours.told(InfoDigit)))
+            ours.legs[0].refer("sip:carol@127.0.0.1")
+            await ours.wait(lambda: bool(ours.told(ReferProgress)))
+            assert [event.status for event in ours.told(ReferProgress)] == [202]
+            ours.legs[0].hangup()
 
 
 @pytest.mark.parametrize("trusts", [True, False])

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from callrouter.ports import SignalEvent
 from callrouter.sip.protocol.addresses import Network
 from callrouter.sip.protocol.admission import Admission, Origin, OriginKind
+from callrouter.sip.protocol.auth import Credentials
 from callrouter.sip.protocol.crypto import SrtpPolicy
 from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.hop import Hop, Packet
@@ -55,6 +56,8 @@ class AgentSettings:
     noise: NoisePolicy = NoisePolicy.MIRROR
     srtp_of_listeners: tuple[SrtpPolicy | None, ...] = ()
     srtp_of_trunks: Mapping[str, SrtpPolicy] = field(default_factory=dict)
+    credentials_of_trunks: Mapping[str, Credentials] = field(default_factory=dict)
+    """What carriers know us by that may ask within calls of theirs."""
     passes: frozenset[str] = KINDS
     """Kinds of media lines that are passed on unread."""
     passes_of_trunks: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -66,6 +69,10 @@ class AgentSettings:
     def passes_to(self, trunk: str) -> frozenset[str]:
         """The same for calls by a trunk; "" = by none."""
         return self.passes_of_trunks.get(trunk, self.passes)
+
+    def credentials_for(self, origin: Origin) -> Credentials | None:
+        """What we prove to whoever calls, if they ask."""
+        return self.credentials_of_trunks.get(origin.name) if origin.kind is OriginKind.TRUNK else None
 
     def srtp_for(self, origin: Origin, listener: int) -> SrtpPolicy:
         """How calls from `origin` by a listener are protected: a carrier's rule goes before that of

@@ -13,6 +13,7 @@ from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import Fields, number
 from callrouter.sip.protocol.message import Request
 from callrouter.sip.protocol.offer import NothingFits
+from callrouter.sip.protocol.proof import Proof
 from callrouter.sip.protocol.provisionals import Provisionals
 from callrouter.sip.protocol.session import Session, SessionState
 from callrouter.sip.protocol.stream import OutOfOrder
@@ -42,6 +43,9 @@ class IncomingSession(Session):
         self.is_secure = invite.uri[:5].lower() == "sips:"
         self.received_ns = now_ns
         self.origin = origin
+        credentials = agent.settings.credentials_for(origin)
+        if credentials is not None:
+            self.proof = Proof(credentials, agent.token, transaction.hop.host, trusts=True)
         self.stream.passage.kinds = agent.settings.passes_for(origin)
         self.stream.passage.is_secret = transaction.hop.is_secret
         self.stream.source = transaction.hop.host

@@ -276,17 +276,14 @@ class Modification:
             session.stream.passage.revert(forget=False)
             self._wait(transaction, now_ns)
         elif (again := session.authorize(transaction, response)) is not None:
-            self._send(transaction.request.method, again, self._body_again(transaction), now_ns)
+            self._send(transaction.request.method, again, transaction.request.body, now_ns)
         elif status == 422 and session.timer.yield_to(response):
-            self._send(transaction.request.method, (), self._body_again(transaction), now_ns)
+            self._send(transaction.request.method, (), transaction.request.body, now_ns)
         elif status in (405, 501) and transaction.request.method == "UPDATE":
             session.allowed -= {"UPDATE"}
             self.pursue(now_ns)
         else:
             self._give_up(status, now_ns)
-
-    def _body_again(self, transaction: ClientTransaction) -> bytes:
-        return self._session.stream.next_offer() if transaction.request.body else b""
 
     def _wait(self, transaction: ClientTransaction, now_ns: int) -> None:
         """2.1 to 4 s for the owner of the Call-ID, up to 2 s for the other, in steps of 10 ms

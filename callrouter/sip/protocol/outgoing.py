@@ -123,14 +123,14 @@ class OutgoingSession(Session):
         if invitation.to_browser:
             self.stream.offer_to_browser()
         self.is_secure = invitation.uri[:5].lower() == "sips:"
-        self._hop: Hop | None = None
         self._sequence = 0
         self._invite: InviteClientTransaction | None = None
         self._early: dict[str, EarlyDialog] = {}
         """By their tag."""
         self._cancelling = _Cancelling.NO
         self._cancel_reason = ""
-        self._proof = None if invitation.credentials is None else Proof(invitation.credentials, agent.token)
+        if invitation.credentials is not None:
+            self.proof = Proof(invitation.credentials, agent.token)
         self._timer_c: Timer | None = None
 
     # -- the INVITE
@@ -158,14 +158,16 @@ class OutgoingSession(Session):
         self.close()
 
     def _send_invite(self, hop: Hop, now_ns: int) -> None:
-        self._hop = hop
         invitation = self.invitation
         self._sequence += 1
         self._early.clear()
         self.stream.passage.is_secret = hop.is_secret
         self.stream.source = hop.host
         body = self.stream.first_offer(invitation.local, is_secret=hop.is_secret)
-        proof = () if self._proof is None else self._proof.fields("INVITE", invitation.uri, body)
+        proof: Fields = ()
+        if self.proof is not None:
+            self.proof.host = hop.host
+            proof = self.proof.fields("INVITE", invitation.uri, body)
         fields = [
             ("Max-Forwards", str(invitation.hops)),
             ("From", f"{invitation.caller};tag={self.local_tag}"),
@@ -187,7 +189,9 @@ class OutgoingSession(Session):
     # -- its answers
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
-        if transaction is not self._invite or not isinstance(transaction, InviteClientTransaction):
+        if transaction.request.method == "PRACK":
+            self._on_prack_response(transaction, response, now_ns)
+        elif transaction is not self._invite or not isinstance(transaction, InviteClientTransaction):
             super().on_response(transaction, response, now_ns)
         elif response.status < 200:
             self._on_provisional(transaction, response, now_ns)
@@ -211,9 +215,21 @@ class OutgoingSession(Session):
         has_media = early.read(response)
         if is_reliable(response):
             early.dialog.refresh(response, early.dialog.hop)
-            rack = ("RAck", f"{early.rseq} {transaction.request.cseq.number} INVITE")
-            self.agent.uac.send_in_dialog(early.dialog, "PRACK", NOBODY, now_ns, fields=(rack,))
+            rack = f"{early.rseq} {transaction.request.cseq.number} INVITE"
+            self._acknowledge(early.dialog, rack, (), now_ns)
         self.tell(Ringing(now_ns, response.status, early.stream.tell() if has_media else None))
+
+    def _acknowledge(self, dialog: Dialog, rack: str, credentials: Fields, now_ns: int) -> None:
+        fields = (("RAck", rack), *credentials)
+        user = NOBODY if self.proof is None else self
+        self.agent.uac.send_in_dialog(dialog, "PRACK", user, now_ns, fields=fields)
+
+    def _on_prack_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        """Nobody waits for a PRACK any more once there is an answer."""
+        early = self._early.get(transaction.request.to_tag) if self.is_early else None
+        again = None if early is None else self.authorize(transaction, response)
+        if early is not None and again is not None:
+            self._acknowledge(early.dialog, transaction.request.get("RAck") or "", again, now_ns)
 
     def _early_of(self, transaction: InviteClientTransaction, response: Response) -> EarlyDialog | None:
         """The dialog that a provisional response is of, made if need be; None for one too many."""
@@ -324,8 +340,9 @@ class OutgoingSession(Session):
         self.close()
 
     def _is_worth_another_try(self, transaction: ClientTransaction, response: Response) -> bool:
-        if self._is_worth_proving(transaction, response):
-            return True
+        proof = self.proof
+        if proof is not None and proof.concerns(transaction, response):
+            return proof.takes(response, transaction.request)
         return response.status == 422 and self.timer.yield_to(response)
 
     def _fail(self, status: int, reason: str, response: Response | None, now_ns: int) -> None:
@@ -392,22 +409,3 @@ class OutgoingSession(Session):
         self._cancelling = _Cancelling.SENT
         fields = (("Reason", self._cancel_reason),) if self._cancel_reason else ()
         transaction.cancel(NOBODY, now_ns, fields)
-
-    # -- credentials
-
-    def authorize(self, transaction: ClientTransaction, response: Response) -> Fields | None:
-        request = transaction.request
-        if self._proof is None or not self._is_worth_proving(transaction, response):
-            return None
-        return self._proof.fields(request.method, request.uri, request.body)
-
-    def _is_worth_proving(self, transaction: ClientTransaction, response: Response) -> bool:
-        """Whoever challenges the INVITE is answered, later those realms alone, and always from where the
-        INVITE went: anybody on the way could ask for our password otherwise (digest leak)."""
-        proof = self._proof
-        if response.status not in (401, 407) or proof is None:
-            return False
-        if self._hop is None or transaction.hop.host != self._hop.host:
-            return False
-        is_known = transaction is self._invite or proof.knows(response)
-        return is_known and proof.takes(response, transaction.request)

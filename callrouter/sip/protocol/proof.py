@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from callrouter.sip.protocol.auth import Challenge, Credentials, answer, strongest
 from callrouter.sip.protocol.grammar import Fields
 from callrouter.sip.protocol.message import Request, Response
+
+if TYPE_CHECKING:
+    from callrouter.sip.protocol.transactions.client import ClientTransaction
 
 MOST = 4
 """Challenges answered for one request: a server's and a proxy's, and each once more for a nonce that has
@@ -23,14 +27,36 @@ class _Nonce:
 class Proof:
     """The answers of one account to whoever has challenged it."""
 
-    def __init__(self, credentials: Credentials, token: Callable[[int], str]) -> None:
+    def __init__(
+        self, credentials: Credentials, token: Callable[[int], str], host: str = "", *, trusts: bool = False
+    ) -> None:
+        """`trusts`: within a call the first realm that asks is the account's.  Else one that has asked
+        before the call is."""
         self._credentials = credentials
         self._token = token
+        self._trusts = trusts
+        self.host = host
+        """IP literal from where a call came or to where it went: within the call nobody else is answered,
+        for anybody on the way could ask for a digest of our password otherwise."""
         self._nonces: dict[str, _Nonce] = {}
         """By the header that answers: `Authorization` for a server, `Proxy-Authorization` for a proxy."""
         self._answered = 0
 
-    def knows(self, response: Response) -> bool:
+    def concerns(self, transaction: ClientTransaction, response: Response) -> bool:
+        """It is a challenge, by whom the call is with."""
+        return response.status in (401, 407) and transaction.hop.host == self.host
+
+    def again(self, transaction: ClientTransaction, response: Response) -> Fields | None:
+        """The headers with which a request within a call is to be sent again; None where there is no
+        challenge, or we owe the challenger nothing."""
+        request = transaction.request
+        if not self.concerns(transaction, response) or not (self._trusts or self._knows(response)):
+            return None
+        if not self.takes(response, request):
+            return None
+        return self.fields(request.method, request.uri, request.body)
+
+    def _knows(self, response: Response) -> bool:
         """The challenge is of a realm that was answered before."""
         _, challenge = _asked(response)
         return challenge is not None and any(

@@ -33,6 +33,7 @@ from callrouter.sip.protocol.hop import Hop, Packet
 from callrouter.sip.protocol.keys import Keys
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.protocol.modification import Modification
+from callrouter.sip.protocol.proof import Proof
 from callrouter.sip.protocol.session_timer import EXPIRED, SessionTimer
 from callrouter.sip.protocol.stream import OutOfOrder, Stream
 from callrouter.sip.protocol.transactions.client import (
@@ -70,6 +71,8 @@ class Session(ClientUser):
     """It was called by a `sips:` address."""
     origin = PEER
     """Who is at the far end."""
+    proof: Proof | None = None
+    """Of who we are, to a carrier that asks."""
     owns_call_id = False
     """Whoever made the Call-ID waits longer after a glare (§14.1)."""
 
@@ -404,7 +407,7 @@ class Session(ClientUser):
 
     def authorize(self, transaction: ClientTransaction, response: Response) -> Fields | None:
         """The headers that answer a challenge; None where there is none, or we owe the challenger nothing."""
-        return None
+        return None if self.proof is None else self.proof.again(transaction, response)
 
     def close(self) -> None:
         """Nothing of this session is left but transactions that absorb what is repeated."""
