@@ -229,7 +229,7 @@ class Endpoint:
             self.spawn(self._resolve_and_send(packet))
             return
         if hop.mentioned_by and not may_send(address, hop.mentioned_by, self._agent.settings.mentionable):
-            self.undeliverable(packet, f"{hop.mentioned_by} may not point us to {address}")
+            self._misled(packet, f"{hop.mentioned_by} may not point us to {address}")
             return
         try:
             if hop.transport == "udp":
@@ -247,10 +247,19 @@ class Endpoint:
         try:
             await self.resolver.resolve(packet.hop.host, families)
         except Unresolvable as error:
-            self.undeliverable(packet, str(error))
+            self._misled(packet, str(error))
         else:
             self._send(packet)
         self.pump()
+
+    def _misled(self, packet: Packet, error: str) -> None:
+        """A name in Contact or Record-Route means nothing here, as that of a telephone on its own
+        network: who wrote it is where it was seen."""
+        seen = packet.hop.where_seen
+        if seen is None:
+            self.undeliverable(packet, error)
+        else:
+            self._send(packet._replace(hop=seen))
 
     def _udp_listener(self, hop: Hop, address: str) -> int:
         """The one the hop knows, else one that can reach the address."""

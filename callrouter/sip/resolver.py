@@ -207,6 +207,8 @@ class Resolver:
         """Raises `Unresolvable`."""
         if family_of(host):
             return [host], _MAX_TTL
+        if host.endswith(".invalid"):  # nobody has such a name (RFC 6761 §6.4)
+            raise Unresolvable(f"{host} names nobody")
         found: list[str] = []
         ttl = _MAX_TTL
         if "." in host:

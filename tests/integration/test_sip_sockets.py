@@ -77,6 +77,18 @@ async def test_ipv4_that_comes_and_goes_by_an_ipv6_socket_is_ipv4() -> None:
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("who", ["caller", "callee"])
+async def test_a_far_end_with_a_name_that_means_nothing_here_is_sent_to_where_it_is(who: str) -> None:
+    unknown = (Listen(host="127.0.0.1", port=0, transport="udp", advertise="phone.invalid"),)
+    async with peer(listen=unknown) as named, peer() as ours:
+        calling, called = (named, ours) if who == "caller" else (ours, named)
+        leg = calling.signalling.place(order(f"sip:bob@127.0.0.1:{called.port()}"), calling.sink)
+        await calling.wait(lambda: bool(calling.told(Answered)))
+        await called.wait_for_count("sip_messages", "direction=in", "method=ACK", "transport=udp", "trunk=")
+        leg.hangup() if who == "callee" else called.legs[0].hangup()
+        await named.wait(lambda: bool(named.told(Ended)))
+
+
 @pytest.mark.parametrize("ends", ["caller", "callee", "nobody there"])
 async def test_nothing_of_a_call_that_was_placed_waits_for_the_collector(ends: str) -> None:
     async with peer() as ours, peer() as theirs:

@@ -85,7 +85,7 @@ class Dialog:
     def next_hop(self, mentionable: tuple[Network, ...] = ()) -> Hop:
         """Where a request within the dialog goes: the open connection of a stream, else the first
         route, else the target; but where that one may not point, it is where it was seen: behind a NAT, or up
-        to something."""
+        to something.  So it is where a name leads nowhere, which the shell finds (`seen_port`)."""
         if self.is_behind_nat or (self.hop.is_reliable and self.hop.connection):
             return self.hop
         try:
@@ -100,10 +100,11 @@ class Dialog:
         if not may_send(host, self.hop.host, mentionable):
             return self.hop
         # An address without a name has to prove the name that the dialog began with.
-        name = host if reach_of(host) is None else self.hop.name
-        return Hop(
-            transport, host, uri.port or default_port(transport), self.hop.listener, 0, name, self.hop.host
-        )
+        is_name = reach_of(host) is None
+        name = host if is_name else self.hop.name
+        port = uri.port or default_port(transport)
+        seen_port = self.hop.port if is_name and transport == self.hop.transport == "udp" else 0
+        return Hop(transport, host, port, self.hop.listener, 0, name, self.hop.host, seen_port)
 
     def start_and_routes(self) -> tuple[str, tuple[str, ...]]:
         """Request-URI and Route values; a first route without `lr` takes the Request-URI's place

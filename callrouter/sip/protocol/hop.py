@@ -54,6 +54,15 @@ class Hop(NamedTuple):
     """Whose certificate a TLS connection has to show; "" = that of `host`."""
     mentioned_by: str = ""
     """Whose message named `host`: it may lead only where that one may point (`addresses`)."""
+    seen_port: int = 0
+    """Port that `mentioned_by` sent from, where what we send gets there as well; 0 = it does not."""
+
+    @property
+    def where_seen(self) -> Hop | None:
+        """Where whoever named `host` is, if that may be used in its stead."""
+        if not self.seen_port:
+            return None
+        return Hop(self.transport, self.mentioned_by, self.seen_port, self.listener)
 
     @property
     def is_reliable(self) -> bool:
