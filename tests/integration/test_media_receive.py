@@ -195,7 +195,25 @@ async def test_a_new_stream_of_the_far_end_is_followed() -> None:
         counters = await close(station)
         assert counters["new_streams"] == 2
         assert counters["lost"] == 0
-        assert counters["packets_in"] == 5 + 4 + 7, "the first of the new stream is in doubt"
+        assert counters["packets_in"] == 5 + 5 + 7
+        assert counters["duplicates"] == 0
+
+
+async def test_one_packet_unlike_the_stream_is_nobodys() -> None:
+    async with room() as here:
+        station = here.station()
+        here.media.submit(station.remote())
+        peer = station.peer
+        await peer.talk(SILENCE[PCMU], 3)
+        for _ in range(10):
+            true = peer.ssrc, peer.sequence
+            peer.ssrc, peer.sequence = peer.ssrc + 1 + peer.sequence % 7, 7 * peer.sequence % 2**16
+            peer.send_event(5, 800, end=True)
+            peer.ssrc, peer.sequence = true
+            await peer.talk(SILENCE[PCMU], 1)
+        counters = await close(station)
+        assert (counters["packets_in"], counters["duplicates"], counters["new_streams"]) == (13, 10, 1)
+        assert digits(station) == ""
 
 
 async def test_loss_is_counted() -> None:

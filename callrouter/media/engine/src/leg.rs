@@ -1,6 +1,7 @@
 //! One leg: its sockets, the stream it sends, what it makes of what it receives.
 
 mod browser;
+mod doubt;
 mod edge;
 mod hearing;
 #[cfg(test)]
@@ -45,7 +46,8 @@ use crate::timeline::Timeline;
 use crate::unread::Line;
 
 use browser::Browser;
-pub use hearing::MAX_READ;
+use doubt::Kept;
+pub use hearing::{MAX_READ, Received};
 use resting::{Background, FarSilence};
 
 /// A leg sends a packet every so often.
@@ -167,6 +169,8 @@ pub struct Leg {
     passed_key: Option<PassedKey>,
     sending: Option<Sending>,
     reception: Reception,
+    /// What may be the beginning of another stream.
+    kept: Option<Box<Kept>>,
     keys: KeyReceiver,
     reports: Reports,
     protection: Option<Box<Protection>>,
@@ -216,6 +220,7 @@ impl Leg {
             passed_key: None,
             sending: None,
             reception: Reception::default(),
+            kept: None,
             keys: KeyReceiver::default(),
             reports: Reports::new(word(0)),
             protection: None,
@@ -328,6 +333,7 @@ impl Leg {
         if let Some(press) = self.keys.finish() {
             self.pressed(press, false, now_ns, events);
         }
+        self.end_doubt();
         self.stop_listening(now_ns, events);
         self.end_play(PlayEnd::Closed, None, now_ns, events);
         self.resume(PlayEnd::Closed, now_ns, events);

@@ -5,6 +5,9 @@
 const MAX_DROPOUT: u16 = 3000;
 /// A packet this late can still be told from a repeated one.
 const WINDOW: u16 = 64;
+/// Two packets of a stream that begins are no further apart, whatever was lost between them and
+/// whichever came first.
+const NEARBY: u16 = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
@@ -16,14 +19,24 @@ pub enum Arrival {
     NewStream,
     /// Seen already, or too old to tell.
     Duplicate,
-    /// Unlike the stream so far; believed once a second one follows it.
+    /// Unlike the stream so far: to be kept, and believed once a second one is like it.
     Doubtful,
+    /// Like the one in doubt, which is believed now: that is to be judged again first, then this.
+    Confirming,
+}
+
+/// What may be the first packet of a stream.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    ssrc: u32,
+    sequence: u16,
+    is_believed: bool,
 }
 
 #[derive(Debug, Default)]
 pub struct Reception {
     stream: Option<Stream>,
-    doubt: Option<(u32, u16)>,
+    doubt: Option<Doubt>,
     pub streams: u64,
     /// Times packets were skipped over, and times the numbers began anew.
     pub gaps: u64,
@@ -69,8 +82,9 @@ impl Reception {
                 match stream.place(sequence) {
                     Arrival::Doubtful => self.doubt(ssrc, sequence),
                     verdict => {
-                        self.doubt = None;
+                        // One that is late says nothing against a stream that takes its place.
                         if verdict == Arrival::Fresh {
+                            self.doubt = None;
                             self.gaps += u64::from(sequence.wrapping_sub(before) > 1);
                             self.wraps += u64::from(sequence < before);
                         }
@@ -100,10 +114,24 @@ impl Reception {
     }
 
     fn doubt(&mut self, ssrc: u32, sequence: u16) -> Arrival {
-        if self.doubt == Some((ssrc, sequence)) {
-            return self.restart(ssrc, sequence);
+        let Some(doubt) = self.doubt.as_mut().filter(|doubt| doubt.ssrc == ssrc) else {
+            return self.begin_doubt(ssrc, sequence);
+        };
+        let apart = sequence.wrapping_sub(doubt.sequence) as i16;
+        match apart.unsigned_abs() {
+            // Whichever is judged again first, if one of the two is of no use meanwhile.
+            0..=NEARBY if doubt.is_believed => self.restart(ssrc, sequence),
+            0 => Arrival::Duplicate,
+            1..=NEARBY => {
+                doubt.is_believed = true;
+                Arrival::Confirming
+            }
+            _ => self.begin_doubt(ssrc, sequence),
         }
-        self.doubt = Some((ssrc, sequence.wrapping_add(1)));
+    }
+
+    fn begin_doubt(&mut self, ssrc: u32, sequence: u16) -> Arrival {
+        self.doubt = Some(Doubt { ssrc, sequence, is_believed: false });
         Arrival::Doubtful
     }
 
@@ -266,16 +294,40 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_or_a_new_ssrc_is_believed_at_its_second_packet() {
+    fn a_jump_or_a_new_ssrc_is_believed_at_its_second_packet_with_the_first() {
         let mut reception = Reception::default();
         feed(&mut reception, 1, 1);
         assert_eq!(feed(&mut reception, 1, 30000), Arrival::Doubtful);
-        assert_eq!(feed(&mut reception, 1, 30001), Arrival::NewStream);
+        assert_eq!(feed(&mut reception, 1, 30001), Arrival::Confirming);
+        assert_eq!(feed(&mut reception, 1, 30000), Arrival::NewStream);
+        assert_eq!(feed(&mut reception, 1, 30001), Arrival::Fresh);
         assert_eq!(feed(&mut reception, 2, 7), Arrival::Doubtful);
         assert_eq!(feed(&mut reception, 1, 30002), Arrival::Fresh, "one stray changes nothing");
         assert_eq!(feed(&mut reception, 2, 8), Arrival::Doubtful);
-        assert_eq!(feed(&mut reception, 2, 9), Arrival::NewStream);
-        assert_eq!(reception.streams, 3);
+        assert_eq!(feed(&mut reception, 2, 9), Arrival::Confirming);
+        assert_eq!(feed(&mut reception, 2, 8), Arrival::NewStream);
+        assert_eq!(feed(&mut reception, 2, 9), Arrival::Fresh);
+        assert_eq!((reception.streams, reception.lost()), (3, 0));
+    }
+
+    #[test]
+    fn a_stream_that_begins_with_loss_repetition_or_out_of_order_is_believed_as_well() {
+        for (first, second, then) in
+            [(7, 9, Arrival::Fresh), (8, 7, Arrival::Late), (65_535, 3, Arrival::Fresh)]
+        {
+            let mut reception = Reception::default();
+            feed(&mut reception, 1, 300);
+            assert_eq!(feed(&mut reception, 2, first), Arrival::Doubtful);
+            assert_eq!(feed(&mut reception, 2, first), Arrival::Duplicate);
+            assert_eq!(feed(&mut reception, 1, 299), Arrival::Late, "of the stream before");
+            assert_eq!(feed(&mut reception, 2, second), Arrival::Confirming);
+            assert_eq!(feed(&mut reception, 2, first), Arrival::NewStream);
+            assert_eq!(feed(&mut reception, 2, second), then);
+        }
+        let mut reception = Reception::default();
+        feed(&mut reception, 1, 1);
+        assert_eq!(feed(&mut reception, 2, 100), Arrival::Doubtful);
+        assert_eq!(feed(&mut reception, 2, 100 + NEARBY + 1), Arrival::Doubtful, "nothing like the first");
     }
 
     #[test]

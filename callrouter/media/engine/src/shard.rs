@@ -21,13 +21,12 @@ use crate::clock::{SECOND, now_ns, sleep_until};
 use crate::command::Command;
 use crate::counters::{Counters, Totals};
 use crate::event::{Event, EventSender, LegId, Told};
-use crate::leg::{Around, Kind, Leg, MAX_READ, Path};
+use crate::leg::{Around, Leg, MAX_READ, Path, Received};
 use crate::load::Meter;
 use crate::relays::Relays;
 use crate::room::Room;
 use crate::rooms::Rooms;
 use crate::roster::{Roster, SLOT, SLOTS};
-use crate::rtp::Packet;
 use crate::unread;
 use crate::writer::Writer;
 
@@ -286,16 +285,17 @@ impl Shard {
         let mut pressed = Vec::new();
         for (&id, buffer) in group.iter().zip(&mut buffers) {
             let Some(leg) = self.legs.get_mut(id) else { continue };
-            if leg.is_pressed(now) {
+            let is_pressed = leg.is_pressed(now);
+            let received = leg.receive(&mut buffer[..], now, &self.events).flatten();
+            if is_pressed || leg.has_believed() {
                 pressed.push(id);
             }
-            let received = leg.receive(&mut buffer[..], now, &self.events).flatten();
-            if let (Some((packet, kind)), Some(partner)) = (received, leg.speaks_to()) {
-                heard.push((id, partner, packet, kind));
+            if let (Some(received), Some(partner)) = (received, leg.speaks_to()) {
+                heard.push((id, partner, received));
             }
         }
-        for (id, partner, packet, kind) in heard {
-            self.pass(id, partner, &packet, kind, now);
+        for (id, partner, received) in heard {
+            self.pass(id, partner, &received);
         }
         self.buffers = buffers;
         pressed.into_iter().for_each(|id| self.read(id, now));
@@ -317,19 +317,19 @@ impl Shard {
         for _ in 0..MAX_READ {
             let (Some(leg), Some(buffer)) = (self.legs.get_mut(id), buffers.first_mut()) else { break };
             let Some(received) = leg.receive(&mut buffer[..], now, &self.events) else { break };
-            if let (Some((packet, kind)), Some(partner)) = (received, leg.speaks_to()) {
-                self.pass(id, partner, &packet, kind, now);
+            if let (Some(received), Some(partner)) = (received, leg.speaks_to()) {
+                self.pass(id, partner, &received);
             }
         }
         self.buffers = buffers;
     }
 
-    fn pass(&mut self, id: LegId, partner: LegId, packet: &Packet<'_>, kind: Kind, now: i64) {
+    fn pass(&mut self, id: LegId, partner: LegId, received: &Received<'_>) {
         if let Some(other) = self.legs.get_mut(partner)
-            && other.relay(packet, kind, now)
+            && other.relay(&received.packet, received.kind, received.at_ns)
             && let Some(leg) = self.legs.get_mut(id)
         {
-            leg.was_unread(now);
+            leg.was_unread(received.at_ns);
         }
     }
 

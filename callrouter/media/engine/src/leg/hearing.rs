@@ -22,6 +22,22 @@ pub const MAX_READ: usize = 64;
 const REGULAR: u8 = 8;
 const EXHAUST_EVERY: u8 = 4;
 
+/// What a leg heard, and when.
+pub struct Received<'b> {
+    pub packet: Packet<'b>,
+    pub kind: Kind,
+    pub at_ns: i64,
+}
+
+/// Where in its stream a packet belongs.
+enum Placed {
+    Newest,
+    Late,
+    /// It begins a stream, perhaps.
+    Kept,
+    Useless,
+}
+
 /// Numbers that RFC 3551 gives the two laws of G.711.
 const MULAW_TYPE: u8 = 0;
 const ALAW_TYPE: u8 = 8;
@@ -61,7 +77,10 @@ impl Leg {
     /// then waits a little.  A recording would notice, so it does not have to.
     pub fn listen(&mut self, buffer: &mut [u8], now_ns: i64, events: &EventSender) {
         self.ticks = self.ticks.wrapping_add(1);
-        let trusts = self.regular_ticks >= REGULAR && self.received.is_none() && self.seat.is_none();
+        let trusts = self.regular_ticks >= REGULAR
+            && self.received.is_none()
+            && self.seat.is_none()
+            && self.kept.is_none();
         if trusts && self.ticks % EXHAUST_EVERY != 0 {
             self.receive(buffer, now_ns, events);
             return;
@@ -87,13 +106,16 @@ impl Leg {
         }
     }
 
-    /// Take the next datagram; None when there is none.  `Some(None)` was not for us.
+    /// Take the next datagram; None when there is none.  `Some(None)` was not for us, or is kept.
     pub fn receive<'b>(
         &mut self,
         buffer: &'b mut [u8],
         now_ns: i64,
         events: &EventSender,
-    ) -> Option<Option<(Packet<'b>, Kind)>> {
+    ) -> Option<Option<Received<'b>>> {
+        if let Some((length, from, at_ns)) = self.take_believed(buffer, now_ns) {
+            return Some(self.accept(&buffer[..length], from, at_ns, events));
+        }
         let (length, from) = self.ports.receive(buffer)?;
         let Some(length) = self.open(&mut buffer[..length], from, now_ns) else { return Some(None) };
         Some(self.accept(&buffer[..length], from, now_ns, events))
@@ -128,7 +150,7 @@ impl Leg {
         from: SocketAddr,
         now_ns: i64,
         events: &EventSender,
-    ) -> Option<(Packet<'b>, Kind)> {
+    ) -> Option<Received<'b>> {
         let Some(mut packet) = Packet::parse(datagram) else {
             let stun = is_stun(datagram);
             *(if stun { &mut self.counters.stun } else { &mut self.counters.garbage }) += 1;
@@ -165,7 +187,15 @@ impl Leg {
             packet.timestamp = edge.samples_of(packet.timestamp);
         }
         let streams = self.reception.streams;
-        let in_order = self.sequence(&packet, now_ns, events)?;
+        let in_order = match self.sequence(&packet, now_ns, events) {
+            Placed::Newest => true,
+            Placed::Late => false,
+            Placed::Useless => return None,
+            Placed::Kept => {
+                self.keep(datagram, from, now_ns);
+                return None;
+            }
+        };
         if !self.has_heard {
             self.has_heard = true;
             events.send(self.id, now_ns, Told::AudioStarted);
@@ -202,16 +232,15 @@ impl Leg {
                 self.hear(&packet, codec, in_order, now_ns, events);
             }
         }
-        Some((packet, kind))
+        Some(Received { packet, kind, at_ns: now_ns })
     }
 
-    /// Whether the packet is the newest of its stream; None for one that is of no use.
-    fn sequence(&mut self, packet: &Packet<'_>, now_ns: i64, events: &EventSender) -> Option<bool> {
+    fn sequence(&mut self, packet: &Packet<'_>, now_ns: i64, events: &EventSender) -> Placed {
         match self.reception.packet(packet.ssrc, packet.sequence, packet.timestamp, samples_at(now_ns)) {
-            Arrival::Fresh => {}
+            Arrival::Fresh => self.end_doubt(),
             Arrival::Late => {
                 self.counters.late += 1;
-                return Some(false);
+                return Placed::Late;
             }
             Arrival::NewStream => {
                 self.counters.new_streams = self.reception.streams;
@@ -226,12 +255,20 @@ impl Leg {
                     timeline.restart();
                 }
             }
-            Arrival::Duplicate | Arrival::Doubtful => {
+            Arrival::Duplicate => {
                 self.counters.duplicates += 1;
-                return None;
+                return Placed::Useless;
+            }
+            Arrival::Doubtful => {
+                self.end_doubt();
+                return Placed::Kept;
+            }
+            Arrival::Confirming => {
+                self.believe();
+                return Placed::Kept;
             }
         }
-        Some(true)
+        Placed::Newest
     }
 
     pub(super) fn hear(
