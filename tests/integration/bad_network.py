@@ -37,6 +37,8 @@ class Relay:
     loss: float = 0.0
     delay: float = 0.0
     """Seconds, either way."""
+    jitter: float = 0.0
+    """Seconds by which RTP of the far end may come later still: it is reordered by that."""
     doubling: float = 0.0
     spare: int = 0
     """The first so many RTP packets of the far end pass as they are."""
@@ -68,9 +70,10 @@ class Relay:
                 data = source.recv(2048)
             except BlockingIOError:
                 return
-            copies = self._copies() if is_to_leg and port == 0 else 1
-            for _ in range(copies):
-                self._later(sink, data, (to.host, to.port + port))
+            is_heard = is_to_leg and port == 0
+            for _ in range(self._copies() if is_heard else 1):
+                late = self.delay + (self._chance.random() * self.jitter if is_heard else 0)
+                self._later(sink, data, (to.host, to.port + port), late)
 
     def _copies(self) -> int:
         self.passed += 1
@@ -81,11 +84,11 @@ class Relay:
             return 0
         return 2 if self._chance.random() < self.doubling else 1
 
-    def _later(self, sink: socket.socket, data: bytes, to: tuple[str, int]) -> None:
-        if not self.delay:
+    def _later(self, sink: socket.socket, data: bytes, to: tuple[str, int], seconds: float) -> None:
+        if not seconds:
             sink.sendto(data, to)
         else:
-            asyncio.get_running_loop().call_later(self.delay, sink.sendto, data, to)
+            asyncio.get_running_loop().call_later(seconds, sink.sendto, data, to)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from callrouter.ports import CloseLeg, DigitReceived, LegClosed
+from callrouter.ports import CloseLeg, DigitReceived, Join, LegClosed
 from tests.integration.bad_network import Relay, relayed
 from tests.integration.rtp_peer import PCMU, SILENCE, Room, Station, room
 from tests.integration.test_media_quality import block
@@ -57,6 +57,25 @@ async def test_keys_arrive_once_and_in_order_through_a_lossy_relay(loss: float, 
         )
         assert sum(map(len, heard)) <= LEGS * EACH, "none is heard twice"
         assert right >= least
+
+
+async def test_two_who_talk_hear_all_that_comes_through_a_network_of_100_ms_jitter() -> None:
+    async with room() as here:
+        with ExitStack() as network:
+            a, _ = through(here, network, jitter=0.1, doubling=0.1, seed=6)
+            b, _ = through(here, network, jitter=0.1, seed=7)
+            here.media.submit(Join(a.leg, b.leg))
+            said = {
+                station: [bytes(7 * part + n for n in range(4)) * 40 for part in parts]
+                for station, parts in ((a, range(0, 36, 2)), (b, range(1, 36, 2)))
+            }
+            await asyncio.gather(*(station.peer.say(b"".join(6 * words)) for station, words in said.items()))
+            await asyncio.sleep(0.3)
+        for speaker, listener in ((a, b), (b, a)):
+            heard = [packet.payload for packet in listener.peer.heard if packet.payload != SILENCE[PCMU]]
+            assert sorted(heard) == sorted(6 * said[speaker]), "each once"
+            numbers = [packet.sequence for packet in listener.peer.heard]
+            assert len(set(numbers)) == len(numbers)
 
 
 async def answer_reports(station: Station, relay: Relay, jitter: int) -> None:

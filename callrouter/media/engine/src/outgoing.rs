@@ -1,7 +1,7 @@
 //! The one RTP stream a leg sends, whatever it is made of: SSRC, sequence numbers and timestamps
 //! go on through every change of path.
 
-use crate::clock::samples_at;
+use crate::clock::{MILLISECOND, samples_at};
 use crate::rtp::{FRAME, HEADER, Packet, write_header};
 
 /// The most payload that is passed on: 120 ms of G.711.
@@ -11,10 +11,13 @@ const MAX_STEP: i16 = 1000;
 const MAX_LATE: i16 = 50;
 const MAX_LEAP: u32 = 10 * 8000;
 /// A relayed stream may come back this far from where our clock expects it, in samples.
-const MAX_SHIFT: u32 = 2400;
-/// Packets that come after silence has been sent in their place are dropped, so that delay does
-/// not pile up; a stream that is late for good is laid anew after so many.
-const MAX_DROPS: u8 = 10;
+const MAX_SHIFT: u32 = 8000;
+/// One that stays behind for so long was not held up: it is laid anew.
+const LATE_FOR_GOOD: i64 = 500 * MILLISECOND;
+/// A relayed far end that has been silent for so long is made up for with silence; once it was only
+/// late, for twice as long as it has been, up to the second.
+pub const RELAY_GAP: i64 = 60 * MILLISECOND;
+const LONGEST_GAP: i64 = 500 * MILLISECOND;
 
 pub struct Outgoing {
     pub ssrc: u32,
@@ -31,6 +34,8 @@ pub struct Outgoing {
     /// Ticks of the RTP clock in a sample: timestamps are samples until they are written.
     scale: u32,
     relayed: Option<Relayed>,
+    /// How long to wait for the next relayed packet.
+    pub relay_gap_ns: i64,
     buffer: Box<[u8; HEADER + MAX_PAYLOAD]>,
 }
 
@@ -47,7 +52,8 @@ struct Relayed {
     at_ns: i64,
     /// Frames of our own have been sent since.
     is_interrupted: bool,
-    drops: u8,
+    /// Since when it has been behind them.
+    late_since: Option<i64>,
 }
 
 impl Outgoing {
@@ -64,6 +70,7 @@ impl Outgoing {
             talkspurt: true,
             scale: 1,
             relayed: None,
+            relay_gap_ns: RELAY_GAP,
             buffer: Box::new([0; HEADER + MAX_PAYLOAD]),
         }
     }
@@ -87,8 +94,9 @@ impl Outgoing {
         self.offset.wrapping_add(samples_at(ns) as u32)
     }
 
-    /// Whatever is relayed next is laid behind what has been sent, and none of it dropped.
+    /// Whatever is relayed next is another stream, laid behind what has been sent.
     pub fn release(&mut self) {
+        self.relay_gap_ns = RELAY_GAP;
         if let Some(relayed) = self.relayed.take().filter(|relayed| !relayed.is_interrupted) {
             self.offset = relayed.timestamp_out.wrapping_sub(samples_at(relayed.at_ns) as u32);
             self.talkspurt = true;
@@ -192,7 +200,7 @@ impl Outgoing {
 
     /// Pass a packet on under our own numbers; `recode` maps its octets where the codecs differ.
     /// Loss and reordering stay visible to the far end.  Returns the packet and our timestamp,
-    /// None for a packet that has no place in our stream.
+    /// None for a packet that is empty or too long.
     pub fn relay(
         &mut self,
         packet: &Packet<'_>,
@@ -205,7 +213,7 @@ impl Outgoing {
             return None;
         }
         let fresh = self.relayed.is_none_or(|relayed| relayed.is_interrupted);
-        let (sequence, timestamp) = self.place(packet, now_ns)?;
+        let (sequence, timestamp) = self.place(packet, now_ns);
         let body = &mut self.buffer[HEADER..HEADER + length];
         match recode {
             None => body.copy_from_slice(packet.payload),
@@ -217,17 +225,20 @@ impl Outgoing {
         Some((timestamp, self.finish(marker, payload_type, sequence, timestamp, length)))
     }
 
-    fn place(&mut self, packet: &Packet<'_>, now_ns: i64) -> Option<(u16, u32)> {
+    fn place(&mut self, packet: &Packet<'_>, now_ns: i64) -> (u16, u32) {
         let Some(mut relayed) = self.relayed.filter(|relayed| relayed.is_followed_by(packet)) else {
-            return Some(self.lay_anew(packet, now_ns));
+            return self.lay_anew(packet, now_ns);
         };
         let step = packet.sequence.wrapping_sub(relayed.sequence_in) as i16;
         let mut timestamp =
             relayed.timestamp_out.wrapping_add(packet.timestamp.wrapping_sub(relayed.timestamp_in));
+        if step <= 0 {
+            return (self.number_of_late(relayed, step), timestamp);
+        }
+        let shift = timestamp.wrapping_sub(self.timestamp_at(now_ns)) as i32;
         if relayed.is_interrupted {
-            let shift = timestamp.wrapping_sub(self.timestamp_at(now_ns)) as i32;
-            if shift.unsigned_abs() > MAX_SHIFT || relayed.drops >= MAX_DROPS {
-                return Some(self.lay_anew(packet, now_ns));
+            if shift.unsigned_abs() > MAX_SHIFT {
+                return self.lay_anew(packet, now_ns);
             }
             let late = self.floor.wrapping_sub(timestamp) as i32;
             if (1..=FRAME as i32).contains(&late) {
@@ -235,26 +246,38 @@ impl Outgoing {
                 timestamp = self.floor;
                 self.ahead = self.ahead.saturating_add(late as u32);
             } else if late > 0 {
-                relayed.drops += 1;
-                self.relayed = Some(relayed);
-                return None;
+                // It was only late.  It says where it belongs: who has waited for it hears it there.
+                let waited = now_ns - relayed.at_ns;
+                self.relay_gap_ns = (2 * waited).clamp(self.relay_gap_ns, LONGEST_GAP);
+                relayed.late_since.get_or_insert(now_ns);
             }
-            relayed.sequence_out = self.sequence.wrapping_sub(step as u16);
-            relayed.span = 0;
-        } else if step <= 0 {
-            let sequence = relayed.sequence_out.wrapping_add(step as u16);
-            return (step.unsigned_abs() < relayed.span).then_some((sequence, timestamp));
+            relayed.sequence_out = self.sequence;
+            relayed.span = 1;
+        } else {
+            relayed.sequence_out = relayed.sequence_out.wrapping_add(step as u16);
+            relayed.span = relayed.span.saturating_add(step as u16);
         }
-        relayed.span = relayed.span.saturating_add(step.max(1) as u16);
-        relayed.sequence_out = relayed.sequence_out.wrapping_add(step as u16);
+        if shift >= -(FRAME as i32) {
+            relayed.late_since = None;
+        } else if relayed.late_since.is_some_and(|since| now_ns - since > LATE_FOR_GOOD) {
+            return self.lay_anew(packet, now_ns);
+        }
         relayed.is_interrupted = false;
-        relayed.drops = 0;
         self.follow(relayed, packet, timestamp, now_ns)
     }
 
-    /// A relayed stream is back that has been made up for, and cannot be heard yet.
-    pub fn is_catching_up(&self) -> bool {
-        self.relayed.is_some_and(|relayed| relayed.is_interrupted && relayed.drops > 0)
+    /// The number of a packet that is older than the newest of its stream.  Where ours had not begun by
+    /// then, or was interrupted, there is none left for it: it takes the next.
+    fn number_of_late(&mut self, mut relayed: Relayed, step: i16) -> u16 {
+        if step.unsigned_abs() < relayed.span {
+            return relayed.sequence_out.wrapping_add(step as u16);
+        }
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
+        relayed.sequence_out = sequence;
+        relayed.span = 1;
+        self.relayed = Some(relayed);
+        sequence
     }
 
     fn lay_anew(&mut self, packet: &Packet<'_>, now_ns: i64) -> (u16, u32) {
@@ -268,10 +291,9 @@ impl Outgoing {
             span: 1,
             at_ns: now_ns,
             is_interrupted: false,
-            drops: 0,
+            late_since: None,
         };
-        self.follow(relayed, packet, timestamp, now_ns);
-        (relayed.sequence_out, timestamp)
+        self.follow(relayed, packet, timestamp, now_ns)
     }
 
     /// `packet` is the newest of the relayed stream, and of ours.
@@ -281,15 +303,19 @@ impl Outgoing {
         packet: &Packet<'_>,
         timestamp: u32,
         now_ns: i64,
-    ) -> Option<(u16, u32)> {
+    ) -> (u16, u32) {
         relayed.sequence_in = packet.sequence;
         relayed.timestamp_in = packet.timestamp;
         relayed.timestamp_out = timestamp;
         relayed.at_ns = now_ns;
         self.sequence = relayed.sequence_out.wrapping_add(1);
-        self.floor = timestamp.wrapping_add(FRAME as u32);
+        let end = timestamp.wrapping_add(FRAME as u32);
+        // Not back behind what was sent in its place.
+        if !(0..MAX_SHIFT as i32).contains(&(self.floor.wrapping_sub(end) as i32)) {
+            self.floor = end;
+        }
         self.relayed = Some(relayed);
-        Some((relayed.sequence_out, timestamp))
+        (relayed.sequence_out, timestamp)
     }
 }
 
@@ -303,9 +329,11 @@ impl Relayed {
 }
 
 #[cfg(test)]
+mod jitter;
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::MILLISECOND;
 
     const TICK: i64 = 20 * MILLISECOND;
 
@@ -343,8 +371,11 @@ mod tests {
         assert_eq!(relay(500, 9000), Some((11, 200)));
         assert_eq!(relay(503, 9480), Some((14, 680)), "two lost");
         assert_eq!(relay(502, 9320), Some((13, 520)), "late");
-        assert_eq!(relay(499, 8840), None, "older than the relay itself");
-        assert_eq!(relay(504, 9640), Some((15, 840)));
+        assert_eq!(relay(499, 8840), Some((15, 40)), "older than the relay itself");
+        assert_eq!(relay(501, 9160), Some((16, 360)), "late, and out of numbers");
+        assert_eq!(relay(504, 9640), Some((17, 840)));
+        assert_eq!(relay(506, 9960), Some((19, 1160)));
+        assert_eq!(relay(505, 9800), Some((18, 1000)));
     }
 
     #[test]
@@ -363,30 +394,6 @@ mod tests {
         assert_eq!(timestamp, 1600);
         assert_eq!(numbers(out.audio_packet(0, timestamp)), (10, 1600));
         assert_eq!(out.begin_frame(6 * TICK), 1760);
-    }
-
-    #[test]
-    fn what_comes_after_silence_was_sent_for_it_is_dropped_and_delay_does_not_pile_up() {
-        let mut out = Outgoing::new(1, 0, 0);
-        for burst in 0..100i64 {
-            // Five packets in time, a pause of 100 ms filled with silence, then five at once.
-            let base = burst * 10;
-            let mut passed = 0;
-            for n in base..base + 10 {
-                let now = if n < base + 5 { n } else { base + 10 };
-                if n == base + 5 {
-                    for filled in base + 7..base + 10 {
-                        let timestamp = out.begin_frame(filled * TICK);
-                        out.audio_packet(0, timestamp);
-                    }
-                }
-                let packet = incoming(n as u16, (n * 160) as u32, &[1; 160]);
-                passed += usize::from(out.relay(&packet, 0, None, now * TICK).is_some());
-            }
-            assert!((5..=7).contains(&passed), "{passed}");
-            let ahead = out.floor.wrapping_sub(out.timestamp_at((base + 10) * TICK)) as i32;
-            assert!(ahead.abs() <= 640, "{ahead} samples off in burst {burst}");
-        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use crate::clock::samples_at;
 use crate::coded::{Decoded, Edge};
 use crate::event::{EventSender, LegId};
 use crate::g711::Codec;
-use crate::leg::speaking::RELAY_GAP;
 use crate::leg::{Kind, Leg, Path};
+use crate::outgoing::RELAY_GAP;
 use crate::rtp::{FRAME, Packet};
 
 impl Leg {

@@ -20,8 +20,6 @@ use crate::tone;
 const LATE: i64 = 5 * MILLISECOND;
 /// Sending that is further behind than this gives up what it missed.
 const GIVE_UP: i64 = 200 * MILLISECOND;
-/// A relayed far end that has been silent for so long is made up for with silence.
-pub(super) const RELAY_GAP: i64 = 60 * MILLISECOND;
 /// Samples in packets of 20, 10 and 5 ms.
 const PACKETS: [usize; 3] = [FRAME, FRAME / 2, SHORTEST];
 const SHORTEST: usize = FRAME / 4;
@@ -154,7 +152,7 @@ impl Leg {
             return self.send_audio(due_ns, now_ns);
         }
         match &mut self.path {
-            Path::Relay { sent_ns, .. } if due_ns - *sent_ns < RELAY_GAP => {}
+            Path::Relay { sent_ns, .. } if due_ns - *sent_ns < self.out.relay_gap_ns => {}
             Path::Relay { .. } if is_behind && self.hold.is_none() => {}
             Path::Relay { .. } | Path::Silence => self.rest(codec, due_ns, now_ns, around),
             Path::Feed(feed) => {
@@ -362,10 +360,6 @@ impl Leg {
             packet.payload = &event;
         }
         let Some((timestamp, bytes)) = self.out.relay(&packet, payload_type, recode, now_ns) else {
-            if self.out.is_catching_up() {
-                // Nothing more is made up for it.
-                *sent_ns = now_ns;
-            }
             return is_coded;
         };
         *sent_ns = now_ns;
