@@ -14,7 +14,7 @@
           └── CallGone           the leg ended while something was being done to it
 
 Each `CallError` says what it means for the call, so that nobody downstream has to guess: the code
-a developer sees (reference: twiml.md §5), whether trying again can help, whether the time spent is
+a developer sees (a TwiML error code), whether trying again can help, whether the time spent is
 billable, and the SIP status to refuse with if the call is not yet answered.
 """
 

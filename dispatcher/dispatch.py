@@ -1,4 +1,4 @@
-"""The one way to get control of a call (DESIGN.md §4 rule 1).
+"""The one way to get control of a call (docs/design.md §4 rule 1).
 
     request → whose turn is it (`resolve`) → may they (`policy`) → Grant | Refusal
                      └ outlet not wired → NoOutlet
@@ -50,7 +50,7 @@ class Dispatcher:
 
     async def key_number(self, account_sid: str, caller: str) -> str:
         """What a call that the account places is metered to: `caller` where it is one of the
-        account's own addresses, else the account's billing number (DESIGN.md §2)."""
+        account's own addresses, else the account's billing number (docs/design.md §2)."""
         mapping = self._snapshot.mapping(caller)
         if mapping is not None and mapping.account_sid == account_sid:
             return mapping.key_number

@@ -1,4 +1,4 @@
-"""Container applications: module instances and the flow between them (DESIGN.md §2, §6).
+"""Container applications: module instances and the flow between them (docs/design.md §2, §6).
 
 An instance is a module with parameters.  Instances do not know each other: a document leaves by an
 outlet, or something happens to the call, and the flow says who is next.  Pure.

@@ -1,7 +1,7 @@
 """What the dispatcher is asked and what it answers.
 
 `Dispatcher.dispatch` takes a `Request` and returns a `Grant` or a `Refusal`; `callrouter.calls`
-carries the answer out.  Nothing else may start a document or a bridge (DESIGN.md §4 rule 1).
+carries the answer out.  Nothing else may start a document or a bridge (docs/design.md §4 rule 1).
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Refusal:
     sip_status: int
     """Refusal of an unanswered call."""
     code: int = 0
-    """twiml.md §5 code, 0 if none fits."""
+    """TwiML error code, 0 if none fits."""
     holder: Holder | None = None
     """Whose turn it would have been, so that the time of the refusal has an owner."""
     denied: Grant | None = None

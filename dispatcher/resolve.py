@@ -1,6 +1,6 @@
 """From a target to whose turn it is: the module, its holder, and what is to be done.
 
-Nothing is judged here.  Which module a URL belongs to (DESIGN.md §2): the one whose registered
+Nothing is judged here.  Which module a URL belongs to (docs/design.md §2): the one whose registered
 inlet is its prefix; else the module that is running, if that module's document named it; else, when
 the account ordered it (number mapping, API, event mapping, fallback), the account's own `self`.
 """

@@ -1,4 +1,4 @@
-"""Targets: everything control can be passed to, read from one line of text (DESIGN.md §2).
+"""Targets: everything control can be passed to, read from one line of text (docs/design.md §2).
 
     target      = url / module / outlet / application / bridge / "resume:" / "inline:"
     url         = ("https:" / "http:") "//" authority path [ "?" query ] [ "#" overrides ]

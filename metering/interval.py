@@ -1,7 +1,7 @@
 """What is metered: one interval of a call's track.
 
 A call's intervals partition its life: each starts at the millisecond where the one before it ended,
-the first at the INVITE, the last ends with the call (DESIGN.md §2, §4 rules 6 and 7).
+the first at the INVITE, the last ends with the call (docs/design.md §2, §4 rules 6 and 7).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Mode(enum.Enum):
 
 
 class Cause(enum.Enum):
-    """What made control pass (the causes of a transfer, DESIGN.md §2)."""
+    """What made control pass (the causes of a transfer, docs/design.md §2)."""
 
     ARRIVAL = "arrival"
     """The call began: INVITE received or sent."""

@@ -1,8 +1,10 @@
-"""Usage plans: what a module costs per mode, and how its seconds are counted (rating.md §2.2).
+"""Usage plans: what a module costs per mode, and how its seconds are counted.
 
 A plan has versions, a version prices modes, a mode has bands (when does which rate hold), a band
 has slots (what do the seconds from here on cost).  "60/6" increments are two slots: from 0 s in
 steps of 60 s, from 60 s in steps of 6 s.  Prices are exact: fractions made from decimal strings.
+
+Worked examples: tests/data/rating/examples.yaml.
 """
 
 from __future__ import annotations

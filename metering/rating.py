@@ -1,8 +1,10 @@
-"""What a stretch of time costs: exact, in fractions, rounded once (rating.md §2.2).
+"""What a stretch of time costs: exact, in fractions, rounded once.
 
 Time is rated in increments.  Each is priced wholly by the band and slot in force at its first
 instant; one that runs over an edge delays what follows, so that no second is billed twice.  `used`
 counts through the whole charge scope, across bands and across its stretches.
+
+Worked examples: tests/data/rating/examples.yaml.
 """
 
 from __future__ import annotations

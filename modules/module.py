@@ -1,4 +1,4 @@
-"""A module: a piece of application logic that can control a call (DESIGN.md §2)."""
+"""A module: a piece of application logic that can control a call (docs/design.md §2)."""
 
 from __future__ import annotations
 

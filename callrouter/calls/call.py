@@ -20,7 +20,7 @@ EVENT_OF_STATUS = {
 
 
 def callback_event(status: CallStatus) -> str:
-    """The statusCallbackEvent a status belongs to (twiml.md §2.2); "" for `queued`."""
+    """The statusCallbackEvent a status belongs to; "" for `queued`."""
     return "completed" if status.final else EVENT_OF_STATUS.get(status, "")
 
 

@@ -1,4 +1,4 @@
-"""Who answered a call that we placed: a person, a machine, a fax (twiml.md §2.3)."""
+"""Who answered a call that we placed: a person, a machine, a fax."""
 
 from __future__ import annotations
 

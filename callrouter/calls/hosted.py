@@ -101,7 +101,7 @@ class InnerLeg:
         self.call_id = call_id
         self.received_ns = clock.monotonic_ns()
         is_uri = invite.number.startswith(_ADDRESSES)
-        self.request_uri = self.to_uri = invite.number if is_uri else f"tel:{invite.number}"
+        self.request_uri = invite.number if is_uri else f"tel:{invite.number}"
         by = (invite.origin.diverted_from,) if invite.origin.diverted_from else ()
         self.history = History(invite.origin.hops_left - 1, invite.origin.marks, by)
         self.from_uri = f"tel:{invite.caller}" if _is_number(invite.caller) else invite.caller

@@ -81,7 +81,7 @@ class Incoming:
 
     async def _key_number(self, sip: SipLeg, mapping: NumberMapping) -> str:
         """What the call is metered to: the number that a user of ours is registered under where it is
-        one of the account's whose address was called, else that address's (DESIGN.md §2)."""
+        one of the account's whose address was called, else that address's (docs/design.md §2)."""
         for address in sip.registered_as:
             own = await self._services.dispatcher.number(address)
             if own is not None and own.account_sid == mapping.account_sid:

@@ -19,7 +19,6 @@ from callrouter.ports import (
     AnswerDetected,
     Answerer,
     AudioLost,
-    AudioStarted,
     Clock,
     CloseLeg,
     DetectAnswer,
@@ -104,7 +103,6 @@ class Leg:
         self.near: MediaAddress = opened.near or opened.local
         """Where other legs on this machine reach it."""
         self.sip: SipLeg | None = None
-        self.audio_started_ns: int | None = None
         self.counters: dict[str, int] = {}
         self.gone = False
         self.on_lost: Callable[[int], None] | None = None
@@ -330,16 +328,13 @@ class Leg:
                 _resolve(self._sends.get(event.token), None)
             case RecordingEnded():
                 _resolve(self._recordings.pop(event.token, None), event)
-            case AudioStarted() | AnswerDetected():
-                self._on_heard(event)
+            case AnswerDetected():
+                self._on_answerer(event)
             case AudioLost() | NotSecured() | LegClosed():
                 self._on_trouble(event)
 
-    def _on_heard(self, event: AudioStarted | AnswerDetected) -> None:
-        """What the far end's audio tells of who is there."""
-        if isinstance(event, AudioStarted):
-            self.audio_started_ns = event.at_ns
-        elif event.token in self._detections:
+    def _on_answerer(self, event: AnswerDetected) -> None:
+        if event.token in self._detections:
             _, told = self._detections.pop(event.token)
             told(event.answerer, event.after_ms)
 

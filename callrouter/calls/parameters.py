@@ -1,4 +1,4 @@
-"""The parameters of requests to applications (twiml.md §2.1, §2.2).  No I/O."""
+"""The parameters of requests to applications.  No I/O."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def standard(call: Call) -> Parameters:
 
 
 def answerer(call: Call) -> Parameters:
-    """Who answered, and how long it took to find out (twiml.md §2.3)."""
+    """Who answered, and how long it took to find out."""
     return (("AnsweredBy", call.answered_by), ("MachineDetectionDuration", str(call.detection_ms)))
 
 

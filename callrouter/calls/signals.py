@@ -72,7 +72,7 @@ class Signals:
         leg.on_mute = self.on_mute
 
     def on_audio_lost(self, silent_ms: int) -> None:
-        """Nothing was received for too long: nobody is there any more (reliability.md §2, 30)."""
+        """Nothing was received for too long: nobody is there any more."""
         detail = f"no audio received for {silent_ms // 1000} s"
         self._controller.interrupt(Hangup(Side.CALLER, detail, q850=causes.TIMER_EXPIRED))
 

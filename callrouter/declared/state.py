@@ -242,7 +242,9 @@ class PlanDeclaration(Declaration):
     prices_legs: bool | None = Field(default=None, description="true: calls that are dialled cost as well.")
     max_cost: Price | None = Field(default=None, description="Most that one charge can come to.")
     at_max_cost: Literal["free", "disconnect"] | None = Field(
-        default=None, description="What happens at `max_cost`; `free`."
+        default=None,
+        description="What happens at `max_cost`: `free` (the default), the rest costs nothing; `disconnect`, "
+        "the charge goes on, for whoever ends such calls: the server itself does not.",
     )
     prices: dict[Literal["setup", "bridge", "application", "service"], ModeDeclaration] = Field(
         description="By mode; a mode that is not named is free."

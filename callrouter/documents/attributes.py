@@ -1,7 +1,7 @@
 """Typed reading of an element's attributes.
 
-A value that cannot be used is reported with the line and its code, and the default takes its place
-(twiml.md §1.0, "Bad attribute value"); only what the reference lists as an error raises.  Attributes
+A value that cannot be used is reported with the line and its code, and the default takes its place;
+only what TwiML counts as an error raises.  Attributes
 that nobody asked for by the time `finish` is called are unknown and reported with 12200.
 """
 
@@ -66,7 +66,7 @@ class Attributes:
         return number
 
     def loop(self, code: int) -> int:
-        """How often to play; 0 means for ever, which ends at 1000 (twiml.md §1.1)."""
+        """How often to play; 0 means for ever, which ends at 1000."""
         times = self.integer("loop", 1, code=code, least=0, most=10**_MAX_INTEGER_DIGITS)
         return min(times, 1000) or 1000
 
@@ -94,7 +94,7 @@ class Attributes:
         self, name: str, default: frozenset[str], allowed: Collection[str], *, code: int, fatal: bool = False
     ) -> frozenset[str]:
         """A set of words separated by spaces.  Commas and a list as Python prints it are understood
-        too, with a warning: official builders emit them (twiml.md §1.0).  An unknown word is dropped,
+        too, with a warning: official builders emit them.  An unknown word is dropped,
         or raises `DocumentError` where that is `fatal`."""
         value = self.raw(name)
         if value is None:
@@ -156,7 +156,7 @@ class Attributes:
         self._findings.append(warning(self.line, code, f"<{self._element.name}>: {message}"))
 
     def fail(self, code: int, message: str) -> DocumentError:
-        """The error to raise for what twiml.md §5 does not list as a warning."""
+        """The error to raise for what TwiML does not count as a warning."""
         return DocumentError(f"<{self._element.name}>: {message}", code=code, line=self.line)
 
     def finish(self, nested: Collection[str] | None = ()) -> None:

@@ -1,4 +1,4 @@
-"""What to do with an answer, by its content type (twiml.md §1.0, "Response content types")."""
+"""What to do with an answer, by its content type."""
 
 from __future__ import annotations
 

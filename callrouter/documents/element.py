@@ -14,7 +14,7 @@ class Element:
     """As written, case and all; `{namespace}name` where it is in a namespace."""
     attributes: Mapping[str, str]
     content: tuple[Element | str, ...]
-    """Text and child elements as they follow each other: official builders mix them (twiml.md §1.0)."""
+    """Text and child elements as they follow each other: official builders mix them."""
     line: int
 
     @property

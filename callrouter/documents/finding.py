@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 class Level(enum.Enum):
     WARNING = "warning"
-    """Logged; the call goes on (marked `w` in twiml.md §5)."""
+    """Logged; the call goes on."""
     ERROR = "error"
     """The verb, or the whole document, fails."""
 
@@ -19,7 +19,7 @@ class Finding:
     """1-based line of the document, 0 where it belongs to none."""
     level: Level
     code: int
-    """Of twiml.md §5."""
+    """TwiML error code."""
     message: str
 
 

@@ -1,6 +1,6 @@
 """Bytes of a document → elements.
 
-Whatever comes in, the result is a `Document` or a `DocumentError` with a code of twiml.md §5 and a
+Whatever comes in, the result is a `Document` or a `DocumentError` with a TwiML error code and a
 line.  Nothing is resolved, loaded or expanded: a document type declaration is refused before any XML
 parser sees it, so there are no entities but the five of XML.
 """

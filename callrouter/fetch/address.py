@@ -2,7 +2,7 @@
 
 The URL that is signed is the one the application can reconstruct from its own view of the request,
 so it is kept byte for byte, except for what never travels: the fragment, an explicit default port
-and a missing path (reference: twiml.md §3.1).
+and a missing path.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ _MAX_COOKIE_BYTES: Final = 4096
 
 
 class CallJar:
-    """Kept for the life of a call, so that sessions of web applications work across documents
-    (reference: twiml.md §3.2).  Create it on the event loop."""
+    """Kept for the life of a call, so that sessions of web applications work across documents.
+    Create it on the event loop."""
 
     def __init__(self) -> None:
         self._jar: aiohttp.CookieJar | None = None

@@ -1,7 +1,7 @@
 """One request and all it takes to have its answer: log in, follow redirects, try again, give up.
 
 Redirects are followed by hand, so that every hop is checked like the first one; they are followed
-with GET and nothing of the parameters or extra headers goes to another origin (twiml.md §3.2).
+with GET and nothing of the parameters or extra headers goes to another origin.
 """
 
 from __future__ import annotations

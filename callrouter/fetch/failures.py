@@ -1,6 +1,6 @@
 """Names what went wrong with a request: the code and the sentence a developer will read.
 
-Codes are those of twiml.md §5.  The outcome is the label under which the metrics count the request.
+Codes are TwiML's.  The outcome is the label under which the metrics count the request.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Connection overrides in the fragment of a URL: `https://host/voice#ct=2000&rc=2&rp=5xx,ct`.
 
-They are configuration for the client, never sent and never signed (reference: twiml.md §3.2).  Pure.
+They are configuration for the client, never sent and never signed.  Pure.
 """
 
 from __future__ import annotations

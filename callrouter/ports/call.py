@@ -15,7 +15,7 @@ from callrouter.ports.media_events import PlayEnd, RecordingEnd
 
 
 class CallStatus(enum.Enum):
-    """CallStatus of twiml.md §2.1."""
+    """CallStatus, as TwiML requests have it."""
 
     QUEUED = "queued"
     INITIATED = "initiated"
@@ -74,7 +74,7 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Control passes to `target` by API, event mapping or SIP message (DESIGN.md §4 rule 5)."""
+    """Control passes to `target` by API, event mapping or SIP message (docs/design.md §4 rule 5)."""
 
     target: str
     cause: str
@@ -187,12 +187,12 @@ DETECTION_TIMES: Mapping[str, tuple[int, int, int]] = {
     "SilenceTimeout": (5000, 2000, 10_000),
 }
 """Default, least and most of the times of `MachineDetection`, by how the names end that applications give
-them by (twiml.md §2.3): the first in seconds, the others in milliseconds."""
+them by: the first in seconds, the others in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class MachineDetection:
-    """Whoever answers is to be told apart: a person, a machine, a fax (twiml.md §2.3)."""
+    """Whoever answers is to be told apart: a person, a machine, a fax."""
 
     to_end: bool = False
     """Listen to a machine until its greeting is over."""
@@ -326,7 +326,7 @@ class LiveCall(Protocol):
         """Answer if need be, play, and return when it ended.  Cancelling it stops the audio."""
 
     def listen(self) -> AbstractContextManager[Digits]:
-        """Collect keys from now on; earlier ones are dropped (twiml.md §1.2, 8)."""
+        """Collect keys from now on; earlier ones are dropped."""
 
     async def record(self, order: RecordOrder) -> Recorded:
         """Answer if need be and record what the caller says until something ends it."""
@@ -351,10 +351,10 @@ class LiveCall(Protocol):
         """Let the caller hear what `child` sends before it answers, until cancelled or over."""
 
     def parameters_of(self, child: ChildCall) -> Parameters:
-        """DialCallSid and the SIP extras of twiml.md §1.4 for a child that is over."""
+        """DialCallSid and the SIP extras for a child that is over."""
 
     def warn(self, code: int, message: str, line: int = 0) -> None:
-        """Log a warning or error of twiml.md §5 for the developer; the call goes on."""
+        """Log a warning or error for the developer; the call goes on."""
 
 
 class Verb(Protocol):

@@ -33,14 +33,14 @@ class FetchedDocument:
 
 
 class CookieJar(Protocol):
-    """Opaque here: the cookies of one call (reference: twiml.md §3.2)."""
+    """Opaque here: the cookies of one call."""
 
 
 class Fetcher(Protocol):
     def jar(self) -> CookieJar: ...
 
     async def document(self, order: FetchOrder, jar: CookieJar) -> FetchedDocument:
-        """Raises `FetchFailed` with the code of twiml.md §5 for anything that is not a usable
+        """Raises `FetchFailed` with the TwiML error code for anything that is not a usable
         2xx answer within the limits; the fallback URL is the caller's business."""
 
     async def media(self, url: str) -> AudioFile:

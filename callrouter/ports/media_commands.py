@@ -244,7 +244,7 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class DetectAnswer:
-    """Find out who answered (twiml.md §2.3); exactly one `AnswerDetected` follows."""
+    """Find out who answered; exactly one `AnswerDetected` follows."""
 
     leg: LegId
     token: Token

@@ -138,7 +138,7 @@ class SpeakerChanged:
 
 
 class Answerer(enum.Enum):
-    """As AnsweredBy has them (twiml.md §2.3)."""
+    """As AnsweredBy has them."""
 
     HUMAN = "human"
     MACHINE_START = "machine_start"

@@ -237,8 +237,6 @@ class SipLeg(Protocol):
     @property
     def from_name(self) -> str: ...
     @property
-    def to_uri(self) -> str: ...
-    @property
     def registered_as(self) -> tuple[str, ...]:
         """Addresses of the user of ours who proved to be the caller, the best first: number, `client:`
         name.  Empty for everybody else, and on outgoing legs."""

@@ -18,7 +18,6 @@ from callrouter.ports import (
 from callrouter.ports.causes import NORMAL, cause_of
 from callrouter.sip.arrivals import Arrival
 from callrouter.sip.protocol.grammar import displayable, quote
-from callrouter.sip.protocol.headers.address import Address
 from callrouter.sip.protocol.headers.reason import Q850
 from callrouter.sip.protocol.headers.replaces import Replaces
 from callrouter.sip.protocol.hop import family_of
@@ -213,10 +212,6 @@ class IncomingLeg(Leg):
     @property
     def from_name(self) -> str:
         return self._arrival.caller.name
-
-    @property
-    def to_uri(self) -> str:
-        return displayable(str(Address.parse(self._incoming.invite.get("To") or "").uri))
 
     @property
     def registered_as(self) -> tuple[str, ...]:

@@ -168,10 +168,6 @@ class OutgoingLeg(Leg):
         return self._from.display_name
 
     @property
-    def to_uri(self) -> str:
-        return self._current.destination.uri
-
-    @property
     def registered_as(self) -> tuple[str, ...]:
         return ()
 

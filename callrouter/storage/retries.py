@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 _TOTAL_TIMEOUT = 11203
-"""The request was sent and nothing came back in time (twiml.md §5): trying again would tell the
+"""The request was sent and nothing came back in time: trying again would tell the
 receiver twice."""
 _GONE = 410
 
@@ -18,7 +18,7 @@ class Attempt:
     status: int
     """Of the HTTP answer, 0 if there was none."""
     code: int = 0
-    """twiml.md §5 code of the failure."""
+    """TwiML error code of the failure."""
     retryable: bool = False
     detail: str = ""
 

@@ -74,7 +74,6 @@ class ScriptedLeg:
         self.request_uri = f"sip:{to}@127.0.0.1"
         self.from_uri = f"sip:{caller}@127.0.0.1"
         self.from_name = ""
-        self.to_uri = self.request_uri
         self.registered_as: tuple[str, ...] = ()
         self.identity = ""
         self.history = History()

@@ -12,7 +12,7 @@ COMPLETED = frozenset({"completed"})
 
 
 def recording_events(read: Attributes) -> frozenset[str]:
-    """recordingStatusCallbackEvent; an unknown event is an error (twiml.md §5, 13621)."""
+    """recordingStatusCallbackEvent; an unknown event is an error (13621)."""
     return read.choices("recordingStatusCallbackEvent", COMPLETED, RECORDING_EVENTS, code=13621, fatal=True)
 
 

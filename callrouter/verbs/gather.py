@@ -1,4 +1,4 @@
-"""<Gather>: ask for keys (twiml.md §1.2).
+"""<Gather>: ask for keys (docs/verbs.md).
 
 The prompts are fetched, then played while listening; the first key silences them.  `timeout` starts
 when they have ended or at the first key, and anew with every key.  Nothing entered: no request, the
@@ -184,7 +184,7 @@ def _finish_on(read: Attributes) -> str:
 
 
 def _reports_empty(read: Attributes) -> bool:
-    """Unlike other booleans a bad one is an error (twiml.md §5, 13338)."""
+    """Unlike other booleans a bad one is an error (13338)."""
     value = (read.raw("actionOnEmptyResult") or "false").strip().lower()
     if value not in ("true", "false"):
         raise read.fail(13338, f"actionOnEmptyResult is {value!r}, neither true nor false")

@@ -1,4 +1,4 @@
-"""<Hangup>: end the call.  As the first verb it answers before it hangs up (twiml.md §1.0)."""
+"""<Hangup>: end the call.  As the first verb it answers before it hangs up (docs/verbs.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""<Pause>: wait (twiml.md §1.1).  Before answer it delays the answer: the caller hears it ring."""
+"""<Pause>: wait (docs/verbs.md).  Before answer it delays the answer: the caller hears it ring."""
 
 from __future__ import annotations
 

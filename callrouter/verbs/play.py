@@ -1,4 +1,4 @@
-"""<Play>: play a file or send digits (twiml.md §1.1)."""
+"""<Play>: play a file or send digits (docs/verbs.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What Say, Play and Pause have in common: something to hear, fetched before it is heard.
 
-Gather fetches all its prompts before the first is played (twiml.md §7, 18), so preparing and
+Gather fetches all its prompts before the first is played, so preparing and
 playing are two steps."""
 
 from __future__ import annotations

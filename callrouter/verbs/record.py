@@ -1,4 +1,4 @@
-"""<Record>: record the caller (twiml.md §1.3).  It always ends by requesting its action, even when
+"""<Record>: record the caller (docs/verbs.md).  It always ends by requesting its action, even when
 the caller hangs up: then with `Digits=hangup`, and the answer cannot act any more."""
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Record:
 
 
 def _max_seconds(read: Attributes) -> int:
-    """maxLength, whose default is shorter for what is to be transcribed (twiml.md §1.3)."""
+    """maxLength, whose default is shorter for what is to be transcribed."""
     transcribe = read.boolean("transcribe", False, code=13614)
     callback = read.url("transcribeCallback", code=13257)
     default = LONGEST_TRANSCRIBED_SECONDS if transcribe else DEFAULT_SECONDS

@@ -1,4 +1,4 @@
-"""<Redirect>: go on elsewhere (twiml.md §1.1); any target URI will do, `outlet:` and `module:` too."""
+"""<Redirect>: go on elsewhere (docs/verbs.md); any target URI will do, `outlet:` and `module:` too."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from callrouter.verbs.say import Say
 class Parse(Protocol):
     def __call__(self, element: Element, findings: list[Finding]) -> Verb:
         """The verb of `element`; what is wrong with it goes to `findings`.  Raises `DocumentError`
-        for what twiml.md §5 does not list as a warning."""
+        for what TwiML does not count as a warning."""
 
 
 VERBS: Mapping[str, Parse] = {

@@ -1,4 +1,4 @@
-"""<Reject>: refuse a call that is not answered yet (twiml.md §1.1)."""
+"""<Reject>: refuse a call that is not answered yet (docs/verbs.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""<Say>: speak a text (twiml.md §1.1)."""
+"""<Say>: speak a text (docs/verbs.md)."""
 
 from __future__ import annotations
 

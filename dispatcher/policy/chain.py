@@ -1,4 +1,4 @@
-"""The fixed order of the rules: the first that refuses wins and is named (DESIGN.md §4 rule 1).
+"""The fixed order of the rules: the first that refuses wins and is named (docs/design.md §4 rule 1).
 
 The order is from what is wrong with the call to what is wrong with the purse: who is metered,
 who takes part, who pays, what was agreed on, what is left.  The places between `subscription` and

@@ -57,6 +57,23 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert not [link for link in links if not (page.parent / link).exists()]
 
 
+def test_pages_that_the_sources_name_exist() -> None:
+    folders = ("callrouter", "modules", "dispatcher", "metering", "examples", "tests")
+    named = {
+        (path, page)
+        for folder in folders
+        for suffix in ("*.py", "*.rs")
+        for path in (ROOT / folder).rglob(suffix)
+        if "target" not in path.parts
+        for page in re.findall(r"[\w/.-]+\.md\b", path.read_text("utf-8"))
+    }
+    assert not [f"{path.relative_to(ROOT)}: {page}" for path, page in named if not is_page(path, page)]
+
+
+def is_page(path: Path, page: str) -> bool:
+    return any((folder / page).is_file() for folder in (ROOT, ROOT / "docs", path.parent))
+
+
 def test_every_example_says_how_to_run_it() -> None:
     folders = [path for path in (ROOT / "examples").iterdir() if path.is_dir() and path.name != "__pycache__"]
     assert folders

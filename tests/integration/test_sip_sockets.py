@@ -7,6 +7,7 @@ import gc
 import socket
 import weakref
 from dataclasses import replace
+from urllib.parse import unquote
 
 import pytest
 
@@ -47,6 +48,8 @@ async def test_a_call_between_two_servers_is_answered_and_ended(host: str, trans
         assert incoming.from_uri.startswith("sip:+15550100@")
         assert incoming.from_name == "Alice"
         assert incoming.request_uri == target
+        assert incoming.is_dialog(unquote(leg.replaces_value()))
+        assert not leg.is_dialog(unquote(leg.replaces_value())), "it is the other end that is replaced"
         leg.hangup()
         await theirs.wait(lambda: bool(theirs.told(Ended)))
 

@@ -1,4 +1,4 @@
-"""Every attribute of the reference tables (twiml.md §1): what is read, what a bad one costs."""
+"""Every attribute of docs/verbs.md: what is read, what a bad one costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dial: who is called, who wins, and what the action hears (twiml.md §1.4)."""
+"""Dial: who is called, who wins, and what the action hears (docs/verbs.md)."""
 
 from __future__ import annotations
 

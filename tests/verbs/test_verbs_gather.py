@@ -1,4 +1,4 @@
-"""Gather: the algorithm of twiml.md §1.2, instant by instant."""
+"""Gather: the algorithm of docs/verbs.md, instant by instant."""
 
 from __future__ import annotations
 

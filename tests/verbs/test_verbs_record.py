@@ -1,4 +1,4 @@
-"""Record always ends by requesting its action (twiml.md §1.3)."""
+"""Record always ends by requesting its action (docs/verbs.md)."""
 
 from __future__ import annotations
 

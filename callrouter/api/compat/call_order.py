@@ -1,4 +1,4 @@
-"""From the parameters of `POST Calls` to an order (twiml.md §4.2).  Pure."""
+"""From the parameters of `POST Calls` to an order.  Pure."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def call_order(form: Form, account_sid: str) -> NewCall:
 
 
 def detection_order(form: Form) -> MachineDetection | None:
-    """How whoever answers is told apart, if `MachineDetection` says so (twiml.md §2.3).  Without
+    """How whoever answers is told apart, if `MachineDetection` says so.  Without
     `AsyncAmd` the call's instructions wait for it."""
     mode = form.text("MachineDetection").lower()
     if mode not in {"", "none", "enable", "detectmessageend"}:

@@ -1,4 +1,4 @@
-"""The Calls resource: create, fetch, list, change, delete (twiml.md §4.2)."""
+"""The Calls resource: create, fetch, list, change, delete."""
 
 from __future__ import annotations
 

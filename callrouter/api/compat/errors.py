@@ -1,4 +1,4 @@
-"""Errors of the compatible API: an HTTP status with a code of twiml.md §5."""
+"""Errors of the compatible API: an HTTP status with a TwiML error code."""
 
 from __future__ import annotations
 

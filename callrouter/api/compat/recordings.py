@@ -1,4 +1,4 @@
-"""Recordings and their audio (twiml.md §4.3)."""
+"""Recordings and their audio."""
 
 from __future__ import annotations
 

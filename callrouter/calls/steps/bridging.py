@@ -1,4 +1,4 @@
-"""Bridge mode: two legs joined, no document executing (DESIGN.md §4 rule 5)."""
+"""Bridge mode: two legs joined, no document executing (docs/design.md §4 rule 5)."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ _STATUS_OF_SIP = {
 
 
 def status_of(sip_status: int) -> CallStatus:
-    """CallStatus of a final refusal (twiml.md §1.4)."""
+    """CallStatus of a final refusal."""
     return _STATUS_OF_SIP.get(sip_status, CallStatus.FAILED)
 
 

@@ -52,7 +52,7 @@ class Running(Step):
         return self.follow(controller, outcome)
 
     async def _pick_up(self, controller: Controller) -> None:
-        """A document that had nothing to say, or only waited, is answered all the same (twiml.md §1.0).
+        """A document that had nothing to say, or only waited, is answered all the same.
         One that looked in vain for somebody to answer (`answerOnBridge`) leaves the call unanswered."""
         if not controller.call.is_answered and not any(isinstance(verb, Dial) for verb in self.program.verbs):
             await ScopedCall(controller, self.context).answer()

@@ -2,7 +2,7 @@
 
 A controller performs one step at a time.  A step returns the next one, or None when the call is
 over.  When an interrupt arrives the controller cancels the step once, lets it release what it
-holds, and asks it what is still owed; then it carries out the interrupt (DESIGN.md §4 rule 2).
+holds, and asks it what is still owed; then it carries out the interrupt (docs/design.md §4 rule 2).
 """
 
 from __future__ import annotations

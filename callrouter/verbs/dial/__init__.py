@@ -1,1 +1,1 @@
-"""<Dial> and its nouns (twiml.md §1.4)."""
+"""<Dial> and its nouns (docs/verbs.md)."""

@@ -1,4 +1,4 @@
-"""<Client>: somebody registered here by name (twiml.md §1.4)."""
+"""<Client>: somebody registered here by name (docs/verbs.md)."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Destination:
 
 
 def detection(read: Attributes, *, method_code: int) -> MachineDetection | None:
-    """Who answers is to be told apart, if `machineDetection` says so (twiml.md §2.3)."""
+    """Who answers is to be told apart, if `machineDetection` says so."""
     mode = read.choice("machineDetection", "", ("Enable", "DetectMessageEnd"), code=BAD_DETECTION)
 
     def number(what: str) -> int:

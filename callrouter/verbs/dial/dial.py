@@ -1,4 +1,4 @@
-"""<Dial>: call somebody and connect them (twiml.md §1.4).
+"""<Dial>: call somebody and connect them (docs/verbs.md).
 
 While it rings the caller hears ringback (or, with answerOnBridge, their own network's: they are not
 answered yet).  Once somebody accepts, the verb hands the bridge to the controller with `Connect`;
@@ -35,7 +35,7 @@ from callrouter.verbs.dial.hunt import Attempt
 from callrouter.verbs.dial.nouns import destinations
 
 PLATFORM_SECONDS = 5
-"""What the platform adds to `timeout` (twiml.md §1.4)."""
+"""What the platform adds to `timeout`."""
 INSIDE_SCREENING = 13201
 
 _TELLING = (
@@ -154,7 +154,7 @@ class Dial:
         return replace(self.record, callback=absolute(call, self.record.callback, self.line))
 
     def _warn_of_caller(self, call: LiveCall) -> None:
-        """A SIP address cannot be shown to a telephone (twiml.md §1.4, `callerId`)."""
+        """A SIP address cannot be shown to a telephone (`callerId`)."""
         to_telephone = any(destination.uri.startswith("tel:") for destination in self.destinations)
         if to_telephone and call.is_sip_origin and not self.caller_id:
             message = "<Dial>: the caller has a SIP address; a number needs a callerId"

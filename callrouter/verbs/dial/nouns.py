@@ -10,7 +10,7 @@ from callrouter.verbs.dial import client, number, sip
 from callrouter.verbs.dial.destination import Destination
 
 MOST = 10
-"""Destinations of one Dial (twiml.md §1.4)."""
+"""Destinations of one Dial."""
 
 NOUNS: Mapping[str, Callable[[Element, list[Finding]], Destination | None]] = {
     "Client": client.parse,

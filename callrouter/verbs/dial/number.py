@@ -1,4 +1,4 @@
-"""<Number>, and plain text in <Dial>: a telephone number (twiml.md §1.4)."""
+"""<Number>, and plain text in <Dial>: a telephone number (docs/verbs.md)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def normalise(text: str) -> str | None:
     """`text` in E.164 where it can be told, else as it is without punctuation; None if it is no number.
 
     Bare numbers of 10 digits, and of 11 beginning with 1, are of the North American plan; 011 is its
-    international prefix (twiml.md §1.4, "Number")."""
+    international prefix."""
     number = _PUNCTUATION.sub("", text)
     if not number.isascii() or not _DIALLABLE.fullmatch(number):
         return None

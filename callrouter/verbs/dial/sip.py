@@ -1,4 +1,4 @@
-"""<Sip>: any SIP endpoint (twiml.md §1.4)."""
+"""<Sip>: any SIP endpoint (docs/verbs.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who answered: instructions that wait for it or do not, and whoever is told (twiml.md §2.3)."""
+"""Who answered: instructions that wait for it or do not, and whoever is told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What applications are told of a call (twiml.md §2.1, §2.2)."""
+"""What applications are told of a call."""
 
 from __future__ import annotations
 

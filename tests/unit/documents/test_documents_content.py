@@ -1,4 +1,4 @@
-"""Answers by content type (twiml.md §1.0)."""
+"""Answers by content type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes in, a `Document` or a `DocumentError` with a code of twiml.md §5 out."""
+"""Bytes in, a `Document` or a `DocumentError` with a TwiML error code out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connection overrides in URL fragments (twiml.md §3.2)."""
+"""Connection overrides in URL fragments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-//! Who answered: a person, a machine, a fax (twiml.md §2.3).
+//! Who answered: a person, a machine, a fax.
 //!
 //! A person says a word or two and waits; a machine talks on.  A greeting ends with a beep or with
 //! silence.  A fax whistles before anybody has spoken.

@@ -79,9 +79,3 @@ def _calls() -> None:
     )
     op.create_index("calls_by_account", "calls", ["account_sid", "created_ms"])
     op.create_index("calls_by_session", "calls", ["session_sid"])
-
-
-def downgrade() -> None:
-    op.drop_table("recordings")
-    op.drop_table("call_events")
-    op.drop_table("calls")

@@ -26,8 +26,3 @@ COLUMNS = (
 def upgrade() -> None:
     for name in COLUMNS:
         op.add_column("calls", sa.Column(name, sa.BigInteger))
-
-
-def downgrade() -> None:
-    for name in COLUMNS:
-        op.drop_column("calls", name)

@@ -13,7 +13,3 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("calls", sa.Column("linked_sid", sa.String(34), nullable=False, server_default=""))
-
-
-def downgrade() -> None:
-    op.drop_column("calls", "linked_sid")
