@@ -68,11 +68,11 @@ class Challenge:
 
 def parse_digest(value: str) -> dict[str, str]:
     """The directives of a Digest header, unquoted, names in lower case.  Raises `ValueError`."""
-    scheme, _, rest = value.strip().partition(" ")
-    if scheme.lower() != "digest":
-        raise ValueError(f"not a Digest: {scheme[:20]!r}")
+    words = value.split(None, 1)
+    if len(words) != 2 or words[0].lower() != "digest":
+        raise ValueError(f"not a Digest: {value[:20]!r}")
     values = {}
-    for part in split(rest, ","):
+    for part in split(words[1], ","):
         name, equals, text = part.strip().partition("=")
         name = name.strip().lower()
         if not equals or not is_token(name):

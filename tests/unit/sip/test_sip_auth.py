@@ -107,3 +107,14 @@ def test_challenges_that_cannot_be_answered(value: str) -> None:
 def test_values_with_quotes_survive() -> None:
     challenge = Challenge.parse(r'Digest realm="a\"b\\c", nonce="n,m", stale=TRUE')
     assert (challenge.realm, challenge.nonce, challenge.stale) == ('a"b\\c', "n,m", True)
+
+
+@pytest.mark.parametrize("space", ["\t", "  ", " \t"])
+def test_any_white_space_ends_the_scheme(space: str) -> None:
+    assert Challenge.parse(f'DIGEST{space}realm="a", nonce="b"').realm == "a"
+
+
+@pytest.mark.parametrize("value", ["", "Digest", "Basic realm=a, nonce=b"])
+def test_no_digest_is_none(value: str) -> None:
+    with pytest.raises(ValueError, match="not a Digest"):
+        Challenge.parse(value)
