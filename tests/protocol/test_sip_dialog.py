@@ -338,6 +338,25 @@ def sent_methods(messages: list[Request | Response]) -> list[str]:
     return [m.method for m in messages if isinstance(m, Request)]
 
 
+@pytest.mark.parametrize(
+    ("sent_by", "heard"),
+    [
+        ("192.0.2.2:5060", True),
+        ("192.0.2.2", True),
+        ("192.0.2.2:5062", False),
+        ("192.0.2.77:5060", False),
+        ("elsewhere.example", False),
+    ],
+)
+def test_a_response_whose_via_names_somebody_else_is_discarded(sent_by: str, heard: bool) -> None:
+    stranger = Stranger()
+    _, sent = placed(stranger)
+    ringing = reply(sent, 180)
+    assert "UDP 192.0.2.2:5060;" in ringing
+    stranger.send(ringing.replace("UDP 192.0.2.2:5060;", f"UDP {sent_by};"))
+    assert bool(stranger.events) is heard
+
+
 def test_a_second_callee_that_picks_up_is_acknowledged_and_hung_up() -> None:
     stranger = Stranger()
     _, sent = placed(stranger)

@@ -73,6 +73,17 @@ def test_a_refused_stream_gives_way_to_a_datagram_that_is_repeated() -> None:
     assert transaction.is_unanswered is False, "the datagram could not be sent either"
 
 
+def test_a_stream_that_is_reset_unheard_gives_way_too() -> None:
+    one = agent(UDP, TCP)
+    send(one, 2000)
+    _, stream = sent(one)
+    one.connection_lost(stream._replace(connection=7), 1)
+    request, hop = sent(one)
+    assert (hop, request.via.transport) == (HOP, "UDP")
+    send(one, 2000, 2)
+    assert sent(one)[1] == HOP, "the next one does not try"
+
+
 def test_a_peer_that_refused_is_not_asked_again_for_a_while() -> None:
     large = LargeRequests([UDP, TCP])
     large.refused(HOP, 0)

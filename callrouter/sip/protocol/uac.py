@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.protocol.grammar import Fields
-from callrouter.sip.protocol.hop import Hop, Packet
+from callrouter.sip.protocol.hop import Hop, Packet, default_port
 from callrouter.sip.protocol.large import LargeRequests
 from callrouter.sip.protocol.message import Request, Response
 from callrouter.sip.protocol.transactions.client import (
@@ -107,21 +107,32 @@ class UserAgentClient:
         """A response goes to the transaction it answers, if there is one (§17.1.3)."""
         if is_usable(response):
             transaction = self._layer.client_of(response)
-            if transaction is not None:
+            if transaction is not None and self._is_sent_by_us(response, transaction):
                 transaction.receive(response, now_ns)
+
+    def _is_sent_by_us(self, response: Response, transaction: ClientTransaction) -> bool:
+        """Via names us as the request did; what names somebody else is discarded (§18.1.2)."""
+        via, own = response.via, self._listeners.of(transaction.hop)
+        port = via.port or default_port(own.transport)
+        return port == own.port and via.host.lower() == own.host.lower()
 
     def undeliverable(self, packet: Packet, now_ns: int) -> None:
         """The shell could not send `packet`."""
         transaction = packet.transaction
         if isinstance(transaction, ClientTransaction):
-            if transaction.fall_back(now_ns):
-                self._large.refused(packet.hop, now_ns)
-            else:
-                transaction.fail(503, now_ns)
+            self._not_sent(transaction, now_ns)
+
+    def _not_sent(self, transaction: ClientTransaction, now_ns: int) -> None:
+        """A stream that was taken for a request's size alone gives way to the datagram."""
+        stream = transaction.hop
+        if transaction.fall_back(now_ns):
+            self._large.refused(stream, now_ns)
+        else:
+            transaction.fail(503, now_ns)
 
     def connection_lost(self, hop: Hop, now_ns: int) -> None:
-        """Requests that went out on this connection and had no sign of life yet will have none; a
-        peer that has answered once may answer on another one."""
+        """Requests that went out on this connection and had no sign of life yet will have none, as
+        when a host resets whatever comes by TCP; a peer that has answered once may answer on another one."""
         lost = [c for c in self._layer.clients.values() if c.is_unanswered and c.hop[:3] == hop[:3]]
         for transaction in lost:
-            transaction.fail(503, now_ns)
+            self._not_sent(transaction, now_ns)

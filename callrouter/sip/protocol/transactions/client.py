@@ -117,7 +117,7 @@ class ClientTransaction:
             self._data = bytes(self.request)
 
     def fall_back(self, now_ns: int) -> bool:
-        """A stream could not even be opened: take the datagram after all (RFC 3261 §18.1.1)."""
+        """A stream could not be opened, or was reset: take the datagram after all (RFC 3261 §18.1.1)."""
         if self.hop is self.way or self.state is not _CALLING:
             return False
         self._take(self.way)
