@@ -55,6 +55,12 @@ def answered(stranger: Stranger, message: str) -> Response:
         (text("OPTIONS", "X: " + "y" * 9000), 513),
         (text("OPTIONS", "From: <sip:other@192.0.2.9>"), 400),
         (text("OPTIONS").replace("To: <sip:bob@192.0.2.2>\r\n", ""), 400),
+        (text("OPTIONS").replace("<sip:bob@192.0.2.2>\r\n", "<sip:bob@192.0.2.2>;tag\r\n"), 400),
+        (text("OPTIONS").replace(";tag=", ";tag;x="), 400),
+        (invite("Content-Type: application/sdp"), 400),
+        (invite("c: text/plain"), 400),
+        (invite("Session-Expires: 1800", "x: 3600"), 400),
+        (text("OPTIONS", "Expires: 1", "Expires: 2"), 400),
     ],
 )
 def test_the_status_owed(message: str, status: int) -> None:
@@ -86,6 +92,16 @@ def test_420_names_the_options_and_415_the_types() -> None:
 )
 def test_488_says_in_a_warning_what_is_wrong(body: str, warning: str) -> None:
     assert answered(Stranger(), invite(body=body)).get("Warning") == warning
+
+
+@pytest.mark.parametrize("slash", [" / ", "\r\n /\r\n\t", "/ "])
+def test_a_media_type_may_have_white_space_around_its_slash(slash: str) -> None:
+    stranger = Stranger()
+    written = invite(f"Accept: text/plain, application{slash}SDP ;q=0.5")
+    folded = written.replace("application/sdp\r\n", f"Application{slash}sdp\r\n ; charset=utf-8\r\n")
+    assert folded != written
+    stranger.send(folded)
+    assert stranger.calls
 
 
 def test_options_is_answered_with_what_we_can() -> None:

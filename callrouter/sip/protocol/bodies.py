@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from callrouter.sip.protocol.grammar import Fields, parameter, parse_parameters, unquote
+from callrouter.sip.protocol.grammar import Fields, media_type, parameter, parse_parameters, unquote
 
 SDP_TYPE = "application/sdp"
 SDP: Fields = (("Content-Type", SDP_TYPE),)
@@ -40,7 +40,7 @@ class Part:
     @property
     def kind(self) -> str:
         """`type/subtype` in lower case."""
-        return self.content_type.partition(";")[0].strip().lower()
+        return media_type(self.content_type)
 
     @property
     def handling(self) -> str:

@@ -82,6 +82,13 @@ def displayable(text: str) -> str:
     return text
 
 
+def media_type(text: str) -> str:
+    """`type/subtype` of a Content-Type or Accept, in lower case and without parameters; the slash may
+    have white space around it, as where a line was folded."""
+    kind = text.partition(";")[0].strip().lower()
+    return "/".join(map(str.strip, kind.split("/"))) if " " in kind or "\t" in kind else kind
+
+
 def split(text: str, separator: str) -> list[str]:
     """Split at `separator` outside of quoted strings and angle brackets."""
     if '"' not in text and "<" not in text:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callrouter.sip.protocol.bodies import Part, description_in, encoding_of
-from callrouter.sip.protocol.grammar import number, split
+from callrouter.sip.protocol.grammar import media_type, number, split
 from callrouter.sip.protocol.headers.address import Address, tag_of
 from callrouter.sip.protocol.headers.cseq import CSeq
 from callrouter.sip.protocol.headers.names import CANONICAL
@@ -174,7 +174,7 @@ class Message:
     @property
     def content_type(self) -> str:
         """`type/subtype` in lower case, without parameters; "" when there is none."""
-        return (self.get("Content-Type") or "").partition(";")[0].strip().lower()
+        return media_type(self.get("Content-Type") or "")
 
     @property
     def description(self) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callrouter.sip.protocol.bodies import Unsupported
-from callrouter.sip.protocol.grammar import Fields, displayable, number, quote, split
+from callrouter.sip.protocol.grammar import Fields, displayable, media_type, number, quote, split
 from callrouter.sip.protocol.headers.address import Address, parse_list
 from callrouter.sip.protocol.message import VERSION, Request, Response
 from callrouter.sip.protocol.methods import ACCEPTED, KNOWN, SUPPORTED_OPTIONS
@@ -20,6 +20,17 @@ from callrouter.sip.protocol.uri import Uri
 _INCOMPATIBLE, _MISCELLANEOUS = 305, 399
 """Codes of Warning (RFC 3261 §20.43)."""
 _ONCE = ("CSeq", "Call-ID", "From", "To", "Max-Forwards")
+_AT_MOST_ONCE = (
+    "Content-Type",
+    "Content-Disposition",
+    "Expires",
+    "Session-Expires",
+    "Min-SE",
+    "Event",
+    "Subscription-State",
+    "RAck",
+)
+"""Of two values one would have to be guessed (RFC 3261 §7.3.1)."""
 _MOST_ADDRESSES = 128
 """In all lines of a header: more hops than a request may make (70), more contacts than anybody has."""
 _ACCEPTABLE = ("*/*", "application/*", "application/sdp")
@@ -62,8 +73,8 @@ def _check_headers(request: Request) -> None:
         number(hops)
     if not request.via.host:
         raise ValueError("Via names no host")
-    _ = request.sender
-    Address.parse(request.get("To") or "")
+    if "" in (request.sender.get("tag"), Address.parse(request.get("To") or "").get("tag")):
+        raise ValueError("a tag without value")
     for name in ("Contact", "Record-Route", "Route"):
         values = request.all(name)
         if values and sum(value.count(",") + 1 for value in values) > _MOST_ADDRESSES:
@@ -83,6 +94,10 @@ def _check_counts(request: Request) -> None:
                 raise ValueError(f"{name} is missing")
         elif not values[0]:
             raise ValueError(f"{name} is empty")
+    if len(request.fields) > len(request.index):  # some header has more lines than one
+        twice = next((name for name in _AT_MOST_ONCE if len(request.all(name)) > 1), "")
+        if twice:
+            raise ValueError(f"{twice} is given more than once")
 
 
 def _check_uri(request: Request) -> Refusal | None:
@@ -125,10 +140,8 @@ def check_body(request: Request) -> Refusal | None:
     except ValueError as error:
         return Refusal(400, str(error))
     accept = request.all("Accept")
-    if accept:
-        types = [w.partition(";")[0].strip() for w in request.tokens("Accept")]
-        if not any(t in _ACCEPTABLE for t in types):
-            return Refusal(406, "", (("Accept", ACCEPTED),))
+    if accept and not any(media_type(w) in _ACCEPTABLE for w in request.tokens("Accept")):
+        return Refusal(406, "", (("Accept", ACCEPTED),))
     return None
 
 
