@@ -170,7 +170,7 @@ async def test_a_silent_or_absent_source_is_made_up_for_with_silence() -> None:
         await a.peer.talk(b"\x30" * 160, 10)
         await asyncio.sleep(0.1)
         gaps = [y.at - x.at for x, y in pairwise(b.peer.heard)]
-        assert max(gaps) < 0.2
+        assert max(gaps) < 0.4
         assert spoken(b.peer) == [b"\x20" * 160] * 10 + [b"\x30" * 160] * 10
         length = b.peer.heard[-1].at - b.peer.heard[0].at
         assert abs(len(b.peer.heard) - 1 - length / 0.02) <= 8

@@ -11,13 +11,15 @@ const MAX_STEP: i16 = 1000;
 const MAX_LATE: i16 = 50;
 const MAX_LEAP: u32 = 10 * 8000;
 /// A relayed stream may come back this far from where our clock expects it, in samples.
-const MAX_SHIFT: u32 = 8000;
-/// One that stays behind for so long was not held up: it is laid anew.
-const LATE_FOR_GOOD: i64 = 500 * MILLISECOND;
+const MAX_SHIFT: u32 = 2400;
+/// One that comes back late was held up, and catches up by more than this; or it has paused without
+/// counting on, and is laid anew after so long.
+const CAUGHT_UP: i32 = 2 * FRAME as i32;
+const LATE_FOR_GOOD: i64 = 200 * MILLISECOND;
 /// A relayed far end that has been silent for so long is made up for with silence; once it was only
-/// late, for twice as long as it has been, up to the second.
+/// late, for twice as long as it has been, but no longer than this.
 pub const RELAY_GAP: i64 = 60 * MILLISECOND;
-const LONGEST_GAP: i64 = 500 * MILLISECOND;
+const LONGEST_GAP: i64 = 240 * MILLISECOND;
 
 pub struct Outgoing {
     pub ssrc: u32,
@@ -52,8 +54,8 @@ struct Relayed {
     at_ns: i64,
     /// Frames of our own have been sent since.
     is_interrupted: bool,
-    /// Since when it has been behind them.
-    late_since: Option<i64>,
+    /// Since when it has been behind them, and by how much at first.
+    late_since: Option<(i64, i32)>,
 }
 
 impl Outgoing {
@@ -249,7 +251,7 @@ impl Outgoing {
                 // It was only late.  It says where it belongs: who has waited for it hears it there.
                 let waited = now_ns - relayed.at_ns;
                 self.relay_gap_ns = (2 * waited).clamp(self.relay_gap_ns, LONGEST_GAP);
-                relayed.late_since.get_or_insert(now_ns);
+                relayed.late_since.get_or_insert((now_ns, shift));
             }
             relayed.sequence_out = self.sequence;
             relayed.span = 1;
@@ -257,10 +259,14 @@ impl Outgoing {
             relayed.sequence_out = relayed.sequence_out.wrapping_add(step as u16);
             relayed.span = relayed.span.saturating_add(step as u16);
         }
-        if shift >= -(FRAME as i32) {
-            relayed.late_since = None;
-        } else if relayed.late_since.is_some_and(|since| now_ns - since > LATE_FOR_GOOD) {
-            return self.lay_anew(packet, now_ns);
+        match relayed.late_since {
+            Some((_, first)) if shift - first > CAUGHT_UP => relayed.late_since = None,
+            Some((since, _)) if now_ns - since > LATE_FOR_GOOD => {
+                // In the time of what was sent in its place, not in its own.
+                self.relayed = None;
+                return self.lay_anew(packet, now_ns);
+            }
+            _ => {}
         }
         relayed.is_interrupted = false;
         self.follow(relayed, packet, timestamp, now_ns)
