@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from callrouter.verbs.registry import VERBS
+from metering.prometheus import FIGURES
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "callrouter/verbs"
+FOLDERS = ("callrouter", "modules", "dispatcher", "metering", "examples", "tests")
+
+
+def files(top: Path) -> Iterator[tuple[str, str]]:
+    """Folder and name of all that stands under `top`, but for what was built there."""
+    for folder, below, names in os.walk(top):
+        below[:] = [name for name in below if name not in {"target", "node_modules"}]
+        yield from ((folder, name) for name in names)
+
+
 PAGE = (ROOT / "docs/verbs.md").read_text("utf-8")
+PAGES = "\n".join(page.read_text("utf-8") for page in (ROOT / "docs").glob("*.md"))
+SOURCES = {
+    path: path.read_text("utf-8")
+    for path in (Path(folder, name) for top in FOLDERS for folder, name in files(ROOT / top))
+    if path.suffix in {".py", ".rs"}
+}
 READERS = frozenset({"text", "raw", "url", "integer", "boolean", "choice", "choices", "characters", "method"})
 SECTIONS = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
@@ -57,16 +76,15 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert not [link for link in links if not (page.parent / link).exists()]
 
 
+@pytest.mark.parametrize("figure", sorted(FIGURES))
+def test_every_figure_is_set_somewhere_and_documented(figure: str) -> None:
+    assert re.search(rf"\bcallrouter_{figure}(_total)?\b", PAGES), f"callrouter_{figure} is on no page"
+    table = ROOT / "metering/prometheus.py"
+    assert any(f'"{figure}"' in text for path, text in SOURCES.items() if path != table)
+
+
 def test_pages_that_the_sources_name_exist() -> None:
-    folders = ("callrouter", "modules", "dispatcher", "metering", "examples", "tests")
-    named = {
-        (path, page)
-        for folder in folders
-        for suffix in ("*.py", "*.rs")
-        for path in (ROOT / folder).rglob(suffix)
-        if "target" not in path.parts
-        for page in re.findall(r"[\w/.-]+\.md\b", path.read_text("utf-8"))
-    }
+    named = [(path, page) for path, text in SOURCES.items() for page in re.findall(r"[\w/.-]+\.md\b", text)]
     assert not [f"{path.relative_to(ROOT)}: {page}" for path, page in named if not is_page(path, page)]
 
 
