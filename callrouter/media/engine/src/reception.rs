@@ -73,8 +73,15 @@ pub struct ReportBlock {
 }
 
 impl Reception {
-    /// Judge a packet; `arrival` is its time of arrival in samples of 8 kHz.
-    pub fn packet(&mut self, ssrc: u32, sequence: u16, timestamp: u32, arrival: i64) -> Arrival {
+    /// Judge a packet; `arrival` is its time of arrival in samples of 8 kHz.  `timestamp` is None where
+    /// it does not say when the packet was sent: it is then no measure of jitter.
+    pub fn packet(
+        &mut self,
+        ssrc: u32,
+        sequence: u16,
+        timestamp: impl Into<Option<u32>>,
+        arrival: i64,
+    ) -> Arrival {
         let verdict = match &mut self.stream {
             None => self.restart(ssrc, sequence),
             Some(stream) if stream.ssrc == ssrc => {
@@ -98,7 +105,9 @@ impl Reception {
             (verdict, &mut self.stream)
         {
             stream.received += 1;
-            stream.measure(timestamp, arrival);
+            if let Some(timestamp) = timestamp.into() {
+                stream.measure(timestamp, arrival);
+            }
             self.jitter_max = self.jitter_max.max(stream.jitter as u32);
         }
         verdict

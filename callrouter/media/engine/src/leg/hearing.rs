@@ -187,7 +187,7 @@ impl Leg {
             packet.timestamp = edge.samples_of(packet.timestamp);
         }
         let streams = self.reception.streams;
-        let in_order = match self.sequence(&packet, now_ns, events) {
+        let in_order = match self.sequence(&packet, kind, now_ns, events) {
             Placed::Newest => true,
             Placed::Late => false,
             Placed::Useless => return None,
@@ -235,8 +235,10 @@ impl Leg {
         Some(Received { packet, kind, at_ns: now_ns })
     }
 
-    fn sequence(&mut self, packet: &Packet<'_>, now_ns: i64, events: &EventSender) -> Placed {
-        match self.reception.packet(packet.ssrc, packet.sequence, packet.timestamp, samples_at(now_ns)) {
+    fn sequence(&mut self, packet: &Packet<'_>, kind: Kind, now_ns: i64, events: &EventSender) -> Placed {
+        // All packets of a key say when it went down, not when they were sent (RFC 4733 §2.2.1).
+        let timestamp = (!matches!(kind, Kind::Event { .. })).then_some(packet.timestamp);
+        match self.reception.packet(packet.ssrc, packet.sequence, timestamp, samples_at(now_ns)) {
             Arrival::Fresh => self.end_doubt(),
             Arrival::Late => {
                 self.counters.late += 1;

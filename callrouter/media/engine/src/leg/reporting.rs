@@ -91,3 +91,41 @@ impl Leg {
         (counters.reported_r_factor_x100, counters.reported_mos_x100) = (rating.r_factor, rating.mos);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use crate::event::events;
+    use crate::leg::stand::{self, KEYS};
+    use crate::leg::{Leg, TICK};
+    use crate::rtp::{HEADER, write_header};
+
+    fn say(far_end: &UdpSocket, leg: &Leg, kind: u8, sequence: u16, timestamp: u32, payload: &[u8]) {
+        let mut header = [0; HEADER];
+        write_header(&mut header, false, kind, sequence, timestamp, 9);
+        let to = leg.rtp().local_addr().expect("is bound");
+        far_end.send_to(&[&header, payload].concat(), to).expect("is sent");
+    }
+
+    #[test]
+    fn keys_that_are_held_are_no_jitter() {
+        let (mut leg, far_end) = stand::leg(None);
+        let (sender, _receiver) = events().expect("an eventfd");
+        for n in 0..200u16 {
+            // A second of sound, a key that is held for two, and sound again.
+            let time = u32::from(n) * 160;
+            if (50..150).contains(&n) {
+                let [high, low] = ((n - 49) * 160).to_be_bytes();
+                say(&far_end, &leg, KEYS, n, 50 * 160, &[5, 10, high, low]);
+            } else {
+                say(&far_end, &leg, 0, n, time, &[0xFF; 160]);
+            }
+            leg.listen(&mut [0; 2048], i64::from(n) * TICK, &sender);
+        }
+        leg.measure();
+        let counters = &leg.counters;
+        assert_eq!((counters.packets_in, counters.lost), (200, 0));
+        assert_eq!((counters.jitter_us, counters.jitter_max_us), (0, 0));
+    }
+}
