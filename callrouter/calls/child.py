@@ -72,9 +72,6 @@ class Child:
         await first_of(self.settled, self.controller.over)
         return self.controller.call.is_answered
 
-    async def early_audio(self) -> None:
-        await first_of(self.controller.early, self.controller.over)
-
     async def screen(self, url: str, method: Literal["GET", "POST"]) -> bool:
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.orders.put_nowait(Screening(GoTo(url, method), self.screen_context, done))
@@ -147,9 +144,6 @@ class FailedChild:
 
     async def answered(self) -> bool:
         return False
-
-    async def early_audio(self) -> None:
-        return
 
     async def screen(self, url: str, method: Literal["GET", "POST"]) -> bool:
         return False

@@ -13,6 +13,7 @@ import structlog
 from callrouter.calls import referral, steps
 from callrouter.calls.call import Call
 from callrouter.calls.conversation import Linked, Talk
+from callrouter.calls.early import EarlyAudio
 from callrouter.calls.leg import Leg
 from callrouter.calls.referral import Referral
 from callrouter.calls.search import Search
@@ -68,8 +69,8 @@ class Controller:
         """Set when the task has released everything."""
         self.answer: asyncio.Future[Answered | Failed] = asyncio.get_running_loop().create_future()
         """How an outgoing INVITE ended."""
-        self.early = asyncio.Event()
-        """Set when the far end of an outgoing call is heard before it answers."""
+        self.early = EarlyAudio()
+        """Of the far end of an outgoing call."""
         self.transfer_asked: tuple[SipLeg, int] | None = None
         """Whose leg asked by SIP for the transfer that is under way, and its request."""
         self.picking_up = asyncio.Lock()

@@ -143,8 +143,10 @@ class InnerLeg:
         if self._may_answer():
             self._peer._tell(Ringing(self._clock.monotonic_ns(), 180, None))
 
-    def progress(self, local: MediaAddress) -> None:
+    def progress(self, local: MediaAddress, codec: str = "") -> None:
         if self._may_answer():
+            if codec and self.audio is not None and not self._is_heard:
+                self.audio = _in_codec(self.audio, codec)
             self._is_heard = True
             self._peer._tell(Ringing(self._clock.monotonic_ns(), 183, _audio(self._near(local), self.audio)))
 

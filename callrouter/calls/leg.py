@@ -91,6 +91,11 @@ class RunningRecording:
 class Leg:
     """Signalling and audio of one call.  `sip` is set once the INVITE exists."""
 
+    spoken = ""
+    """The codec that was agreed on last, with early media or with the answer; "" = none yet."""
+    has_early_media = False
+    """Its far end hears us, though it is not answered."""
+
     def __init__(self, media: Media, clock: Clock, family: Literal[4, 6]) -> None:
         """Binds the RTP socket.  Raises `MediaUnavailable`."""
         self._media = media
@@ -140,8 +145,10 @@ class Leg:
         """What its far end speaks; None: not known yet."""
         return None if self.sip is None else self.sip.audio
 
-    def connect(self, audio: NegotiatedAudio) -> None:
-        self._media.submit(SetRemote(self.id, audio))
+    def connect(self, audio: NegotiatedAudio, *, is_early: bool = False) -> None:
+        """`is_early`: the call is not answered yet."""
+        self.spoken = audio.codec
+        self._media.submit(SetRemote(self.id, audio, is_early))
         if self.tie is not None:
             self.tie.speaks(audio)
 

@@ -13,6 +13,7 @@ from callrouter.calls import recording
 from callrouter.calls.child import Child, FailedChild, place
 from callrouter.calls.question import resolve
 from callrouter.calls.search import Search
+from callrouter.calls.waiting import first_of
 from callrouter.errors import CallGone
 from callrouter.ports import (
     AUDIO_ALONE,
@@ -32,6 +33,7 @@ from callrouter.ports import (
     RecordOrder,
     Referred,
 )
+from callrouter.verbs.beside import beside
 from metering.interval import Cause
 
 if TYPE_CHECKING:
@@ -126,8 +128,18 @@ class ScopedCall:
 
     async def ring(self) -> None:
         leg = self._controller.leg()
-        if not self.is_answered and leg.sip is not None:
+        if not (self.is_answered or leg.has_early_media) and leg.sip is not None:
             leg.sip.ring()
+
+    def _progress(self, codec: str) -> None:
+        """Have a caller who is not answered hear us, in `codec` where that can be."""
+        leg = self._controller.leg()
+        if self.is_answered or leg.has_early_media or leg.sip is None:
+            return
+        leg.has_early_media = True
+        leg.sip.progress(leg.local, codec)
+        if leg.sip.audio is not None:
+            leg.connect(leg.sip.audio, is_early=True)
 
     async def sleep(self, seconds: float) -> None:
         await self._reclaim()
@@ -193,13 +205,27 @@ class ScopedCall:
             self._search = self._controller.search = Search()
         return self._search
 
-    async def hear(self, child: ChildCall) -> None:
-        if not isinstance(child, Child) or child.controller.over.is_set():
+    async def ringback(self, tone: PlayItem) -> None:
+        leg = self._controller.leg()
+        if self.is_answered or leg.has_early_media:
+            await leg.play((tone,), loops=0)
+
+    async def hear(self, child: ChildCall, tone: PlayItem) -> None:
+        if not isinstance(child, Child):
             return
-        media, leg, other = self._controller.services.media, self._controller.leg(), child.controller.leg()
+        far = child.controller
+        while not far.over.is_set():
+            async with beside(self.ringback(tone)):
+                await first_of(far.early.begun, far.over)
+            if not far.over.is_set():
+                await self._hear_early(far)
+
+    async def _hear_early(self, far: Controller) -> None:
+        media, leg, other = self._controller.services.media, self._controller.leg(), far.leg()
+        self._progress(other.spoken)
         media.submit(Join(leg.id, other.id))
         try:
-            await child.controller.over.wait()
+            await first_of(far.early.ended, far.over)
         finally:
             media.submit(Part(leg.id))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from callrouter.calls.child import Callee, Child, FailedChild
+from callrouter.calls.child import Callee, Child
 from callrouter.calls.conversation import Linked
 from callrouter.calls.live import ScopedCall
 from callrouter.calls.referral import CANCELLED, bring_together
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from callrouter.calls.steps.context import Context
     from callrouter.ports import DialTarget
 
-_RINGING = (PlayTone("ringback-us"),)
+_RINGING = PlayTone("ringback-us")
 
 
 async def reach(
@@ -50,7 +50,7 @@ async def _awaited(scope: ScopedCall, referral: Referral, place: Controller, sea
     """Whom the transferor is calling by `place`.  None, and the transfer is not over: it has given that
     call up."""
     search.listen(referral.ringing)
-    async with beside(_ringback(scope)):
+    async with beside(scope.ringback(_RINGING)):
         finding = await search.outcome(place)
     side = await bring_together(referral, place) if finding is Finding.CONNECTED else search.status
     if isinstance(side, Linked):
@@ -63,19 +63,9 @@ async def _awaited(scope: ScopedCall, referral: Referral, place: Controller, sea
 async def _called(scope: ScopedCall, referral: Referral, dialled: DialTarget | None) -> Callee | None:
     scope.look().listen(referral.ringing)
     child = await scope.place(referral.target_like(dialled), Cause.SIP)
-    async with beside(_until_answer(scope, child)):
+    async with beside(scope.hear(child, _RINGING)):
         answered = await child.answered()
     if answered and isinstance(child, Child):
         return Callee(child)
     referral.fail(failure_of(child.result))
     return None
-
-
-async def _until_answer(scope: ScopedCall, child: Child | FailedChild) -> None:
-    async with beside(_ringback(scope)):
-        await child.early_audio()
-    await scope.hear(child)
-
-
-async def _ringback(scope: ScopedCall) -> None:
-    await scope.play(_RINGING, loops=0)

@@ -12,6 +12,7 @@ from callrouter.ports import (
     Answered,
     CallStatus,
     Confirmed,
+    EarlyEnded,
     EndCause,
     Ended,
     Failed,
@@ -112,13 +113,13 @@ class Signals:
         if leg is None:
             return
         match event:
-            case Ringing():
+            case Ringing() | EarlyEnded():
                 self._on_ringing(event)
             case Answered() | Failed():
                 self._on_outcome(event)
             case Confirmed() | MediaChanged():
                 if event.audio is not None:
-                    leg.connect(event.audio)
+                    leg.connect(event.audio, is_early=not self._controller.call.is_answered)
             case InfoDigit() | KeysRefused() | Held() | ReferProgress():
                 leg.told(event)
             case LinesOffered() | LinesRetracted() | LinesAnswered() | LinesReset():
@@ -134,13 +135,16 @@ class Signals:
         if not self._controller.answer.done():
             self._controller.answer.set_result(event)
 
-    def _on_ringing(self, event: Ringing) -> None:
+    def _on_ringing(self, event: Ringing | EarlyEnded) -> None:
         call = self._controller.call
+        if isinstance(event, EarlyEnded):
+            self._controller.early.end()
+            return
         if call.status is CallStatus.INITIATED:
             self._controller.enter(CallStatus.RINGING)
         if event.early is not None and call.leg is not None:
-            call.leg.connect(event.early)
-            self._controller.early.set()
+            call.leg.connect(event.early, is_early=True)
+            self._controller.early.begin()
         if self._controller.on_ringing is not None:
             self._controller.on_ringing(event.status)
 

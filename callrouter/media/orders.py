@@ -180,6 +180,7 @@ def _set_remote(batch: Batch, command: ports.SetRemote) -> None:
         browser=None if audio.browser is None else _browser(audio.browser),
         noise_type=audio.noise_payload_type,
         longest_ms=audio.longest_ms,
+        is_early=command.is_early,
     )
 
 

@@ -163,6 +163,7 @@ from callrouter.ports.passing import (
 from callrouter.ports.signalling import (
     Answered as Answered,
     Confirmed as Confirmed,
+    EarlyEnded as EarlyEnded,
     EndCause as EndCause,
     Ended as Ended,
     Failed as Failed,

@@ -263,9 +263,6 @@ class ChildCall(Protocol):
     async def answered(self) -> bool:
         """Wait for the final answer; True when it was picked up, `result` tells the rest."""
 
-    async def early_audio(self) -> None:
-        """Return when the far end is heard before it answers (early media), or the attempt is over."""
-
     async def screen(self, url: str, method: Literal["GET", "POST"]) -> bool:
         """Run a whisper document on the callee; True if the callee is still there to be joined."""
 
@@ -347,8 +344,13 @@ class LiveCall(Protocol):
     def placed(self) -> Sequence[ChildCall]:
         """The children this verb placed, in order, over or not; still readable in `interrupted`."""
 
-    async def hear(self, child: ChildCall) -> None:
-        """Let the caller hear what `child` sends before it answers, until cancelled or over."""
+    async def ringback(self, tone: PlayItem) -> None:
+        """Let the caller hear `tone` over and over, until cancelled.  To one who is not answered and has not
+        heard anything yet (`hear`) this does nothing: its own telephone rings."""
+
+    async def hear(self, child: ChildCall, tone: PlayItem) -> None:
+        """Let the caller hear what `child` sends before it answers (early media), and `tone` (`ringback`)
+        while that is nothing, until cancelled or over.  The caller need not be answered for that."""
 
     def parameters_of(self, child: ChildCall) -> Parameters:
         """DialCallSid and the SIP extras for a child that is over."""

@@ -59,6 +59,8 @@ PlayItem = PlayPrompt | PlaySilence | PlayTone | PlayDigits
 class SetRemote:
     leg: LegId
     audio: NegotiatedAudio
+    is_early: bool = False
+    """The call is not answered yet: no audio of it is missed."""
 
 
 @dataclass(frozen=True, slots=True)

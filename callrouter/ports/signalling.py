@@ -29,6 +29,13 @@ class Ringing:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlyEnded:
+    """Whoever was heard before the answer is not any more, and the call goes on elsewhere."""
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     at_ns: int
     audio: NegotiatedAudio
@@ -165,6 +172,7 @@ class ReferProgress:
 
 SignalEvent = (
     Ringing
+    | EarlyEnded
     | Answered
     | Confirmed
     | MediaChanged
@@ -269,8 +277,8 @@ class SipLeg(Protocol):
     def ring(self) -> None:
         """180."""
 
-    def progress(self, local: MediaAddress) -> None:
-        """183 with an answer: early media."""
+    def progress(self, local: MediaAddress, codec: str = "") -> None:
+        """183 with an answer: early media.  `codec` as in `answer`."""
 
     def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE, codec: str = "") -> None:
         """200, retransmitted until the ACK.  Lines that are not passed are declined.  `codec`: what

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from callrouter.ports import Answered, Clock, Ended, Failed, Ringing, SignalEvent
+from callrouter.ports import Answered, Clock, EarlyEnded, Ended, Failed, Ringing, SignalEvent
 from callrouter.ports.causes import is_final
 from callrouter.sip.plan import Destination
 from callrouter.sip.protocol.hop import Hop
@@ -23,7 +23,8 @@ class BranchOwner(Protocol):
     """The call that a branch belongs to."""
 
     def branch_event(self, branch: Branch, event: SignalEvent) -> None:
-        """Anything but a failure that the branch deals with itself."""
+        """Anything but a failure that the branch deals with itself by going on to the next server, which is
+        told as `EarlyEnded`."""
 
     def branch_replaced(self, branch: Branch, session: IncomingSession) -> None:
         """Another telephone has taken the place of the one that `branch` has called."""
@@ -92,6 +93,7 @@ class Branch:
         if isinstance(event, Failed):
             if self._servers and is_worth_another(event.status) and not is_final(event.q850):
                 self._next()
+                owner.branch_event(self, EarlyEnded(event.at_ns))
                 return
             self.is_over = True
         if isinstance(event, Failed | Ended):

@@ -249,9 +249,9 @@ class IncomingLeg(Leg):
         self._incoming.ring(self._clock.monotonic_ns())
         self._pump()
 
-    def progress(self, local: MediaAddress) -> None:
+    def progress(self, local: MediaAddress, codec: str = "") -> None:
         """183 with an answer: early media."""
-        self._incoming.progress(local, self._clock.monotonic_ns())
+        self._incoming.progress(local, self._clock.monotonic_ns(), codec)
         self._pump()
 
     def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE, codec: str = "") -> None:

@@ -10,10 +10,12 @@ from callrouter.ports import (
     Answered,
     Clock,
     Confirmed,
+    EarlyEnded,
     Failed,
     History,
     MediaAddress,
     MediaChanged,
+    NegotiatedAudio,
     Passing,
     Ringing,
     SignalEvent,
@@ -55,6 +57,8 @@ class OutgoingLeg(Leg):
         self._rest = list(plan.groups)
         self._clock = clock
         self._winner: Branch | None = None
+        self._early: dict[Branch, NegotiatedAudio] = {}
+        """What is to be heard of those that have early media; the last one is heard."""
         self._is_picked_up = False
         """Another telephone than those that ring has taken the call: its audio is still to be told."""
         self._answer_headers: Mapping[str, str] = {}
@@ -80,15 +84,29 @@ class OutgoingLeg(Leg):
     def branch_event(self, branch: Branch, event: SignalEvent) -> None:
         if isinstance(event, Failed):
             self._branch_failed(branch, event)
+        elif isinstance(event, EarlyEnded):
+            self._fell_silent(branch, event.at_ns)
         elif isinstance(event, Answered) and self._winner is None:
             self._won(branch)
             self._answer_headers = event.headers
             self.deliver(event)
         elif branch is self._winner or isinstance(event, Ringing):
+            if isinstance(event, Ringing) and event.early is not None:
+                self._early.pop(branch, None)
+                self._early[branch] = event.early
             self.deliver(event)
+
+    def _fell_silent(self, branch: Branch, at_ns: int) -> None:
+        """Nobody is at the end of `branch` any more who could be heard; of others the latest is heard."""
+        was_heard = next(reversed(self._early), None) is branch
+        self._early.pop(branch, None)
+        if was_heard:
+            audio = next(reversed(self._early.values()), None)
+            self.deliver(EarlyEnded(at_ns) if audio is None else Ringing(at_ns, 183, audio))
 
     def _won(self, branch: Branch) -> None:
         self._winner = branch
+        self._early.clear()
         self._session = branch.session
         for other in self._branches:
             if other is not branch:
@@ -114,12 +132,16 @@ class OutgoingLeg(Leg):
         if event.status >= 600:
             for other in self._branches:
                 other.abandon("")
-        if any(not b.is_over for b in self._branches) or self._is_over:
+        if self._is_over:
+            return
+        if any(not b.is_over for b in self._branches):
+            self._fell_silent(branch, event.at_ns)
             return
         failure = self._failure
         goes_on = bool(self._rest) and self._plan.goes_on_after(failure.status, failure.q850)
         self._failed(branch.destination, failure, goes_on)
         if goes_on:
+            self._fell_silent(branch, event.at_ns)
             self._failure = None
             self._branches = self._next_group()
             self._session = self._branches[0].session
@@ -197,7 +219,7 @@ class OutgoingLeg(Leg):
     def ring(self) -> None:
         """Not ours to do on a call we placed."""
 
-    def progress(self, local: MediaAddress) -> None:
+    def progress(self, local: MediaAddress, codec: str = "") -> None:
         """Not ours to do on a call we placed."""
 
     def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE, codec: str = "") -> None:

@@ -193,7 +193,17 @@ class FakeCall:
         self.placed.append(child)
         return child
 
-    async def hear(self, child: ChildCall) -> None:
+    async def ringback(self, tone: PlayItem) -> None:
+        if self.is_answered:
+            await self.play((tone,), loops=0)
+
+    async def hear(self, child: ChildCall, tone: PlayItem) -> None:
+        ringing = asyncio.ensure_future(self.ringback(tone))
+        try:
+            await next(placed for placed in self.placed if placed is child).early_audio()
+        finally:
+            ringing.cancel()
+            await asyncio.wait((ringing,))
         self._act(f"hear {child.sid}")
         await child.answered()
 

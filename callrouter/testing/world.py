@@ -111,8 +111,8 @@ class ScriptedLeg:
     def ring(self) -> None:
         self._did("ring")
 
-    def progress(self, local: MediaAddress) -> None:
-        self._did("progress")
+    def progress(self, local: MediaAddress, codec: str = "") -> None:
+        self._did(f"progress {codec}")
 
     def answer(self, local: MediaAddress, passing: Passing = AUDIO_ALONE, codec: str = "") -> None:
         self._did("answer")

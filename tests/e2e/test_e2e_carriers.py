@@ -22,11 +22,17 @@ pytestmark = [
 ELSEWHERE = "+15550777"
 
 
+def announcing(folder: Path, status: int, ms: int) -> Sipp:
+    """A gateway that returns what is said to it, and fails after that time."""
+    values: dict[str, str | int] = {"status": status, "ms": ms}
+    return Sipp("announces_and_fails", "127.0.0.1:9", folder, values=values, options=("-rtp_echo",))
+
+
 async def test_a_gateway_that_announces_and_then_fails_is_followed_by_the_next(tmp_path: Path) -> None:
     """What it announced is forgotten: the callee of the second one is heard, and told apart."""
     write_hum(tmp_path / "voice.wav", 2_000)
     manner = Manner(tmp_path / "voice.wav", ring_seconds=0.2)
-    failing = Sipp("announces_and_fails", "127.0.0.1:9", tmp_path / "gateway")
+    failing = announcing(tmp_path / "gateway", 503, 500)
     async with desk(tmp_path / "desk", manner, ELSEWHERE) as agent:
         gateways = [
             {"host": "127.0.0.1", "port": failing.port},

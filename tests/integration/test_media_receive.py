@@ -252,6 +252,21 @@ async def test_a_leg_on_hold_is_not_missed_until_it_is_resumed(held: Direction) 
         await station.told(AudioLost)
 
 
+async def test_who_waits_for_an_answer_is_not_missed_before_it() -> None:
+    """However long that takes: from the answer on it has all the time there is."""
+    async with room(rtp_timeout_seconds=0.2) as here:
+        station = here.station()
+        early = station.remote()
+        here.media.submit(replace(early, is_early=True))
+        await asyncio.sleep(0.4)
+        here.media.submit(replace(early, is_early=True))
+        await asyncio.sleep(0.1)
+        assert station.events == []
+        here.media.submit(early)
+        lost = await station.told(AudioLost)
+        assert lost.silent_ms >= 200
+
+
 async def test_a_family_that_has_no_address_is_named() -> None:
     async with room() as here:
         with pytest.raises(NoSuchFamily, match="bind_v6"):

@@ -10,7 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from callrouter.ports import Answered, Confirmed, Failed, InfoDigit, OutgoingCall, ReferProgress, SipLeg
+from callrouter.ports import (
+    Answered,
+    Confirmed,
+    EarlyEnded,
+    Failed,
+    InfoDigit,
+    MediaAddress,
+    OutgoingCall,
+    ReferProgress,
+    Ringing,
+    SignalEvent,
+    SipLeg,
+)
 from callrouter.sip.registrar_settings import RegistrarSettings, User
 from callrouter.sip.settings import Listen, Trunk
 from callrouter.sip.trunk_settings import Gateway, Numbers
@@ -18,6 +30,7 @@ from tests.e2e.addresses import free_port
 from tests.integration.sip_peer import MEDIA, Peer, peer
 from tests.integration.test_sip_sipp import SIPP, scenario, server, sipp
 from tests.integration.test_sip_trunks_registrar import filled_in
+from tests.narrowing import as_a
 
 CALL = OutgoingCall("+15550101", "+15550100", "", MEDIA)
 
@@ -54,6 +67,37 @@ async def test_a_gateway_that_cannot_is_followed_by_the_next(status: int) -> Non
             gateway = f"gateway=127.0.0.1:{bad.port()}"
             assert ours.metrics.counts["trunk_failovers", gateway, "trunk=carrier"] == 1
             leg.hangup()
+
+
+async def test_what_a_gateway_announces_ends_with_it() -> None:
+    """The next one rings first, and then announces something itself."""
+    taken: list[SipLeg] = []
+    async with peer() as bad, peer() as good:
+
+        def announce_and_fail(leg: SipLeg) -> None:
+            leg.progress(MEDIA)
+            leg.reject(503)
+
+        bad.on_call, good.on_call = announce_and_fail, taken.append
+        async with peer(trunks=(trunk(bad.port(), good.port()),)) as ours:
+            leg = ours.signalling.place(CALL, ours.sink)
+            await good.wait(lambda: bool(taken))
+            taken[0].ring()
+            taken[0].progress(MediaAddress("127.0.0.1", 40002))
+            await ours.wait(lambda: len(ours.events) == 4)
+            taken[0].answer(MediaAddress("127.0.0.1", 40002))
+            await ours.wait(lambda: bool(ours.told(Answered)))
+            heard, ended, rings, again, answered = ours.events
+            assert [port_of(event) for event in (heard, rings, again)] == [40000, 0, 40002]
+            as_a(EarlyEnded, ended)
+            assert as_a(Answered, answered).audio.remote.port == 40002
+            leg.hangup()
+
+
+def port_of(event: SignalEvent) -> int:
+    """Where early media comes from; 0 = there is none."""
+    early = as_a(Ringing, event).early
+    return 0 if early is None else early.remote.port
 
 
 @pytest.mark.parametrize("status", [404, 480, 484, 486, 488, 600, 603, 513])

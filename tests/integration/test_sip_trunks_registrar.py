@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from callrouter.errors import Unroutable
-from callrouter.ports import Answered, Ended, Failed, OutgoingCall, SipLeg
+from callrouter.ports import Answered, Ended, Failed, OutgoingCall, Ringing, SipLeg
 from callrouter.sip.protocol.auth import Credentials, answer, strongest
 from callrouter.sip.protocol.framer import Framer
 from callrouter.sip.protocol.message import Message, Request, Response
@@ -171,9 +171,10 @@ class Phone:
         fields = [(n, v) for n, v in invite.fields if n in names]
         fields.append(("To", f"{invite.get('To')};tag=phone{status}"))
         fields.append(("Contact", "<sip:alice@10.0.0.5;transport=tcp>"))
-        if status == 200:
+        body = AUDIO if status in (183, 200) else b""
+        if body:
             fields.append(DESCRIBED)
-        self.send(Response(status, "So", fields, AUDIO if status == 200 else b""))
+        self.send(Response(status, "So", fields, body))
 
     async def pick_up(self, replaces: str) -> None:
         """The call that `replaces` names, which rings elsewhere."""
@@ -280,6 +281,25 @@ async def test_a_colleague_picks_up_what_rings_and_all_of_it_falls_silent() -> N
         assert (await colleague.request("BYE")).call_id == "picked-up"
         assert not ours.told(Failed)
         writer.close()
+
+
+async def test_of_two_that_are_heard_the_one_that_declines_leaves_the_other_to_be_heard() -> None:
+    async with (
+        peer(registrar=REGISTRAR) as ours,
+        phone(ours, "sip:desk@10.0.0.5;transport=tcp") as desk,
+        phone(ours, "sip:hall@10.0.0.6;transport=tcp") as hall,
+    ):
+        leg = ours.signalling.place(to_alice(), ours.sink)
+        at_desk, in_hall = await desk.request("INVITE"), await hall.request("INVITE")
+        desk.answer(at_desk, 183)
+        await ours.wait(lambda: len(ours.events) == 1)
+        hall.answer(in_hall, 183)
+        await ours.wait(lambda: len(ours.events) == 2)
+        hall.answer(in_hall, 486)
+        await ours.wait(lambda: len(ours.events) == 3)
+        assert all(ringing.early is not None for ringing in ours.told(Ringing))
+        leg.hangup()
+        await desk.request("CANCEL")
 
 
 async def test_a_telephone_that_declines_does_not_end_what_rings_elsewhere_but_a_6xx_does() -> None:

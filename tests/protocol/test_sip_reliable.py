@@ -18,6 +18,8 @@ from callrouter.ports import (
     MediaAddress,
     MediaChanged,
     NegotiatedAudio,
+    PassedLine,
+    Passing,
     Ringing,
 )
 from callrouter.sip.protocol.message import Request, Response
@@ -81,6 +83,31 @@ def test_for_other_callers_it_is_not_and_the_200_repeats_the_answer() -> None:
     stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
     (ok,) = stranger.take()
     assert ok.body == early.body
+
+
+def test_early_media_is_in_what_the_other_end_speaks_and_the_answer_stays_so() -> None:
+    stranger = Stranger()
+    stranger.send(invite())
+    session = stranger.calls[0]
+    session.progress(CALLEE_MEDIA, stranger.now, "PCMA")
+    early = only(Response, stranger.take())
+    assert b"m=audio 5000 RTP/AVP 8" in early.body
+    session.answer(CALLEE_MEDIA, stranger.now, codec="PCMU")
+    assert only(Response, stranger.take()).body == early.body
+
+
+def test_pictures_that_were_declined_with_early_media_are_not_in_the_200() -> None:
+    """One offer has one answer; they can be offered anew."""
+    stranger = Stranger()
+    stranger.send(invite(body=f"{OFFER}m=video 6002 RTP/AVP 97\r\na=rtpmap:97 H264/90000\r\n"))
+    session = stranger.calls[0]
+    session.progress(CALLEE_MEDIA, stranger.now)
+    early = only(Response, stranger.take())
+    pictures = Passing((PassedLine(1, "video", "RTP/AVP", ("97",), MediaAddress("192.0.2.2", 5002)),))
+    session.answer(CALLEE_MEDIA, stranger.now, pictures)
+    assert only(Response, stranger.take()).body == early.body
+    assert b"m=video 0 " in early.body
+    assert not session.stream.passage.written.lines
 
 
 def test_it_is_repeated_at_doubling_intervals_until_acknowledged() -> None:

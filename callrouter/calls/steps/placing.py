@@ -101,6 +101,7 @@ class Placing(Step):
                 if not isinstance(outcome, Failed):
                     return outcome
                 failed = outcome
+            controller.early.end()
             target = await trail.following(controller, failed)
         if failed is not None:
             self._came_to_nothing(controller, failed)

@@ -94,11 +94,12 @@ class IncomingSession(Session):
             return  # the first reliable response to a late offer has to bring ours (RFC 3262 §5)
         self._provide(180, b"", now_ns)
 
-    def progress(self, local: MediaAddress, now_ns: int) -> None:
+    def progress(self, local: MediaAddress, now_ns: int, codec: str = "") -> None:
         """Early media.  Where the INVITE had no offer, ours goes out here if the caller
         acknowledges it; if not, there is none."""
         if self.state is not SessionState.EARLY or self.is_over:
             return
+        self._prefer(codec)
         body = b""
         if not self._is_settled and not self._provisionals.owes_description:
             body = self.stream.first_answer(local)
@@ -111,7 +112,8 @@ class IncomingSession(Session):
     ) -> None:
         if self.state is not SessionState.EARLY or self.is_over:
             return
-        self.stream.passage.written = passing
+        if self.stream.local is None:
+            self.stream.passage.written = passing  # an answer is given once, with early media or here
         self._prefer(codec)
         if self._provisionals.owes_description:
             self._answer_waiting = local

@@ -1,8 +1,9 @@
 """<Dial>: call somebody and connect them (docs/verbs.md).
 
 While it rings the caller hears ringback (or, with answerOnBridge, their own network's: they are not
-answered yet).  Once somebody accepts, the verb hands the bridge to the controller with `Connect`;
-its end, whichever it is, leads to the action, or without one to the next verb."""
+answered yet), and of a single callee what it sends before it answers.  Once somebody accepts, the verb
+hands the bridge to the controller with `Connect`; its end, whichever it is, leads to the action, or
+without one to the next verb."""
 
 from __future__ import annotations
 
@@ -116,26 +117,19 @@ class Dial:
         look = hunt.in_turn if self.sequential else hunt.all_at_once
         if self.answer_on_bridge and not call.is_answered:
             await call.ring()
-            return await look(call, attempts)
-        await call.answer()
+        else:
+            await call.answer()
+        tone = PlayTone(f"ringback-{self.ring_tone}")
         if len(attempts) == 1 and not attempts[0].screen_url:
-            return await self._reach_one(call, attempts[0])
-        async with beside(self._ringback(call)):
+            return await self._reach_one(call, attempts[0], tone)
+        async with beside(call.ringback(tone)):
             return await look(call, attempts)
 
-    async def _reach_one(self, call: LiveCall, attempt: Attempt) -> ChildCall | None:
+    async def _reach_one(self, call: LiveCall, attempt: Attempt, tone: PlayTone) -> ChildCall | None:
         """A single destination may be heard before it answers: announcements, its own ringing."""
         child = await attempt.place(call)
-        async with beside(self._until_answer(call, child)):
+        async with beside(call.hear(child, tone)):
             return child if await attempt.accepted(child) else None
-
-    async def _until_answer(self, call: LiveCall, child: ChildCall) -> None:
-        async with beside(self._ringback(call)):
-            await child.early_audio()
-        await call.hear(child)
-
-    async def _ringback(self, call: LiveCall) -> None:
-        await call.play((PlayTone(f"ringback-{self.ring_tone}"),), loops=0)
 
     def _attempts(self, call: LiveCall) -> tuple[Attempt, ...]:
         timeout = self.timeout_seconds + PLATFORM_SECONDS

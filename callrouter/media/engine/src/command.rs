@@ -41,6 +41,8 @@ pub struct Negotiated {
     pub longest: usize,
     pub may_send: bool,
     pub may_receive: bool,
+    /// The call is not answered yet: whoever waits need not say anything.
+    pub is_early: bool,
     /// Both ends' keys; None: RTP as it is.
     pub keys: Option<Keys>,
     /// The far end is a browser's: it says by ICE where it is, and the keys come of a handshake.

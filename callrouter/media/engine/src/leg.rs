@@ -84,6 +84,8 @@ pub struct Remote {
     longest: usize,
     pub may_send: bool,
     may_receive: bool,
+    /// The call is not answered yet.
+    is_early: bool,
     rtcp: Option<SocketAddr>,
 }
 
@@ -257,7 +259,7 @@ impl Leg {
                 if moved {
                     self.ports.widen();
                 }
-                if !before.is_conversing() && agreed.may_send && agreed.may_receive {
+                if !before.is_conversing() && agreed.may_send && agreed.may_receive && !agreed.is_early {
                     self.heard_ns = now_ns;
                 }
                 before.source
@@ -288,6 +290,7 @@ impl Leg {
             longest: agreed.longest,
             may_send: agreed.may_send,
             may_receive: agreed.may_receive,
+            is_early: agreed.is_early,
             rtcp: agreed.remote_rtcp,
         });
         self.set_browser(agreed.browser.as_ref(), now_ns);

@@ -35,6 +35,7 @@ fn to(remote: SocketAddr) -> Action {
         own_event_type: None,
         may_send: true,
         may_receive: true,
+        is_early: false,
         keys: None,
         browser: None,
         coded: None,

@@ -45,9 +45,10 @@ const ALAW_TYPE: u8 = 8;
 const NOISE_TYPE: u8 = 13;
 
 impl Remote {
-    /// Neither end holds the other.  Who holds may be silent for as long as it likes.
+    /// The call is answered, and neither end holds the other.  Who holds may be silent for as long as it
+    /// likes, and so may who waits for an answer.
     pub fn is_conversing(&self) -> bool {
-        self.may_send && self.may_receive
+        self.may_send && self.may_receive && !self.is_early
     }
 
     /// What packets of a payload type are.  A far end that was offered both laws may change from

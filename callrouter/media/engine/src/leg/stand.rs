@@ -41,6 +41,7 @@ pub fn agreed(remote: SocketAddr) -> Negotiated {
         longest: usize::MAX,
         may_send: true,
         may_receive: true,
+        is_early: false,
         keys: None,
         browser: None,
     }

@@ -100,7 +100,7 @@ impl Batch {
         Self::default()
     }
 
-    #[pyo3(signature = (leg, *, remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, srtp=None, event_rate=8000, browser=None, own_type=None, own_event_type=None, noise_type=None, longest_ms=0))]
+    #[pyo3(signature = (leg, *, remote, remote_rtcp, codec, payload_type, event_type, may_send, may_receive, srtp=None, event_rate=8000, browser=None, own_type=None, own_event_type=None, noise_type=None, longest_ms=0, is_early=false))]
     #[allow(clippy::too_many_arguments, reason = "keyword-only, one per negotiated property")]
     fn set_remote(
         &self,
@@ -119,6 +119,7 @@ impl Batch {
         own_event_type: Option<u8>,
         noise_type: Option<u8>,
         longest_ms: usize,
+        is_early: bool,
     ) -> PyResult<()> {
         let coded = coded::Codec::named(codec);
         let law = Codec::named(codec).or(coded.map(|_| Codec::Pcmu));
@@ -150,6 +151,7 @@ impl Batch {
             longest: if longest_ms == 0 { usize::MAX } else { longest_ms.saturating_mul(8) },
             may_send,
             may_receive,
+            is_early,
             keys,
             browser,
         };
