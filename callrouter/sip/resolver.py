@@ -27,7 +27,8 @@ log = structlog.get_logger(__name__)
 _SECOND = 10**9
 _SYSTEM_TTL = 30
 """Seconds to remember what the system said, which does not say for how long it holds."""
-_MIN_TTL, _MAX_TTL = 5, 3600
+_MIN_TTL, _MAX_TTL = 1, 3600
+_FAILURE_TTL = 5
 _MAX_NAMES = 1000
 _LOOKUP_SECONDS = 4.0
 _SILENCE_SECONDS = 10
@@ -132,12 +133,13 @@ class Resolver:
             return known
         _, before = self._places.get(place, (0, ()))
         failures = self._failures
+        found, ttl = before, _SILENCE_SECONDS
         try:
             found, ttl = await self._servers_of(place, families)
         except Unresolvable:
-            if not before:
+            if not before or self._failures == failures:  # the DNS says that there is no such name
+                self._places.pop(place, None)
                 raise
-            found, ttl = before, _SILENCE_SECONDS
         if before and self._failures > failures:
             # A server does not move because nobody says where it is (RFC 8767).
             found, ttl = before, _SILENCE_SECONDS
@@ -152,9 +154,9 @@ class Resolver:
         if not place.port and "." in place.host:
             for transport, name, ttl in await self._services(place):
                 servers, srv_ttl = await self._srv(name)
-                found = await self._reached(place, servers, transport, families)
+                found, found_ttl = await self._reached(place, servers, transport, families)
                 if found:
-                    return found, min(ttl, srv_ttl)
+                    return found, min(ttl, srv_ttl, found_ttl)
         transport = place.transport or "udp"
         addresses, ttl = await self._lookup_addresses(place.host, families)
         port = place.port or default_port(transport)
@@ -163,18 +165,21 @@ class Resolver:
 
     async def _reached(
         self, place: Place, servers: Sequence[_Server], transport: str, families: frozenset[int]
-    ) -> tuple[_Found, ...]:
-        """The addresses of SRV's servers; certificates are those of the name that was asked for
-        (RFC 5922 §4)."""
+    ) -> tuple[tuple[_Found, ...], int]:
+        """The addresses of SRV's servers, and for how many seconds all of them hold; certificates are
+        those of the name that was asked for (RFC 5922 §4)."""
         found: list[_Found] = []
+        ttl = _MAX_TTL
         for server in servers:
             try:
-                addresses, _ = await self._lookup_addresses(server.host, families)
+                addresses, seconds = await self._lookup_addresses(server.host, families)
             except Unresolvable:
+                ttl = min(ttl, _SYSTEM_TTL)  # it may be there again
                 continue
+            ttl = min(ttl, seconds)
             hops = tuple(Hop(transport, address, server.port, name=place.host) for address in addresses)
             found.append(_Found(hops, server.priority, server.weight))
-        return tuple(found)
+        return tuple(found), ttl
 
     async def _services(self, place: Place) -> list[tuple[str, str, int]]:
         """(transport, SRV name, TTL) in the order to try them (RFC 3263 §4.1)."""
@@ -199,7 +204,8 @@ class Resolver:
         servers = [
             _Server(r.target.to_text(omit_final_dot=True), r.port, r.priority, r.weight) for r in records
         ]
-        return [server for server in servers if server.host and server.port], ttl
+        # "." says that there is no such service (RFC 2782).
+        return [server for server in servers if server.host not in ("", ".") and server.port], ttl
 
     # -- questions
 
@@ -225,6 +231,8 @@ class Resolver:
         try:
             answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
         except (OSError, UnicodeError) as error:
+            if "." not in host and getattr(error, "errno", 0) == socket.EAI_AGAIN:
+                self._failures += 1
             raise Unresolvable(f"{host}: {error}") from error
         found = [str(answer[4][0]) for answer in answers]
         reachable = [address for address in dict.fromkeys(found) if family_of(address) in families]
@@ -239,7 +247,7 @@ class Resolver:
         now_ns, domain = self._clock.monotonic_ns(), _domain_of(name)
         if now_ns < self._silent_until_ns.get(domain, 0):
             self._failures += 1
-            return [], _MIN_TTL
+            return [], _FAILURE_TTL
         try:
             if self._dns is None:
                 self._dns = _resolver(self._servers)
@@ -251,13 +259,13 @@ class Resolver:
                 self._silent_until_ns.clear()
             self._silent_until_ns[domain] = self._clock.monotonic_ns() + _SILENCE_SECONDS * _SECOND
             self._failures += 1
-            return [], _MIN_TTL
+            return [], _FAILURE_TTL
         except dns.resolver.NoNameservers:
             self._failures += 1
-            return [], _MIN_TTL
+            return [], _FAILURE_TTL
         except (dns.exception.DNSException, OSError, UnicodeError):
-            return [], _MIN_TTL
-        ttl = answer.rrset.ttl if answer.rrset is not None else _MIN_TTL
+            return [], _FAILURE_TTL
+        ttl = answer.rrset.ttl if answer.rrset is not None else _FAILURE_TTL
         return list(answer), ttl
 
     def _until(self, ttl: int) -> int:

@@ -198,6 +198,52 @@ async def test_a_server_stays_where_it_was_until_the_dns_says_so(place: Place) -
     assert (moved.host, moved.port) == ("127.0.0.77", place.port or 5083)
 
 
+async def test_the_addresses_of_srvs_servers_are_asked_for_anew_when_they_have_run_out() -> None:
+    clock = HandClock()
+    async with zone(
+        "_sip._udp.far.example. 600 IN SRV 1 0 5080 gw.example.\ngw.example. 2 IN A 127.0.0.1"
+    ) as (
+        dns_server,
+        server,
+    ):
+        ours = resolver(server, clock)
+        (before,) = await ours.locate(Place("far.example"), V4)
+        dns_server.records[1][4] = "127.0.0.2"
+        clock.now_ns += 1_900_000_000
+        assert ours.known(Place("far.example")) == (before,)
+        clock.now_ns += 200_000_000
+        (after,) = await ours.locate(Place("far.example"), V4)
+    assert (before.host, after.host) == ("127.0.0.1", "127.0.0.2")
+
+
+async def test_a_name_that_is_taken_out_of_the_dns_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unknown(self: Resolver, host: str, families: frozenset[int]) -> list[str]:
+        raise Unresolvable(host)
+
+    monkeypatch.setattr(Resolver, "_ask_system", unknown)
+    clock = HandClock()
+    async with zone() as (dns_server, server):
+        ours = resolver(server, clock)
+        await ours.locate(Place("plain.example"), V4)
+        dns_server.records.clear()
+        clock.now_ns += 31 * 10**9
+        for _ in range(2):
+            with pytest.raises(Unresolvable):
+                await ours.locate(Place("plain.example"), V4)
+
+
+async def test_a_service_that_the_dns_says_is_not_there_is_passed_over() -> None:
+    text = (
+        "_sip._udp.none.example. 60 IN SRV 0 0 5060 .\n"
+        "_sip._tcp.none.example. 60 IN SRV 0 0 5070 gw.example.\n"
+        "gw.example. 60 IN A 127.0.0.1"
+    )
+    async with zone(text) as (asked, server):
+        (found,) = await resolver(server, HandClock()).locate(Place("none.example"), V4)
+    assert (found.transport, found.port) == ("tcp", 5070)
+    assert not [question for question in asked.asked if question.endswith(" .")]
+
+
 async def test_what_nobody_knows_is_unresolvable() -> None:
     async with zone() as (_, server):
         with pytest.raises(Unresolvable):
