@@ -32,6 +32,7 @@ async def load_snapshot(database: Database, box: SecretBox, settings: Settings) 
 
 
 async def load_applications(database: Database) -> list[Application]:
+    """All container applications, inactive ones too, with their active instances, edges and mappings."""
     instances: dict[str, dict[str, Instance]] = {}
     for row in await database.read(select(application_instances).where(application_instances.c.active)):
         parameters = tuple((name, value) for name, value in json.loads(row["parameters"]))

@@ -75,6 +75,7 @@ def parameters_to(parameters: Iterable[Parameter]) -> str:
 
 
 def parameters_from(stored: str) -> tuple[Parameter, ...]:
+    """The inverse of what is stored: a JSON list with an object a parameter."""
     return tuple(
         Parameter(
             name=entry["name"],

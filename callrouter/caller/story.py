@@ -68,6 +68,8 @@ class Story:
         return self.answered_ms is not None and self.ended_by is EndedBy.FAILURE
 
     def as_json(self) -> dict[str, Any]:
+        """What `callrouter call --json` prints; times in milliseconds since the INVITE, None: did not
+        happen."""
         return {
             "number": self.number,
             "server": self.server,

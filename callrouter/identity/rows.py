@@ -39,6 +39,7 @@ async def load_api_keys(database: Database) -> list[ApiKey]:
 
 
 async def load_addresses(database: Database) -> list[Address]:
+    """All addresses of all accounts, inactive ones too."""
     return [
         Address(
             address=row["address"],

@@ -8,6 +8,7 @@ RULE = "number"
 
 
 def number(facts: Facts) -> Denial | None:
+    """480 for a number that is switched off, 404 for one that is not the account's."""
     if facts.number is NumberState.ACTIVE:
         return None
     shown = facts.key_number or "(none)"

@@ -13,6 +13,7 @@ RULE = "subscription"
 
 
 def subscription(facts: Facts) -> Denial | None:
+    """Names what is missing: the module, a subscription, or the days it was for."""
     if not facts.module_active:
         return _denial(f"module {facts.module} is not active")
     if facts.module_open or facts.entitlement.granted:

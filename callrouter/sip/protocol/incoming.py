@@ -90,6 +90,7 @@ class IncomingSession(Session):
     # -- what the owner asks for
 
     def ring(self, now_ns: int) -> None:
+        """180, again each time it is called."""
         if self.stream.agreed is None and self._provisionals.is_required:
             return  # the first reliable response to a late offer has to bring ours (RFC 3262 §5)
         self._provide(180, b"", now_ns)
@@ -110,6 +111,9 @@ class IncomingSession(Session):
     def answer(
         self, local: MediaAddress, now_ns: int, passing: Passing = AUDIO_ALONE, codec: str = ""
     ) -> None:
+        """200, with what `local` answers to the offer, or with an offer of ours where there was none.  It
+        waits for the PRACK of early media that is still owed (RFC 3262 §3).  Nothing once the call is
+        answered or over."""
         if self.state is not SessionState.EARLY or self.is_over:
             return
         if self.stream.local is None:

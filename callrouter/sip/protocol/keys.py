@@ -41,6 +41,8 @@ class Keys(ClientUser):
             )
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        """What became of the INFO on its way: the next key follows; 481 ends the call (RFC 3261
+        §12.2.1.2), and any other refusal is told as `KeysRefused`."""
         status = response.status
         if status < 200:
             return

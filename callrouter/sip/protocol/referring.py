@@ -58,6 +58,8 @@ class Referring(ClientUser):
         )
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        """The answer to our REFER: a challenge is answered, a refusal is the end, and after a 2xx the far
+        end is waited for (RFC 3515 §2.4.2)."""
         if transaction is not self._sent or response.status < 200:
             return
         again = self._session.authorize(transaction, response)

@@ -137,6 +137,8 @@ class RegistrationClient(ClientUser):
     # -- answers
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        """The registrar's answer (RFC 3261 §10.2.4, §10.3): a challenge is answered, 423 asked again for
+        longer; any other refusal is a failure, after which the next server is asked or a pause made."""
         if transaction is not self._asked or response.status < 200:
             return
         self._asked = None

@@ -217,6 +217,8 @@ class Session(ClientUser):
     def on_request(
         self, request: Request, dialog: Dialog, transaction: ServerTransaction, now_ns: int
     ) -> None:
+        """A request of the far end in `dialog`, which is answered here: one behind the times with 500
+        (RFC 3261 §12.2.2), any but BYE with 481 once the call is over."""
         sequence = request.cseq.number
         if sequence < dialog.remote_sequence:
             self.agent.uas.respond(transaction, 500, now_ns, reason="CSeq is out of order")
@@ -296,6 +298,8 @@ class Session(ClientUser):
         )
 
     def on_ack(self, request: Request, now_ns: int) -> None:
+        """The ACK of our 2xx (RFC 3261 §13.3.1.4): the call is up, or its change is made; where the 2xx
+        had our offer, it brings the answer, and the call is lost without a usable one."""
         awaited = self._awaited
         try:
             if awaited is None or request.cseq.number != awaited.sequence:

@@ -94,6 +94,8 @@ class Subscription(ClientUser):
         self._sent = send(session.established, "NOTIFY", self, now_ns, fields=fields, body=body)
 
     def on_response(self, transaction: ClientTransaction, response: Response, now_ns: int) -> None:
+        """What became of the NOTIFY on its way: the next one follows, a challenge is answered, and after a
+        refusal or the last word it is over."""
         if transaction is not self._sent or response.status < 200:
             return
         self._sent = None

@@ -62,6 +62,8 @@ class UserAgentClient:
         fields: Fields = (),
         body: bytes = b"",
     ) -> ClientTransaction:
+        """A request within `dialog`, next in its sequence, along its route (RFC 3261 §12.2.1); `user`
+        hears the answers."""
         dialog.local_sequence += 1
         hop = dialog.next_hop(self._agent.settings.mentionable)
         request = self._in_dialog(dialog, method, hop, dialog.local_sequence, fields, body)

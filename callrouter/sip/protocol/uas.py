@@ -43,6 +43,8 @@ class UserAgentServer:
     # -- requests that come in
 
     def receive(self, request: Request, hop: Hop, now_ns: int) -> None:
+        """A request as it was read from the wire (RFC 3261 §8.2, §17.2.3): repeated ones to their
+        transaction, new ones past the shield and the checks to whom they concern, or refused."""
         try:
             key = self._layer.key_of(request)
         except ValueError:

@@ -181,6 +181,8 @@ class InviteClientTransaction(ClientTransaction):
         return self._gap * 2
 
     def receive(self, response: Response, now_ns: int) -> None:
+        """An answer to the INVITE (RFC 3261 §17.1.1.2): handed to the user until it is final, and every 2xx
+        after that (RFC 6026 §7.2); a refusal said again is acknowledged again."""
         state, status = self.state, response.status
         if state in (_CALLING, _PROCEEDING):
             if status < 200:
