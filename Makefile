@@ -2,7 +2,7 @@
 # make run ONCE=1     the demonstration only; fails if anything in it was wrong
 # make test           every test          (ARGS="-k survey" passes arguments to pytest)
 # make check          lint, types, import rules, clippy, rustfmt
-# make bench          the benchmarks of docs/benchmarks.md
+# make bench          an overview of docs/benchmarks.md: calls, and media with telephones
 # make fuzz           coverage-guided fuzzing of what reads messages   (FUZZ_SECONDS=150 for each)
 # make fuzz-media     the same for what the media engine reads; needs cargo-fuzz  (FUZZ_SECONDS=100 for each)
 # make bench-media    what the media engine costs, measured from outside  (SECONDS_EACH=10)

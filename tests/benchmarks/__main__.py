@@ -1,4 +1,4 @@
-"""`make bench`: everything docs/benchmarks.md speaks of."""
+"""`make bench`: an overview of what docs/benchmarks.md speaks of."""
 
 import subprocess
 import sys
