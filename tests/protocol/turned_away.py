@@ -23,7 +23,7 @@ def refused(data: bytes, hop: Hop) -> Request | None:
     assert isinstance(answer, Response)
     assert (asked.flaw, answer.flaw, asked.method, asked.to_tag) == (None, None, "INVITE", ""), written
     later = answer.get("Retry-After") or ""
-    assert 5 <= int(later) <= 30
+    assert 10 <= int(later) <= 30
     tag = _TAG.search(written)
     assert tag is not None, written
     fields = (("Retry-After", later),)

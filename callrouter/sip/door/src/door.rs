@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
+use crate::answers::Answers;
+use crate::batch::Batch;
 use crate::desk::{Arrival, Counts, Desk, Wishes};
 use crate::keyed::Key;
 use crate::socket::Socket;
 use crate::waiting::Datagram;
 
-const LONGEST: usize = 65_536;
-/// Datagrams read of one socket before the others have their turn.
-const AT_ONCE: usize = 256;
+/// How often one socket is read before the others have their turn.
+const AT_ONCE: usize = 4;
 /// After a look at the sockets that found something: to be woken for each datagram costs both threads
 /// more than all that is done with it, most of all under a flood.
 const REST: Duration = Duration::from_millis(1);
@@ -157,7 +158,7 @@ impl Drop for Door {
 }
 
 fn watch(shared: &Shared, sockets: &[Arc<Socket>]) {
-    let mut buffer = vec![0; LONGEST];
+    let (mut batch, mut answers) = (Batch::default(), Answers::default());
     let mut polled: Vec<_> = sockets.iter().map(|socket| PollFd::new(&**socket, PollFlags::IN)).collect();
     polled.push(PollFd::new(&shared.stop, PollFlags::IN));
     loop {
@@ -169,29 +170,35 @@ fn watch(shared: &Shared, sockets: &[Arc<Socket>]) {
             return;
         }
         let readable = sockets.iter().zip(&polled).filter(|(_, polled)| !polled.revents().is_empty());
-        let rest = readable.map(|(socket, _)| read(shared, socket, &mut buffer)).min();
+        let rest = readable.map(|(socket, _)| read(shared, socket, &mut batch, &mut answers)).min();
         std::thread::sleep(rest.unwrap_or_default());
     }
 }
 
 /// For how long nobody need look at the socket again.
-fn read(shared: &Shared, socket: &Socket, buffer: &mut [u8]) -> Duration {
+fn read(shared: &Shared, socket: &Socket, batch: &mut Batch, answers: &mut Answers) -> Duration {
     let mut rest = REST;
     for _ in 0..AT_ONCE {
-        // Nothing waits, or ICMP had something to say: that is anybody's word.
-        let Ok((length, source)) = socket.receive(buffer) else { return rest };
-        let arrival = Arrival { octets: &buffer[..length], source, listener: socket.listener };
-        let answer = {
-            let mut state = shared.state();
-            let answer = state.desk.receive(arrival, shared.now_ns());
-            shared.settle(&mut state);
-            answer
-        };
-        if let Some(answer) = answer {
-            // Who is not reached asks again.
-            let _ = socket.send(&answer.octets, answer.to);
+        let is_more_there = batch.fill(socket);
+        look_at(shared, socket.listener, batch, answers);
+        if !answers.is_empty() {
+            answers.send(socket);
             rest = REST_IN_FLOOD;
+        }
+        if !is_more_there {
+            return rest;
         }
     }
     Duration::ZERO
+}
+
+fn look_at(shared: &Shared, listener: u32, batch: &Batch, answers: &mut Answers) {
+    let mut state = shared.state();
+    let now_ns = shared.now_ns();
+    for (octets, source) in batch.datagrams() {
+        if let Some(answer) = state.desk.receive(Arrival { octets, source, listener }, now_ns) {
+            answers.push(&answer);
+        }
+    }
+    shared.settle(&mut state);
 }

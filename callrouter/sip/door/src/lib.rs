@@ -8,7 +8,9 @@
 
 pub mod admitted;
 pub mod allowance;
+pub mod answers;
 pub mod banned;
+pub mod batch;
 pub mod desk;
 pub mod door;
 pub mod keyed;

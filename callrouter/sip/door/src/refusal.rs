@@ -1,11 +1,13 @@
 //! The 503 to a new call for which there is no room, from a template.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use crate::scan::Request;
 
 /// Seconds until the call may be tried again: each is told another time, or all would be back at once.
-const RETRY_FROM: u64 = 5;
+/// They have as many digits, so that answers are of one length and leave together (`answers`).
+const RETRY_FROM: u64 = 10;
 const RETRY_TO: u64 = 30;
 
 /// `chance` picks the time.
@@ -23,7 +25,8 @@ pub fn write(request: &Request<'_>, source: SocketAddr, tag: &[u8], chance: u64)
     field(&mut answer, "Call-ID", request.call_id);
     field(&mut answer, "CSeq", request.cseq);
     let seconds = RETRY_FROM + chance % (RETRY_TO - RETRY_FROM + 1);
-    answer.extend_from_slice(format!("\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+    // To memory, which does not fail.
+    let _ = write!(answer, "\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n");
     answer
 }
 

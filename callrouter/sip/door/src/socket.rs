@@ -1,9 +1,11 @@
 //! A socket of ours.  IPv4 that comes by one of IPv6 counts as what it is.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 use rustix::net::sockopt;
 
 /// Octets: a burst must not cost a BYE.  Without CAP_NET_ADMIN the kernel gives what it allows
@@ -41,14 +43,29 @@ impl Socket {
     }
 
     pub fn send(&self, octets: &[u8], to: SocketAddr) -> io::Result<()> {
-        let to = match to.ip() {
-            IpAddr::V4(host) if self.is_v6 => SocketAddr::new(host.to_ipv6_mapped().into(), to.port()),
-            _ => to,
-        };
-        match self.udp.send_to(octets, to) {
+        match self.udp.send_to(octets, self.reached(to)) {
             // As if it were lost on the way: it is sent again.
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    /// Send a datagram of each `length` octets: the kernel cuts them (UDP_SEGMENT, see udp(7)), where it can.
+    pub fn send_cut(&self, octets: &[u8], length: usize, to: SocketAddr) -> io::Result<()> {
+        let length = u16::try_from(length).map_err(io::Error::other)?;
+        let (pieces, cut) = ([IoSlice::new(octets)], [ControlMessage::UdpGsoSegments(&length)]);
+        let to = SockaddrStorage::from(self.reached(to));
+        match sendmsg(self.udp.as_raw_fd(), &pieces, &cut, MsgFlags::empty(), Some(&to)) {
+            Err(error) if error != Errno::EWOULDBLOCK => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// How this socket knows the address.
+    fn reached(&self, to: SocketAddr) -> SocketAddr {
+        match to.ip() {
+            IpAddr::V4(host) if self.is_v6 => SocketAddr::new(host.to_ipv6_mapped().into(), to.port()),
+            _ => to,
         }
     }
 }

@@ -28,7 +28,7 @@ fn the_answer_has_all_that_it_copies_in_its_order() {
         "SIP/2.0 503 Service Unavailable\r\n\
          Via: SIP/2.0/UDP 10.0.0.1:5061;branch=z9hG4bK7;received=198.51.100.7;rport=1024\r\n\
          Via: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK8\r\nFrom: <sip:b@c>;tag=1\r\n\
-         To: <sip:a@192.0.2.2>;tag=t\r\nCall-ID: seven\r\nCSeq: 4 INVITE\r\nRetry-After: 5\r\n\
+         To: <sip:a@192.0.2.2>;tag=t\r\nCall-ID: seven\r\nCSeq: 4 INVITE\r\nRetry-After: 10\r\n\
          Content-Length: 0\r\n\r\n"
     );
 }
