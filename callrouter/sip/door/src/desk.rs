@@ -52,6 +52,13 @@ impl Arrival<'_> {
     }
 }
 
+/// Hashes of what tells requests apart.
+#[derive(Clone, Copy)]
+struct Names {
+    call: u64,
+    branch: u64,
+}
+
 pub struct Desk {
     key: Key,
     wishes: Wishes,
@@ -86,7 +93,8 @@ impl Desk {
         if self.is_ack_of_ours(&kind) {
             return None;
         }
-        if let Some(dialog) = self.dialog_of(&kind)
+        let names = self.names_of(&kind);
+        if let Some(dialog) = self.dialog_of(&kind, names)
             && self.allowance.admits(dialog, now_ns)
         {
             self.counts.dropped += u64::from(!self.waiting.push_of_call(arrival.kept()));
@@ -96,15 +104,15 @@ impl Desk {
             self.hear_banned(arrival);
             return None;
         }
-        let is_kept = match kind {
-            Kind::NewCall(request) => return self.receive_call(&request, arrival, now_ns),
-            Kind::Cancel(request) => self.receive_cancel(&request, arrival),
-            Kind::UnclearInvite => {
+        let is_kept = match (kind, names) {
+            (Kind::NewCall(request), Some(names)) => {
+                return self.receive_call(&request, names, arrival, now_ns);
+            }
+            (Kind::Cancel(_), Some(names)) => self.receive_cancel(names.call, arrival),
+            (Kind::UnclearInvite, _) => {
                 self.waiting.has_room(now_ns) && self.waiting.push_new_call(None, arrival.kept())
             }
-            Kind::Response(_) | Kind::InDialog(_) | Kind::Request | Kind::Unclear => {
-                self.waiting.push_other(arrival.kept())
-            }
+            _ => self.waiting.push_other(arrival.kept()),
         };
         self.counts.dropped += u64::from(!is_kept);
         None
@@ -112,7 +120,7 @@ impl Desk {
 
     /// The dialog or transaction of ours that a message shows to belong to: by a tag or branch that we
     /// have signed, or by the branch of an INVITE that was let in and does not wait any more.
-    fn dialog_of(&self, kind: &Kind<'_>) -> Option<u64> {
+    fn dialog_of(&self, kind: &Kind<'_>, names: Option<Names>) -> Option<u64> {
         let signed = match kind {
             Kind::Response(branch) => branch,
             Kind::InDialog(request) => request.to_tag,
@@ -121,15 +129,16 @@ impl Desk {
         if self.key.has_signed(signed) {
             return Some(self.key.hash(&[signed]));
         }
-        let (Kind::InDialog(request) | Kind::NewCall(request) | Kind::Cancel(request)) = kind else {
-            return None;
-        };
-        let (call, branch) = self.call_and_branch(request);
+        let Names { call, branch } = names?;
         (self.admitted.past(call, branch) == Past::Repeated && !self.waiting.is_waiting(call)).then_some(call)
     }
 
-    fn call_and_branch(&self, request: &Request<'_>) -> (u64, u64) {
-        (self.key.hash(&[request.call_id]), self.key.hash(&[request.via.branch]))
+    fn names_of(&self, kind: &Kind<'_>) -> Option<Names> {
+        let (Kind::InDialog(request) | Kind::NewCall(request) | Kind::Cancel(request)) = kind else {
+            return None;
+        };
+        let (call, branch) = (self.key.hash(&[request.call_id]), self.key.hash(&[request.via.branch]));
+        Some(Names { call, branch })
     }
 
     /// The core may have learnt meanwhile that a carrier calls from there, so it is left to decide,
@@ -145,8 +154,13 @@ impl Desk {
             if request.method == b"ACK" && request.to_tag == self.key.tag(request.call_id))
     }
 
-    fn receive_call(&mut self, request: &Request<'_>, arrival: Arrival<'_>, now_ns: u64) -> Option<Answer> {
-        let (call, branch) = self.call_and_branch(request);
+    fn receive_call(
+        &mut self,
+        request: &Request<'_>,
+        Names { call, branch }: Names,
+        arrival: Arrival<'_>,
+        now_ns: u64,
+    ) -> Option<Answer> {
         let is_kept = match self.admitted.past(call, branch) {
             // What still waits need not wait twice; else it has come too often (`dialog_of`).
             Past::Repeated => self.waiting.is_waiting(call) || self.waiting.push_other(arrival.kept()),
@@ -176,8 +190,7 @@ impl Desk {
     }
 
     /// Not before the INVITE it is about.
-    fn receive_cancel(&mut self, request: &Request<'_>, arrival: Arrival<'_>) -> bool {
-        let call = self.key.hash(&[request.call_id]);
+    fn receive_cancel(&mut self, call: u64, arrival: Arrival<'_>) -> bool {
         if self.waiting.is_waiting(call) {
             self.waiting.push_behind(call, arrival.kept())
         } else {

@@ -69,7 +69,8 @@ pub fn scan(datagram: &[u8]) -> Kind<'_> {
 /// Of the first Via line.  Read with doubt: it means nothing but to who signed it.
 fn branch(response: &[u8]) -> Option<&[u8]> {
     let head = &response[..response.len().min(MAX_HEAD)];
-    let mut lines = Lines { head, next: 0 }.take_while(|line| !line.is_empty()).take(MAX_LINES);
+    let lines = head.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut lines = lines.take_while(|line| !line.is_empty()).take(MAX_LINES);
     let via = lines.find(|line| {
         let name = trim_end(line.split(|octet| *octet == b':').next().unwrap_or_default());
         name.eq_ignore_ascii_case(b"Via") || name.eq_ignore_ascii_case(b"v")
@@ -81,21 +82,30 @@ fn branch(response: &[u8]) -> Option<&[u8]> {
 
 /// None: not without doubt.
 fn request(message: &[u8]) -> Option<Request<'_>> {
-    let end = find(&message[..message.len().min(MAX_HEAD + 4)], b"\r\n\r\n")?;
-    let body = message.len() - end - 4;
-    let mut lines = Lines { head: &message[..end], next: 0 };
+    let mut lines = Lines { head: message, next: 0 };
     let method = start_line(lines.next()?)?;
     let mut headers = Headers::default();
-    for (count, line) in lines.enumerate() {
-        if count >= MAX_LINES {
+    let mut count = 1;
+    loop {
+        let line = lines.next()?;
+        if line.is_empty() {
+            break;
+        }
+        if count > MAX_LINES || lines.next > MAX_HEAD {
             return None;
         }
         headers.add(line)?;
+        count += 1;
     }
-    headers.into_request(method, body)
+    let (head, body) = message.split_at(lines.next);
+    // Each line has one CR, at its end, and one more ends the block.
+    let is_plain = head.iter().fold(true, |plain, octet| plain & is_plain(*octet))
+        && memchr_iter(b'\r', head).count() == count + 1;
+    if is_plain { headers.into_request(method, body.len()) } else { None }
 }
 
-/// The lines of a header block.  Where a CR or LF stands alone, it stays in its line, and is refused there.
+/// The lines of a header block, without the CR and LF that end each.  None: there is no more, or an LF
+/// stands alone.
 struct Lines<'a> {
     head: &'a [u8],
     next: usize,
@@ -106,22 +116,17 @@ impl<'a> Iterator for Lines<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.head.get(self.next..)?;
-        let length = line_end(rest);
-        self.next += length + 2;
-        Some(&rest[..length])
+        let end = memchr(b'\n', rest)?;
+        self.next += end + 1;
+        rest[..end].strip_suffix(b"\r")
     }
-}
-
-fn line_end(rest: &[u8]) -> usize {
-    memchr_iter(b'\r', rest).find(|at| rest.get(at + 1) == Some(&b'\n')).unwrap_or(rest.len())
 }
 
 fn start_line(line: &[u8]) -> Option<&[u8]> {
     let mut words = line.split(|octet| *octet == b' ');
     let (method, uri, version) = (words.next()?, words.next()?, words.next()?);
     let fits = words.next().is_none() && version == b"SIP/2.0" && !uri.is_empty();
-    (fits && !method.is_empty() && method.iter().all(u8::is_ascii_uppercase) && is_plain(line))
-        .then_some(method)
+    (fits && !method.is_empty() && method.iter().all(u8::is_ascii_uppercase)).then_some(method)
 }
 
 #[derive(Default)]
@@ -139,7 +144,7 @@ impl<'a> Headers<'a> {
     fn add(&mut self, line: &'a [u8]) -> Option<()> {
         let colon = memchr(b':', line)?;
         let name = trim_end(&line[..colon]);
-        if name.is_empty() || !name.iter().all(|octet| is_token(*octet)) || !is_plain(line) {
+        if name.is_empty() || !name.iter().all(|octet| is_token(*octet)) {
             return None;
         }
         let value = trim(&line[colon + 1..]);
@@ -251,10 +256,10 @@ pub fn number(digits: &[u8]) -> Option<usize> {
     fits.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0')))
 }
 
-/// No control characters but tabs.
-fn is_plain(line: &[u8]) -> bool {
+/// No control character but a tab, or what ends lines.
+fn is_plain(octet: u8) -> bool {
     // Without a way out in the middle the compiler looks at many octets at once.
-    line.iter().fold(true, |plain, octet| plain & (*octet >= b' ' && *octet != 0x7f || *octet == b'\t'))
+    (octet >= b' ') & (octet != 0x7f) | matches!(octet, b'\t' | b'\r' | b'\n')
 }
 
 /// Of RFC 3261 §25.1.
