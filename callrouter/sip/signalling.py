@@ -176,7 +176,17 @@ class Signalling:
 
     async def route(self, target: str, trunk: str = "") -> Route:
         """Raises `Unroutable` when nothing serves the target."""
-        where = self._planner.plan(target, trunk).groups[0][0].where
+        why_not: Unroutable | None = None
+        for group in self._planner.plan(target, trunk).groups:
+            for destination in group:
+                try:
+                    return await self._way(target, destination.where)
+                except Unroutable as error:
+                    why_not = why_not or error
+        raise why_not or Unroutable(f"{target!r} cannot be reached: there is no way to it")
+
+    async def _way(self, target: str, where: Place | Hop) -> Route:
+        """Raises `Unroutable` when `target` is not reached there."""
         try:
             host = (await self._locate(where))[0].host
         except Unresolvable as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from callrouter.errors import Unroutable
 from callrouter.ports import (
     Answered,
     Confirmed,
@@ -52,6 +53,19 @@ def trunk(*ports: int, transport: str = "udp", **more: object) -> Trunk:
 
 def rejecting(status: int) -> Callable[[SipLeg], None]:
     return lambda leg: leg.reject(status)
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "2001:db8::1"])
+async def test_a_gateway_that_cannot_be_found_or_reached_is_followed_by_the_next(host: str) -> None:
+    async with peer() as good:
+        gateways = (Gateway(host=host, transport="udp"), *trunk(good.port()).gateways)
+        async with peer(trunks=(Trunk(name="carrier", gateways=gateways),)) as ours:
+            assert (await ours.signalling.route("+15550101")).family == 4
+            ours.signalling.place(CALL, ours.sink)
+            await ours.wait(lambda: bool(ours.told(Answered)))
+        async with peer(trunks=(Trunk(name="carrier", gateways=gateways[:1]),)) as ours:
+            with pytest.raises(Unroutable, match=r"names nobody|needs IPv6"):
+                await ours.signalling.route("+15550101")
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
