@@ -145,15 +145,13 @@ def _facts(
 ) -> RecordingFacts:
     services, call = controller.services, controller.call
     sid, account = services.ids.sid("RE"), call.facts.account_sid
-    folder = services.recordings / account
-    folder.mkdir(parents=True, exist_ok=True)
     return RecordingFacts(
         sid=sid,
         account_sid=account,
         call_sid=call.facts.parent_sid or call.sid,
         source=source,
         channels=channels,
-        path=folder / f"{sid}.wav",
+        path=services.recordings / account / f"{sid}.wav",
         start_ms=services.clock.utc_ms(),
         url=_url(services.public_url, account, sid),
         callback=callback,

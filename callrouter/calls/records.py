@@ -207,7 +207,7 @@ class CallLog:
             ("RecordingSource", facts.source),
             ("RecordingTrack", "inbound" if facts.source == "RecordVerb" else "both"),
         ]
-        if ended is not None:
+        if ended is not None and status == "completed":
             rows.append(("RecordingDuration", str((ended.duration_ms + 500) // 1000)))
         callback = StatusCallback(facts.callback, facts.callback_method, facts.callback_events)
         return [self._callback(call, callback, tuple(rows), self._clock.utc_ms())]

@@ -253,3 +253,31 @@ async def canary(stage: Stage) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
             return likeness(read(heard(phone)), tune(seed, 3000)).score > 0.9
 
         yield unharmed
+
+
+async def test_a_disk_that_takes_no_recording_ends_the_recording_and_not_the_call(stage: Stage) -> None:
+    folder = stage.server.folder / "data" / "recordings" / ACCOUNT
+    folder.parent.mkdir(exist_ok=True)
+    folder.write_text("in the way")
+    number = stage.number(
+        '<Record action="/not-kept" playBeep="false" recordingStatusCallback="/not-kept-told"/>'
+    )
+    stage.documents.on("/not-kept", '<Gather numDigits="1" action="/goes-on"/>')
+    stage.documents.on("/not-kept-told", "")
+    stage.documents.on("/goes-on", "<Hangup/>")
+    async with stage.call(number) as phone:
+        asked = await stage.documents.request("/not-kept")
+        await asyncio.sleep(0.3)
+        await phone.press("1")
+        await stage.documents.request("/goes-on")
+        assert await phone.over(5)
+    folder.unlink()
+    told = (await stage.documents.request("/not-kept-told")).form
+    assert told["RecordingStatus"] == "failed"
+    assert told["RecordingSid"] == asked.form["RecordingSid"]
+    assert "RecordingDuration" not in told
+    calls = await stage.server.calls(To=number)
+    path = f"/2010-04-01/Accounts/{ACCOUNT}/Calls/{calls[0]['sid']}/Notifications.json"
+    (notice,) = (await stage.server.get(path))["notifications"]
+    assert notice["error_code"] == "12400"
+    assert str(folder) in notice["message_text"]

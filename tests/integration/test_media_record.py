@@ -200,7 +200,8 @@ async def test_a_recording_of_nothing_but_silence_is_trimmed_to_nothing(tmp_path
 async def test_a_disk_that_refuses_ends_the_recording_and_not_the_call(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
-        missing = tmp_path / "missing" / "x.wav"
+        (tmp_path / "file").write_text("no folder")
+        missing = tmp_path / "file" / "x.wav"
         here.media.submit(StartRecording(station.leg, here.media.token(), missing, mono(station.leg)))
         ended = await station.told(RecordingEnded)
         assert ended.reason is RecordingEnd.FAILED

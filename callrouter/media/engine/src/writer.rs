@@ -1,17 +1,19 @@
 //! The threads that write recordings.  Media threads hand them blocks of samples and never wait:
 //! a disk that cannot keep up, or fails, ends its recording and nothing else.
 
+mod file;
+mod sealing;
+
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, remove_file, rename};
-use std::io::{Error, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use crate::event::{Event, EventSender, LegId, RecordingEnd, Told};
-use crate::wav;
+use crate::event::{Event, EventSender, LegId, RecordingEnd};
+use file::Recording;
+use sealing::Sealers;
 
 /// Samples that may wait for the disk: ten seconds of one channel.
 const MAX_BACKLOG: usize = 80_000;
@@ -65,8 +67,9 @@ impl Sink {
 impl Writer {
     pub fn start(events: EventSender) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (jobs, queue) = channel();
+        let sealers = Sealers::start(&events)?;
         let thread =
-            std::thread::Builder::new().name("media-writer".into()).spawn(move || work(&queue, &events))?;
+            std::thread::Builder::new().name("media-writer".into()).spawn(move || work(&queue, sealers))?;
         Ok((Self { jobs }, thread))
     }
 
@@ -103,157 +106,42 @@ impl Writer {
     }
 }
 
-fn work(queue: &Receiver<Job>, events: &EventSender) {
+fn work(queue: &Receiver<Job>, sealers: Sealers) {
     let mut files: HashMap<u64, Recording> = HashMap::new();
     for job in queue {
         match job {
             Job::Open { id, leg, token, path, channels, shared } => {
-                let opened = Recording::create(leg, token, path, channels, shared);
-                match opened {
+                match Recording::create(leg, token, path, channels, shared) {
                     Ok(recording) => drop(files.insert(id, recording)),
-                    Err(failed) => failed.tell(events),
+                    Err(failed) => sealers.tell(failed),
                 }
             }
             Job::Samples { id, block } => {
                 let written = files.get_mut(&id).map(|recording| recording.write(&block));
-                if let (Some(Err(error)), Some(recording)) = (written, files.get(&id)) {
-                    recording.fail(&error).tell(events);
-                    files.remove(&id);
+                if let Some(Err(error)) = written
+                    && let Some(recording) = files.remove(&id)
+                {
+                    sealers.tell(recording.fail(&error));
                 }
             }
             Job::End { id, ending } => {
                 if let Some(recording) = files.remove(&id) {
-                    recording.complete(ending, events);
+                    sealers.seal(recording, ending);
                 }
             }
-            Job::Tell(event) => events.send(event.leg, event.at_ns, event.told),
+            Job::Tell(event) => sealers.tell(event),
         }
     }
-}
-
-struct Failure {
-    leg: LegId,
-    token: u64,
-    error: String,
-}
-
-impl Failure {
-    fn tell(self, events: &EventSender) {
-        let told = Told::RecordingEnded {
-            token: self.token,
-            reason: RecordingEnd::Failed,
-            key: None,
-            duration_ms: 0,
-            size_bytes: 0,
-            error: self.error,
-        };
-        events.send(self.leg, crate::clock::now_ns(), told);
-    }
-}
-
-/// A recording being written, under a temporary name beside its own.
-struct Recording {
-    leg: LegId,
-    token: u64,
-    path: PathBuf,
-    partial: PathBuf,
-    file: File,
-    channels: u16,
-    octets: u64,
-    bytes: Vec<u8>,
-    shared: Arc<Shared>,
-}
-
-fn partial_name(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".partial");
-    path.with_file_name(name)
-}
-
-impl Recording {
-    fn create(
-        leg: LegId,
-        token: u64,
-        path: PathBuf,
-        channels: u16,
-        shared: Arc<Shared>,
-    ) -> Result<Self, Failure> {
-        let partial = partial_name(&path);
-        let created = OpenOptions::new().write(true).create(true).truncate(true).open(&partial);
-        let begun = created.and_then(|mut file| file.write_all(&wav::header(channels, 0)).map(|()| file));
-        match begun {
-            Ok(file) => {
-                Ok(Self { leg, token, path, partial, file, channels, octets: 0, bytes: vec![], shared })
-            }
-            Err(error) => {
-                shared.failed.store(true, Ordering::Relaxed);
-                // What could be created but not written is of no use; what could not is not there.
-                let _ = remove_file(&partial);
-                Err(Failure { leg, token, error: format!("{}: {error}", path.display()) })
-            }
-        }
-    }
-
-    fn write(&mut self, block: &[i16]) -> Result<(), Error> {
-        self.bytes.clear();
-        self.bytes.extend(block.iter().flat_map(|sample| sample.to_le_bytes()));
-        let written = self.file.write_all(&self.bytes);
-        self.octets += self.bytes.len() as u64;
-        self.shared.backlog.fetch_sub(block.len(), Ordering::Relaxed);
-        written
-    }
-
-    fn fail(&self, error: &Error) -> Failure {
-        self.shared.failed.store(true, Ordering::Relaxed);
-        // The error that counts is the one that is told.
-        let _ = remove_file(&self.partial);
-        Failure { leg: self.leg, token: self.token, error: format!("{}: {error}", self.path.display()) }
-    }
-
-    fn complete(mut self, ending: Ending, events: &EventSender) {
-        if ending.reason == RecordingEnd::Failed {
-            let error = Error::other("the disk is too slow");
-            return self.fail(&error).tell(events);
-        }
-        match self.seal(ending.keep) {
-            Ok(size_bytes) => {
-                let told = Told::RecordingEnded {
-                    token: self.token,
-                    reason: ending.reason,
-                    key: ending.key,
-                    duration_ms: self.octets / (u64::from(self.channels) * 16),
-                    size_bytes,
-                    error: String::new(),
-                };
-                events.send(self.leg, ending.at_ns, told);
-            }
-            Err(error) => self.fail(&error).tell(events),
-        }
-    }
-
-    /// Cut off trailing silence, write the true length, and make file and name durable.
-    fn seal(&mut self, keep: Option<u64>) -> Result<u64, Error> {
-        if let Some(frames) = keep {
-            self.octets = self.octets.min(frames * u64::from(self.channels) * 2);
-        }
-        let size = wav::HEADER as u64 + self.octets;
-        self.file.set_len(size)?;
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(&wav::header(self.channels, self.octets))?;
-        self.file.sync_all()?;
-        rename(&self.partial, &self.path)?;
-        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(size)
-    }
+    sealers.finish();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{EventReceiver, events};
+    use crate::event::{EventReceiver, Told, events};
+    use crate::wav;
+    use file::partial_name;
+    use std::fs::remove_file;
     use std::time::{Duration, Instant};
 
     fn folder(name: &str) -> PathBuf {
@@ -318,8 +206,24 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_fails_the_recording_once() {
-        let path = folder("missing").join("nowhere").join("one.wav");
+    fn a_folder_that_is_not_there_is_made() {
+        let above = folder("made");
+        let path = above.join("account").join("one.wav");
+        let (sender, receiver) = events().expect("an eventfd");
+        let (writer, _) = Writer::start(sender).expect("a thread");
+        let sink = writer.open(1, LegId(1), 9, path.clone(), 1);
+        writer.samples(&sink, vec![7; 160]);
+        writer.end(&sink, ending(None));
+        assert!(matches!(next(&receiver, 1)[..], [Told::RecordingEnded { size_bytes: 364, .. }]));
+        assert!(path.exists());
+        std::fs::remove_dir_all(above).expect("it is ours");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_fails_the_recording_once() {
+        let file = folder("missing").join("file");
+        std::fs::write(&file, "no folder").expect("a file");
+        let path = file.join("nowhere").join("one.wav");
         let (sender, receiver) = events().expect("an eventfd");
         let (writer, _) = Writer::start(sender).expect("a thread");
         let sink = writer.open(1, LegId(1), 9, path, 1);
@@ -359,5 +263,34 @@ mod tests {
         let sink = writer.open(1, LegId(1), 9, "x".into(), 1);
         assert!((0..10).all(|_| writer.samples(&sink, vec![0; 8000])));
         assert!(!writer.samples(&sink, vec![0; 1]));
+    }
+
+    #[test]
+    fn what_is_told_of_a_leg_comes_after_its_recordings_whoever_else_has_to_wait() {
+        let place = folder("many");
+        let (sender, receiver) = events().expect("an eventfd");
+        let (writer, handle) = Writer::start(sender).expect("a thread");
+        for id in 0..40 {
+            let sink = writer.open(id, LegId(id / 2), id, place.join(format!("{id}.wav")), 1);
+            writer.samples(&sink, vec![1; 1600]);
+            writer.end(&sink, ending(None));
+            if id % 2 == 1 {
+                writer.tell(Event { leg: LegId(id / 2), at_ns: 6, told: Told::AudioStarted });
+            }
+        }
+        drop(writer);
+        handle.join().expect("it ends with all that was handed over");
+        let told = receiver.take();
+        assert_eq!(told.len(), 60);
+        for leg in 0..20 {
+            let of_leg: Vec<_> = told.iter().filter(|event| event.leg == LegId(leg)).collect();
+            let tokens = of_leg.iter().filter_map(|event| match event.told {
+                Told::RecordingEnded { token, .. } => Some(token),
+                _ => None,
+            });
+            assert_eq!(tokens.collect::<Vec<_>>(), [2 * leg, 2 * leg + 1]);
+            assert_eq!(of_leg[2].told, Told::AudioStarted);
+        }
+        std::fs::remove_dir_all(place).expect("it is ours");
     }
 }
