@@ -7,13 +7,16 @@ it ended.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
 
 import structlog
-from sqlalchemy import ColumnDefault, Select, bindparam, case, func, select, update
+from sqlalchemy import ColumnDefault, Select, bindparam, case, func, or_, select, update
 
 from callrouter.calls.tables import calls, recordings
-from callrouter.ports import CallStatus, Signalling
+from callrouter.ports import CallStatus, Signalling, partial_recording
 from callrouter.storage.database import Database
 from callrouter.storage.statements import insert_once
 from metering.interval import CallFacts, Mode
@@ -23,6 +26,9 @@ logger = structlog.get_logger(__name__)
 
 UNFINISHED = [status.value for status in CallStatus if not status.final]
 DETAIL = "the server stopped while the call was up"
+_WAV_HEADER: Final = 44
+_OCTETS_A_MS: Final = 16
+"""Of one channel of a recording."""
 
 _BLANK = {
     column.name: column.default.arg for column in calls.columns if isinstance(column.default, ColumnDefault)
@@ -57,8 +63,19 @@ CLOSE = (
         end_detail=DETAIL,
     )
 )
-CLOSE_RECORDINGS = (
-    update(recordings).where(recordings.c.status == "in-progress").values(status="failed", error_code=12400)
+UNFINISHED_RECORDINGS = (
+    select(recordings.c.sid, recordings.c.path, recordings.c.channels)
+    .outerjoin(calls, calls.c.sid == recordings.c.call_sid)
+    .where(
+        recordings.c.status == "in-progress",
+        or_(calls.c.worker == bindparam("of_worker"), calls.c.sid.is_(None)),
+    )
+)
+_END = ("status", "error_code", "duration_ms", "size_bytes")
+CLOSE_RECORDING = (
+    update(recordings)
+    .where(recordings.c.sid == bindparam("of_sid"))
+    .values({name: bindparam(f"its_{name}") for name in _END})
 )
 
 
@@ -72,7 +89,26 @@ async def close_dead_calls(database: Database, worker: str, closed: Sequence[Cal
     if lost:
         logger.warning("lost_calls_restored", calls=len(lost))
         await database.write((INSERT_LOST, lost))
-    await database.write((CLOSE, {"of_worker": worker}), (CLOSE_RECORDINGS, None))
+    unfinished = await database.read(UNFINISHED_RECORDINGS, {"of_worker": worker})
+    left = await asyncio.to_thread(lambda: [_left(**row) for row in unfinished])
+    ends = ((CLOSE_RECORDING, left),) if left else ()
+    await database.write((CLOSE, {"of_worker": worker}), *ends)
+
+
+def _left(*, sid: str, path: str, channels: int) -> dict[str, object]:
+    """How a recording ended whose process died.  It has its name only if it is whole; a part of one is of
+    no use, and goes."""
+    file = Path(path)
+    try:
+        partial_recording(file).unlink(missing_ok=True)
+        size = file.stat().st_size
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError):
+            logger.warning("recording_left_behind", recording=sid, error=str(error))
+        end: tuple[object, ...] = ("failed", 12400, None, None)
+    else:
+        end = ("completed", 0, (size - _WAV_HEADER) // (_OCTETS_A_MS * channels), size)
+    return {"of_sid": sid} | {f"its_{name}": value for name, value in zip(_END, end, strict=True)}
 
 
 def _lost(call: CallFacts, start_ms: int, worker: str) -> dict[str, object]:

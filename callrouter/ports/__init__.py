@@ -117,6 +117,7 @@ from callrouter.ports.media_commands import (
     StopTap as StopTap,
     StreamCommand as StreamCommand,
     Token as Token,
+    partial_recording as partial_recording,
 )
 from callrouter.ports.media_events import (
     AnswerDetected as AnswerDetected,

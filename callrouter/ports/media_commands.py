@@ -108,7 +108,8 @@ class RecordSource:
 @dataclass(frozen=True, slots=True)
 class StartRecording:
     """Record to a 16-bit WAV of 8 kHz, one channel per entry of `channels`, the sources of an
-    entry mixed.  The file appears under `path` only when complete.  Zero means "no such limit"."""
+    entry mixed.  The file appears under `path` only when complete, its folder is made where there is
+    none.  Zero means "no such limit"."""
 
     leg: LegId
     """The leg that owns the recording: its digits and its silence can end it, its closing does."""
@@ -120,6 +121,11 @@ class StartRecording:
     stop_digits: str = ""
     trim_silence: bool = False
     max_size_bytes: int = 0
+
+
+def partial_recording(path: Path) -> Path:
+    """Where a recording lies while it is made."""
+    return path.with_name(f".{path.name}.partial")
 
 
 @dataclass(frozen=True, slots=True)

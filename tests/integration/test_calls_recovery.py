@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import ColumnDefault, select
 
 from callrouter.calls.recovery import close_dead_calls
-from callrouter.calls.tables import calls
+from callrouter.calls.tables import calls, recordings
+from callrouter.ports import partial_recording
 from callrouter.storage.database import Database
 from callrouter.storage.statements import insert_once
 from metering.interval import CallFacts
@@ -115,3 +116,34 @@ async def test_closing_twice_changes_nothing(database: Database) -> None:
     first = await ended(database, call)
     await close_dead_calls(database, "w1", (call,))
     assert await ended(database, call) == first
+
+
+async def test_a_recording_is_complete_after_a_crash_only_if_it_was_before(
+    database: Database, tmp_path: Path
+) -> None:
+    """What is half written is of no use, and takes no room; other workers' recordings go on."""
+    mine, other = facts("a"), facts("b")
+    await row(database, mine, "in-progress")
+    await row(database, other, "in-progress", worker="w2")
+    paths = {name: tmp_path / f"{name}.wav" for name in ("whole", "half", "none", "running")}
+    paths["whole"].write_bytes(bytes(44 + 2 * 16 * 1500))
+    for name in ("half", "running"):
+        partial_recording(paths[name]).write_bytes(bytes(1000))
+    for name, path in paths.items():
+        known: dict[str, Any] = {column.name: None for column in recordings.columns if column.nullable}
+        known |= {"sid": name, "account_sid": mine.account_sid, "source": "DialVerb", "channels": 2}
+        known |= {"call_sid": (other if name == "running" else mine).call_sid, "path": str(path)}
+        known |= {"status": "in-progress", "start_ms": CREATED, "error_code": 0}
+        await database.write((insert_once(recordings), known))
+    await close_dead_calls(database, "w1", [])
+    found = {found["sid"]: found for found in await database.read(select(recordings))}
+    ends = {sid: (one["status"], one["error_code"], one["duration_ms"]) for sid, one in found.items()}
+    failed = ("failed", 12400, None)
+    assert ends == {
+        "whole": ("completed", 0, 1500),
+        "half": failed,
+        "none": failed,
+        "running": ("in-progress", 0, None),
+    }
+    left = {path.name for path in tmp_path.iterdir()} - {"test.db", "test.db-wal", "test.db-shm"}
+    assert left == {"whole.wav", ".running.wav.partial"}

@@ -19,6 +19,7 @@ from callrouter.ports import (
     ResumeRecording,
     StartRecording,
     StopRecording,
+    partial_recording,
 )
 from tests.integration.rtp_peer import Room, Station, room
 from tests.integration.test_media_record import LOUD, mono, sounding
@@ -82,6 +83,20 @@ async def test_a_recording_ends_before_its_file_grows_too_large(tmp_path: Path) 
         ended = await station.told(RecordingEnded)
         assert ended.reason is RecordingEnd.MAX_SIZE
         assert 10_001 - 4 < path.stat().st_size == ended.size_bytes <= 10_001
+
+
+async def test_half_a_recording_lies_where_it_is_looked_for_after_a_crash(tmp_path: Path) -> None:
+    async with room() as here:
+        station = started(here)
+        path, token = tmp_path / "account" / "h.wav", here.media.token()
+        here.media.submit(StartRecording(station.leg, token, path, mono(station.leg)))
+        async with asyncio.timeout(10):
+            while not partial_recording(path).exists():
+                await station.peer.talk(LOUD, 5)
+        assert not path.exists()
+        here.media.submit(StopRecording(station.leg, token))
+        assert (await station.told(RecordingEnded)).reason is RecordingEnd.STOPPED
+        assert [left.name for left in path.parent.iterdir()] == [path.name]
 
 
 @pytest.fixture
