@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from callrouter.identity.accounts import Funds
-from dispatcher.grant import Control, Grant, NoOutlet, NumberMapping, Refusal, Request
+from callrouter.identity.addresses import Address
+from dispatcher.grant import Control, Grant, NoOutlet, Refusal, Request
 from dispatcher.numbers import spellings
 from dispatcher.policy.chain import judge
 from dispatcher.policy.facts import Denial, Facts, Party
@@ -43,7 +44,7 @@ class Dispatcher:
     def reload(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
-    async def number(self, address: str) -> NumberMapping | None:
+    async def number(self, address: str) -> Address | None:
         """Where calls to `address` start (a number, `sip:` or `client:` URI, or user part), active
         or not; None when nobody here has it."""
         return self._snapshot.mapping(address)

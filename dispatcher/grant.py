@@ -6,8 +6,7 @@ carries the answer out.  Nothing else may start a document or a bridge (docs/des
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from metering.interval import Cause, Holder
@@ -119,20 +118,3 @@ class Refusal:
     """Whose turn it would have been, so that the time of the refusal has an owner."""
     denied: Grant | None = None
     """Where the flow's `denied` outlet (else the account's fallback) leads, already judged."""
-
-
-@dataclass(frozen=True, slots=True)
-class NumberMapping:
-    """Where calls to an address start."""
-
-    address: str
-    account_sid: str
-    key_number: str
-    target: str
-    method: Literal["GET", "POST"] = "POST"
-    fallback: str = ""
-    fallback_method: Literal["GET", "POST"] = "POST"
-    status_callback: str = ""
-    status_callback_method: Literal["GET", "POST"] = "POST"
-    active: bool = True
-    settings: Mapping[str, str] = field(default_factory=dict)

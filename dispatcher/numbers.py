@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import phonenumbers
 
-from dispatcher.grant import NumberMapping
+from callrouter.identity.addresses import Address
 
 _NUMBER = re.compile(r"\+?[0-9][0-9().\s-]{0,40}")
 _SEPARATORS = re.compile(r"[().\s-]")
@@ -51,9 +51,7 @@ def spellings(address: str, region: str | None = None) -> Iterator[str]:
         yield from _number_spellings(address, region)
 
 
-def find(
-    mappings: Mapping[str, NumberMapping], address: str, region: str | None = None
-) -> NumberMapping | None:
+def find(mappings: Mapping[str, Address], address: str, region: str | None = None) -> Address | None:
     """The mapping of `address` in a table keyed by address, None when nobody here has it."""
     for spelling in spellings(address, region):
         if mapping := mappings.get(spelling):

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from callrouter.identity.accounts import Account, Accounts, ApiKey
 from callrouter.identity.addresses import Address
 from dispatcher.flows import Application
-from dispatcher.grant import NumberMapping
 from dispatcher.numbers import find
 from dispatcher.policy.facts import Ban, NumberState
 from dispatcher.settings import Settings
@@ -46,7 +45,7 @@ class Snapshot:
         self.applications: Mapping[str, Application] = {a.sid: a for a in applications}
         self._bans = tuple(bans)
         self._emergency = frozenset(number.lstrip("+") for number in self.settings.emergency_numbers)
-        self._mappings: dict[str, NumberMapping] = {}
+        self._mappings: dict[str, Address] = {}
         self._numbers: dict[tuple[str, str], NumberState] = {}
         self._learn_addresses(addresses)
 
@@ -58,7 +57,7 @@ class Snapshot:
         own = self._own.get(account_sid)
         return own or self_module(account_sid or "nobody", secret="", plan="")
 
-    def mapping(self, address: str) -> NumberMapping | None:
+    def mapping(self, address: str) -> Address | None:
         return find(self._mappings, address, self.settings.default_region)
 
     def number_state(self, account_sid: str, key_number: str) -> NumberState:
@@ -76,18 +75,7 @@ class Snapshot:
                 self._numbers[account.sid, account.billing_number] = NumberState.ACTIVE
         listed = list(addresses)
         for address in listed:
-            self._mappings[address.address] = NumberMapping(
-                address=address.address,
-                account_sid=address.account_sid,
-                key_number=address.key_number,
-                target=address.target,
-                method=address.method,
-                fallback=address.fallback,
-                fallback_method=address.fallback_method,
-                status_callback=address.status_callback,
-                status_callback_method=address.status_callback_method,
-                active=address.active,
-            )
+            self._mappings[address.address] = address
             if address.active:
                 self._numbers[address.account_sid, address.key_number] = NumberState.ACTIVE
             else:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from callrouter.calls.call import Call
 from callrouter.calls.hosted_lines import InnerLines
 from callrouter.calls.party import user_of
+from callrouter.identity.addresses import Address
 from callrouter.ports import (
     AUDIO_ALONE,
     Answered,
@@ -36,7 +37,6 @@ from callrouter.ports import (
     SignalSink,
 )
 from callrouter.ports.causes import NORMAL
-from dispatcher.grant import NumberMapping
 from dispatcher.numbers import normalised
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _ADDRESSES = ("sip:", "sips:", "client:")
 _NOT_THERE = MediaAddress("", 0)
 
 
-async def hosted(services: Services, call: Call, uri: str) -> NumberMapping | None:
+async def hosted(services: Services, call: Call, uri: str) -> Address | None:
     """Where calls to `uri` start, if it is a number or an address of this server.  Raises `Looped`."""
     number = services.dispatcher.number
     if uri.lower().startswith(_ADDRESSES):

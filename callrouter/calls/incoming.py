@@ -15,8 +15,8 @@ from callrouter.calls.services import Services
 from callrouter.calls.signals import Signals
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, MediaUnavailable
+from callrouter.identity.addresses import Address
 from callrouter.ports import CallStatus, GoTo, SipLeg
-from dispatcher.grant import NumberMapping
 from metering.interval import CallFacts, Cause
 
 logger = structlog.get_logger(__name__)
@@ -79,7 +79,7 @@ class Incoming:
         sip.attach(Signals(controller).on_signal)
         await services.exchange.run(controller, Arriving(sip, mapping))
 
-    async def _key_number(self, sip: SipLeg, mapping: NumberMapping) -> str:
+    async def _key_number(self, sip: SipLeg, mapping: Address) -> str:
         """What the call is metered to: the number that a user of ours is registered under where it is
         one of the account's whose address was called, else that address's (docs/design.md §2)."""
         for address in sip.registered_as:
@@ -88,7 +88,7 @@ class Incoming:
                 return own.key_number
         return mapping.key_number
 
-    def _call(self, sip: SipLeg, mapping: NumberMapping, key_number: str) -> Call:
+    def _call(self, sip: SipLeg, mapping: Address, key_number: str) -> Call:
         services = self._services
         sid = services.ids.sid("CA")
         now_ns, now_ms = services.clock.monotonic_ns(), services.clock.utc_ms()
@@ -125,7 +125,7 @@ class Incoming:
 class Arriving(Step):
     """Open the audio, then pass control to where the number points."""
 
-    def __init__(self, sip: SipLeg, mapping: NumberMapping) -> None:
+    def __init__(self, sip: SipLeg, mapping: Address) -> None:
         self._sip = sip
         self._mapping = mapping
 
@@ -153,7 +153,7 @@ class Arriving(Step):
         controller.fail()
 
 
-def _callbacks(mapping: NumberMapping) -> tuple[StatusCallback, ...]:
+def _callbacks(mapping: Address) -> tuple[StatusCallback, ...]:
     if not mapping.status_callback:
         return ()
     return (

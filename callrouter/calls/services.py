@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 from callrouter.calls.loops import Loops
 from callrouter.calls.settings import Settings
 from callrouter.calls.transfer_tokens import TransferTokens
+from callrouter.identity.addresses import Address
 from callrouter.ports import Clock, Fetcher, Ids, Media, Metrics, Signalling, Speech
 from callrouter.verbs.program import Program
-from dispatcher.grant import Control, Grant, NoOutlet, NumberMapping, Refusal, Request
+from dispatcher.grant import Control, Grant, NoOutlet, Refusal, Request
 from metering.interval import CallFacts, Cause, Holder
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Dispatcher(Protocol):
     """`dispatcher.dispatch`, as far as calls use it."""
 
     async def dispatch(self, request: Request) -> Grant | NoOutlet | Refusal: ...
-    async def number(self, address: str) -> NumberMapping | None: ...
+    async def number(self, address: str) -> Address | None: ...
     async def key_number(self, account_sid: str, caller: str) -> str: ...
     def event(self, control: Control, event: str) -> str | None: ...
 

@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from callrouter.sip.protocol.admission import Admission, Origin, OriginKind, TrunkAccess
+from callrouter.sip.protocol.admission import _REMEMBERED, Admission, Origin, OriginKind, TrunkAccess
 from callrouter.sip.protocol.digest_server import DigestServer
 from callrouter.sip.protocol.domains import Domains
 from callrouter.sip.protocol.message import Response
@@ -159,3 +159,11 @@ def test_a_challenge_that_took_too_long_is_asked_again() -> None:
     again = office.one(with_credentials(invite(cseq="2 INVITE"), challenged, "bob", "builder"))
     assert again.status == 401
     assert all("stale=true" in value for value in again.all("WWW-Authenticate"))
+
+
+def test_addresses_that_no_carrier_has_are_not_remembered_without_end() -> None:
+    admission = Office().admission
+    for number in range(3 * _REMEMBERED):
+        assert admission.carrier_at(f"10.{number >> 8}.{number & 255}.1") == ""
+    assert len(admission._carriers) <= _REMEMBERED
+    assert admission.carrier_at(CARRIER) == "carrier"

@@ -18,6 +18,7 @@ from callrouter.calls.signals import Signals
 from callrouter.calls.steps.step import Step
 from callrouter.calls.waiting import next_of
 from callrouter.errors import CallError, CallGone, NoSuchFamily, Unroutable
+from callrouter.identity.addresses import Address
 from callrouter.ports import (
     MOST_HOPS,
     Answered,
@@ -32,7 +33,7 @@ from callrouter.ports import (
     SipLeg,
     causes,
 )
-from dispatcher.grant import Control, NumberMapping
+from dispatcher.grant import Control
 from metering.interval import Cause
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Placing(Step):
         controller.enter(CallStatus.INITIATED)
         return call.leg
 
-    def _arrive_here(self, controller: Controller, target: DialTarget, mapping: NumberMapping) -> SipLeg:
+    def _arrive_here(self, controller: Controller, target: DialTarget, mapping: Address) -> SipLeg:
         """The number is one of this server: the call arrives at it as a session of its own."""
         call, services = controller.call, controller.services
         try:

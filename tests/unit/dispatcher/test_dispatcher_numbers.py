@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from dispatcher.grant import NumberMapping
+from callrouter.identity.addresses import Address
 from dispatcher.numbers import find, normalised
 
 
-def _table(*addresses: str) -> dict[str, NumberMapping]:
-    return {address: NumberMapping(address, "AC", "+15550100", "https://x/") for address in addresses}
+def _table(*addresses: str) -> dict[str, Address]:
+    return {address: Address(address, "AC", "+15550100", "https://x/") for address in addresses}
 
 
 @pytest.mark.parametrize(
