@@ -8,26 +8,29 @@ Three ways to use it:
 
     virtual_time.run(main())                     # a plain test function, or a hypothesis example
 
-    # conftest.py of a folder (or a test module): every async test of it runs in virtual time
+    # conftest.py of a folder: every async test of it runs in virtual time
     def pytest_asyncio_loop_factories(config, item):
         return {"virtual": VirtualTimeLoop}
 
     virtual_time.LoopClock(loop)                 # `ports.Clock` that reads the same time
 
-Sockets still work, since a ready descriptor goes before a jump, but time does not wait for a peer:
-use real time where the other end is another process or thread.
+Time stands still while a thread of `asyncio.to_thread` or `run_in_executor` is at work.  Sockets still
+work, since a ready descriptor goes before a jump, but time does not wait for a peer: use real time where
+the other end is another process, or a thread that the loop did not start.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 60.0
 """Real time granted to threads and sockets when no timer is armed, before the loop calls it a deadlock."""
 
 
@@ -45,12 +48,14 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self, start: float) -> None:
         super().__init__()
         self.now = start
+        self.threads = 0
+        """At work for the loop."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
+        if timeout is None or (timeout > 0 and self.threads):
             ready = super().select(PATIENCE_SECONDS)
             if not ready:
-                raise Deadlock("every task waits and no timer is armed: nothing can ever happen again")
+                raise Deadlock("every task waits, no timer is armed or a thread never comes back")
             return ready
         ready = super().select(0)
         if not ready and timeout > 0:
@@ -67,6 +72,17 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        future = super().run_in_executor(executor, func, *args)
+        self._jumping.threads += 1
+        future.add_done_callback(self._thread_done)
+        return future
+
+    def _thread_done(self, _future: asyncio.Future[Any]) -> None:
+        self._jumping.threads -= 1
 
 
 class LoopClock:

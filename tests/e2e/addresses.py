@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import socket
 import tempfile
 from collections import deque
+from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
+
+from tests.patience import PATIENCE_SECONDS
 
 STEP = 4
 """A SIP telephone takes its port for TLS beside the one it is given."""
@@ -17,6 +21,10 @@ KEPT = 250
 _PORTS = range(21_000, 29_900, STEP)
 """Below the RTP ports of telephones and the ephemeral ones, so that nothing takes one meanwhile."""
 _CANDIDATES = cycle([*_PORTS[os.getpid() * 5 % len(_PORTS) :], *_PORTS[: os.getpid() * 5 % len(_PORTS)]])
+
+
+_LISTENING = "0A"
+"""A state in `/proc/net/tcp`."""
 
 
 class Claims:
@@ -61,6 +69,24 @@ def free_ports(count: int, host: str = "127.0.0.1") -> int:
         if len(row) * STEP >= count:
             return row[0]
     raise AssertionError(f"no {count} free ports in a row")
+
+
+async def taken(port: int, transport: str = "udp") -> None:
+    """Return once a program has `port` of this machine, so that what is sent there waits for it; a port
+    that has to be asked of the kernel, since trying to have it could keep the program from it."""
+    bound = f":{port:04X}"
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not any(bound in lines for lines in _bound(transport)):
+            await asyncio.sleep(0.02)
+
+
+def _bound(transport: str) -> Iterator[str]:
+    for family in ("", "6"):
+        table = Path(f"/proc/net/{transport}{family}")
+        rows = table.read_text().splitlines()[1:] if table.exists() else []
+        for _, local, _, state, *_ in (row.split() for row in rows):
+            if transport == "udp" or state == _LISTENING:
+                yield local
 
 
 def is_free(host: str, port: int) -> bool:

@@ -92,8 +92,8 @@ class Victim:
             self.say("end", sid, at_ns)
 
 
-def kill_one(folder: Path, number: int, seconds: float) -> list[Any]:
-    """Let a victim live for a while after its birth; what it said."""
+def kill_one(folder: Path, number: int, seconds: float, least: int) -> list[Any]:
+    """Let a victim live for `seconds`, and until it has said so much, heartbeats among it; what it said."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -114,7 +114,8 @@ def kill_one(folder: Path, number: int, seconds: float) -> list[Any]:
         if chunk == b"":
             break
         said += chunk or b""
-        if not killed and time.monotonic() >= deadline:
+        has_lived = said.count(b"\n") >= least and (not least or said.count(b'["beat"') > 1)
+        if not killed and has_lived and time.monotonic() >= deadline:
             os.kill(child, signal.SIGKILL)
             killed = True
         time.sleep(0.001)
@@ -130,7 +131,8 @@ def main() -> None:
     folder, rounds, seed = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     chance = random.Random(seed)
     for number in range(rounds):
-        said = kill_one(folder, number, chance.choice([0.05, 0.2, 0.4]) + chance.random() * 0.3)
+        seconds, least = chance.choice([(0.05, 0), (0.2, 60), (0.4, 120)])
+        said = kill_one(folder, number, seconds + chance.random() * 0.3, least)
         print(json.dumps(said), flush=True)
 
 

@@ -8,21 +8,43 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import pytest
+
 from callrouter.clock import SystemClock
 from callrouter.ids import RandomIds
 from callrouter.ports import MediaAddress, SignalEvent, SipLeg
 from callrouter.sip.defence_settings import Defence
 from callrouter.sip.leg import Leg
+from callrouter.sip.protocol import awaited_ack
 from callrouter.sip.protocol.hop import Hop
 from callrouter.sip.protocol.outgoing import Invitation
+from callrouter.sip.protocol.timers import LIFETIME
+from callrouter.sip.protocol.transactions import client, server
 from callrouter.sip.settings import Listen, Settings, Trunk
 from callrouter.sip.signalling import Signalling
 from tests.narrowing import those
+from tests.patience import PATIENCE_SECONDS, until
 
 E = TypeVar("E")
 
 UNLIMITED = Defence(requests_per_second=100_000, burst=1_000_000)
 MEDIA = MediaAddress("127.0.0.1", 40000)
+
+
+def hurry_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sent a second time, however long a slow machine takes to answer it: for tests that
+    count messages."""
+    for module in (client, server, awaited_ack):
+        monkeypatch.setattr(module, "T1", LIFETIME)
+
+
+class SkippingClock(SystemClock):
+    """A test does not wait for minutes."""
+
+    ahead_ns = 0
+
+    def monotonic_ns(self) -> int:
+        return super().monotonic_ns() + self.ahead_ns
 
 
 class CountingMetrics:
@@ -46,8 +68,9 @@ class CountingMetrics:
 class Peer:
     """A server whose calls are handled by `on_call`."""
 
-    def __init__(self, signalling: Signalling, metrics: CountingMetrics) -> None:
+    def __init__(self, signalling: Signalling, metrics: CountingMetrics, clock: SkippingClock) -> None:
         self.signalling = signalling
+        self._clock = clock
         self.metrics = metrics
         self.legs: list[SipLeg] = []
         self.events: list[SignalEvent] = []
@@ -68,21 +91,23 @@ class Peer:
     def told(self, kind: type[E]) -> list[E]:
         return those(kind, self.events)
 
-    async def wait(self, ready: Callable[[], bool], seconds: float = 5) -> None:
-        async with asyncio.timeout(seconds):
+    async def wait(self, ready: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not ready():
                 self._changed.clear()
                 await self._changed.wait()
 
     async def wait_for_count(self, *name: str) -> None:
         """Until a counter has moved; labels in alphabetical order."""
-        async with asyncio.timeout(5):
-            while not self.metrics.counts[name]:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.metrics.counts[name])
+
+    async def wait_for_no_connection(self, transport: str) -> None:
+        """Until the last one is known to be gone."""
+        await until(lambda: self.metrics.gauges.get(("sip_connections", f"transport={transport}")) == 0)
 
     def place_at(self, uri: str, hop: Hop) -> Leg:
         """A call that takes the way of `hop`, as one to a registered contact does."""
-        agent, endpoint, clock = self.signalling._agent, self.signalling._endpoint, SystemClock()
+        agent, endpoint, clock = self.signalling._agent, self.signalling._endpoint, self._clock
         invitation = Invitation(uri, "<sip:callrouter@127.0.0.1>", "callrouter", MEDIA)
         session = agent.call(invitation, RandomIds().token(16))
         leg = Leg(session, clock, endpoint.pump)
@@ -90,6 +115,15 @@ class Peer:
         session.start(hop, clock.monotonic_ns())
         endpoint.pump()
         return leg
+
+    def skip(self, seconds: float) -> None:
+        """Let so much time pass at once."""
+        self._clock.ahead_ns += round(seconds * 1e9)
+        self.signalling._endpoint._fire()
+
+    def feels_no_load(self) -> None:
+        """Takes every call, however slow the machine is."""
+        self.signalling._heartbeat.stop()
 
     def port(self, index: int = 0) -> int:
         return self.signalling.listeners[index].port
@@ -104,9 +138,10 @@ async def peer(
 ) -> AsyncIterator[Peer]:
     metrics = CountingMetrics()
     settings.setdefault("listen", tuple(Listen(host=host, port=0, transport=t) for t in transports))
-    signalling = Signalling(Settings(trunks=trunks, **settings), SystemClock(), RandomIds(), metrics)
+    clock = SkippingClock()
+    signalling = Signalling(Settings(trunks=trunks, **settings), clock, RandomIds(), metrics)
     await signalling.start()
     try:
-        yield Peer(signalling, metrics)
+        yield Peer(signalling, metrics, clock)
     finally:
         await signalling.stop()

@@ -47,7 +47,7 @@ async def test_a_locked_database_is_read_as_it_is_after_a_while(bench: Bench, tm
         bench.database.post((INSERT, call_row(call_sid(2))))
         begun = time.monotonic()
         assert await listed(bench) == [call_sid(1)]
-        assert 0.9 <= time.monotonic() - begun <= 3
+        assert time.monotonic() - begun >= 0.9
     finally:
         other.execute("ROLLBACK")
         other.close()

@@ -37,6 +37,7 @@ from tests.integration.api_bench import (
     recording_row,
     serving,
 )
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.media.sound import sine, tone_level
 
 CALLS = f"/2010-04-01/Accounts/{OWNER}/Calls"
@@ -192,7 +193,7 @@ async def _dribble(bench: Bench, head: bytes, drops: bytes) -> bytes:
     except ConnectionError:
         pass
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await reader.read(65536)
     except ConnectionError:
         return b""

@@ -374,14 +374,29 @@ async def test_server_that_dribbles_costs_the_total_timeout(tmp_path: Path) -> N
 
 async def test_slow_host_does_not_hold_up_the_others(site: Site, tmp_path: Path) -> None:
     site.handler = answering()
+    hurried = asyncio.Event()
+
+    async def held_up(_: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await hurried.wait()
+
     async with (
-        raw_server(saying(b"", then_wait=30)) as slow,
+        raw_server(held_up) as slow,
         fetching(tmp_path, site.base, slow, connections_per_host=2) as fetcher,
     ):
-        stuck = [asyncio.create_task(fail(fetcher, f"{slow}/{n}#tt=1500")) for n in range(50)]
+        stuck = [asyncio.create_task(fail(fetcher, f"{slow}/{n}#tt=15000")) for n in range(50)]
         await asyncio.sleep(0.05)
-        async with asyncio.timeout(1):
-            await fetcher.document(order(f"{site.base}/v"), fetcher.jar())
+        await fetcher.document(order(f"{site.base}/v"), fetcher.jar())
+        assert not any(one.done() for one in stuck)
+        hurried.set()
+        assert {failure.code for failure in await asyncio.gather(*stuck)} == {11205}
+
+
+async def test_waiting_for_a_connection_counts_into_the_total_timeout(tmp_path: Path) -> None:
+    async with (
+        raw_server(saying(b"", then_wait=30)) as slow,
+        fetching(tmp_path, slow, connections_per_host=2) as fetcher,
+    ):
+        stuck = [asyncio.create_task(fail(fetcher, f"{slow}/{n}#tt=300")) for n in range(6)]
         assert {failure.code for failure in await asyncio.gather(*stuck)} == {11203}
 
 

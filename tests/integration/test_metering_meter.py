@@ -28,6 +28,7 @@ from metering.settings import Settings
 from metering.tables import charges, intervals, ledger_entries, plan_versions
 from metering.timeline import partitions
 from metering.usage import usage
+from tests.patience import PATIENCE_SECONDS
 
 UTC_MS = 1_700_000_000_000
 SECOND = 10**9
@@ -387,7 +388,7 @@ async def test_calls_go_on_while_the_database_is_down_and_it_catches_up(tmp_path
         assert len(await server.meter.timeline("CA1")) == 3
         assert server.meter.funds.balance_micro("AC1") == -62_000, "not yet posted, but known"
         server.outage.down = False
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await server.meter.settled()
         assert (await entries(server.database))["receivable:AC1"] == -62_000
         assert server.meter.funds.balance_micro("AC1") == -62_000
@@ -405,7 +406,7 @@ async def test_with_the_journal_unwritable_no_call_begins_and_live_ones_end(tmp_
         assert meter.holder("CA2") is None
         meter.post_end("CA1", at_ns=clock.advance(1), cause=Cause.HANGUP)
         server.disk.full = False
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await meter.settled()
         assert meter.writable
         assert [entry.duration_ms for entry in await meter.timeline("CA1")] == [2000]

@@ -18,6 +18,7 @@ from callrouter.storage.outage import is_outage
 from metering import projector
 from metering.projector import Projector
 from tests.integration.test_metering_meter import Clock, Server, a_call, entries, running
+from tests.patience import PATIENCE_SECONDS, until
 
 Rows = Callable[[Projector, Any], Any]
 
@@ -26,12 +27,6 @@ Rows = Callable[[Projector, Any], Any]
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projector, "_RESTART_SECONDS", (0.01, 0.02))
     monkeypatch.setattr(projector, "_RETRY_SECONDS", (0.01,))
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def figure(server: Server, name: str) -> float:
@@ -67,7 +62,7 @@ async def test_a_bug_restarts_the_projection_until_it_is_gone_and_is_told(
         assert len(await server.meter.timeline("CA1")) == 3, "calls are told from memory meanwhile"
         assert server.meter.writable
         broken = False
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await server.meter.settled()
         await until(lambda: not server.meter.troubles())
         assert (await entries(server.database))["receivable:AC1"] == -62_000
@@ -132,7 +127,7 @@ async def test_an_outage_is_waited_out_and_told_whatever_its_kind(
             r"the database cannot be written: told by the test; the journal keeps \d records", trouble
         )
         monkeypatch.setattr(server.database, "write", write)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await server.meter.settled()
         assert server.meter.troubles() == []
         assert (await entries(server.database))["receivable:AC1"] == -62_000

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from callrouter.sip.protocol.message import Response, parse
 from tests.integration.sip_peer import UNLIMITED, peer
+from tests.patience import PATIENCE_SECONDS
 
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
 CALLS = 10
@@ -39,7 +40,7 @@ class Phone:
 
     async def hears(self, method: str) -> Response:
         """The next final answer to such a request."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 message = parse(await asyncio.get_running_loop().sock_recv(self._socket, 65536))
                 if not isinstance(message, Response) or message.status < 200:
@@ -64,7 +65,7 @@ def until_read(port: int) -> None:
     while True:
         for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
             local, queues = line.split()[1], line.split()[4]
-            if local.endswith(f":{port:04X}") and int(queues.partition(":")[2], 16):
+            if local == f"0100007F:{port:04X}" and int(queues.partition(":")[2], 16):
                 break
         else:
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from callrouter.ports import Answered, Failed, OutgoingCall, ReferProgress, SipLeg
-from tests.e2e.addresses import free_port
+from tests.e2e.addresses import free_port, taken
 from tests.e2e.baresip import BARESIP, Baresip
 from tests.integration.sip_peer import MEDIA, Peer, peer
 from tests.integration.test_sip_sipp import SIPP, sipp
@@ -29,7 +28,7 @@ async def connected(
     port = free_port()
     filled = filled_in(scenario, folder, **values)
     async with peer() as ours, sipp(folder, *filled, "-p", str(port), "-m", "1"):
-        await asyncio.sleep(0.5)  # SIPp does not say when it is ready
+        await taken(port)
         order = OutgoingCall(
             f"sip:sipp@127.0.0.1:{port}",
             "+15550100",

@@ -17,8 +17,10 @@ from callrouter.ids import RandomIds
 from callrouter.ports import Answered, Ended, Failed, OutgoingCall, Ringing, SipLeg
 from callrouter.sip.protocol.dialog import Dialog
 from callrouter.sip.settings import Listen, Settings, Trunk
-from tests.integration.sip_peer import MEDIA, CountingMetrics, peer
+from tests.e2e.addresses import free_port
+from tests.integration.sip_peer import MEDIA, CountingMetrics, hurry_no_answer, peer
 from tests.narrowing import as_a
+from tests.patience import PATIENCE_SECONDS, until
 
 
 def order(target: str, trunk: str = "") -> OutgoingCall:
@@ -75,9 +77,7 @@ async def test_ipv4_that_comes_and_goes_by_an_ipv6_socket_is_ipv4() -> None:
         with socket.socket(type=socket.SOCK_DGRAM) as banned:
             for number in range(50):
                 banned.sendto(b"OPTIONS %d" % number, ("127.0.0.1", theirs.port()))
-        async with asyncio.timeout(5):
-            while not theirs.signalling._endpoint.udp.counts[1]:
-                await asyncio.sleep(0.01)
+        await until(lambda: theirs.signalling._endpoint.udp.counts[1])
 
 
 @pytest.mark.parametrize("who", ["caller", "callee"])
@@ -109,9 +109,7 @@ async def test_nothing_of_a_call_that_was_placed_waits_for_the_collector(ends: s
                 await ours.wait(lambda: bool(ours.told(Ended)))
             known = weakref.ref(leg)
             del leg
-            async with asyncio.timeout(5):
-                while known() is not None:
-                    await asyncio.sleep(0.01)
+            await until(lambda: known() is None)
         finally:
             gc.enable()
 
@@ -138,10 +136,7 @@ async def test_without_time_to_transcode_a_call_is_placed_in_its_callers_codec_o
 
 async def test_a_refused_tcp_connection_fails_the_call_with_503() -> None:
     async with peer() as ours:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            port = unused.getsockname()[1]
-        ours.signalling.place(order(f"sip:bob@127.0.0.1:{port};transport=tcp"), ours.sink)
+        ours.signalling.place(order(f"sip:bob@127.0.0.1:{free_port()};transport=tcp"), ours.sink)
         await ours.wait(lambda: bool(ours.told(Failed)))
         assert ours.told(Failed)[0].status == 503
 
@@ -198,12 +193,13 @@ async def test_an_unfinished_head_is_dropped_and_a_ping_answered() -> None:
         writer.write(b"\r\n\r\n")
         assert await reader.readexactly(2) == b"\r\n"
         writer.write(b"INVITE sip:a@b SIP/2.0\r\nVia: ")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await reader.read() == b""
         writer.close()
 
 
-async def test_messages_are_counted_with_bounded_labels() -> None:
+async def test_messages_are_counted_with_bounded_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry_no_answer(monkeypatch)
     async with peer() as ours, peer() as theirs:
         ours.signalling.place(order(f"sip:bob@127.0.0.1:{theirs.port()}"), ours.sink)
         await ours.wait(lambda: bool(ours.told(Answered)))

@@ -9,6 +9,7 @@ import pytest
 
 from callrouter.ports import SipLeg
 from tests.integration.sip_peer import Peer, peer
+from tests.patience import PATIENCE_SECONDS
 from tests.protocol.torture import RFC4475, RFC5118, Owed, read
 
 TABLES = [("rfc4475", RFC4475), ("rfc5118", RFC5118)]
@@ -52,7 +53,7 @@ async def test_over_udp(folder: str, table: dict[str, Owed]) -> None:
             transport.sendto(probe(name))
             got = []
             while True:
-                data = await asyncio.wait_for(mailbox.inbox.get(), 5)
+                data = await asyncio.wait_for(mailbox.inbox.get(), PATIENCE_SECONDS)
                 if b"probe-" in data:
                     break
                 got += statuses(data)
@@ -73,7 +74,7 @@ async def test_over_tcp(folder: str, table: dict[str, Owed]) -> None:
             writer.write(read(folder, name))
             if "close" not in owed.over("tcp") and "waits" not in owed.over("tcp"):
                 writer.write_eof()
-            received = await asyncio.wait_for(reader.read(), 5)
+            received = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
             writer.close()
             if statuses(received) != expected(owed, "tcp"):
                 wrong[name] = (statuses(received), owed.over("tcp"))

@@ -57,7 +57,7 @@ async def test_baresip_is_called_and_hangs_up(transport: str, tmp_path: Path) ->
         port = phone.port + (1 if transport == "tls" else 0)
         target = f"sip:100@localhost:{port};transport={transport}"
         ours.signalling.place(OutgoingCall(target, "+15550100", "", MEDIA), ours.sink)
-        await ours.wait(lambda: bool(ours.told(Answered) or ours.told(Failed)), seconds=20)
+        await ours.wait(lambda: bool(ours.told(Answered) or ours.told(Failed)))
         assert ours.told(Answered), ours.events
         await phone.command("hangup")
-        await ours.wait(lambda: bool(ours.told(Ended)), seconds=20)
+        await ours.wait(lambda: bool(ours.told(Ended)))

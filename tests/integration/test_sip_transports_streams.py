@@ -19,7 +19,8 @@ from callrouter.ports import Answered, Confirmed, Ended, Failed, OutgoingCall
 from callrouter.sip.settings import Listen
 from tests.e2e.addresses import free_port
 from tests.integration.sip_authority import listens
-from tests.integration.sip_peer import MEDIA, UNLIMITED, Peer, peer
+from tests.integration.sip_peer import MEDIA, UNLIMITED, Peer, hurry_no_answer, peer
+from tests.patience import PATIENCE_SECONDS, punctually, until
 
 SDP = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40002 RTP/AVP 0\r\n"
 
@@ -51,8 +52,8 @@ async def connection(
         await asyncio.sleep(0)
 
 
-async def message(reader: asyncio.StreamReader, seconds: float = 5) -> bytes:
-    async with asyncio.timeout(seconds):
+async def message(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(PATIENCE_SECONDS):
         head = await reader.readuntil(b"\r\n\r\n")
         found = re.search(rb"Content-Length: (\d+)", head)
         return head + await reader.readexactly(int(found[1]) if found else 0)
@@ -60,7 +61,7 @@ async def message(reader: asyncio.StreamReader, seconds: float = 5) -> bytes:
 
 async def ended(reader: asyncio.StreamReader) -> bool:
     """The server closes the connection without another octet."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         with contextlib.suppress(ConnectionResetError):
             return await reader.read() == b""
         return True
@@ -84,8 +85,7 @@ async def test_an_address_gets_so_many_connections_and_a_closed_one_makes_room()
             assert ours.metrics.counts[refused] == 2
             assert ours.metrics.gauges["sip_connections", "transport=tcp"] == 2
             assert not second.at_eof()
-        await asyncio.sleep(0.1)
-        assert ours.metrics.gauges["sip_connections", "transport=tcp"] == 0
+        await ours.wait_for_no_connection("tcp")
         async with connection(ours) as (reader, writer):
             writer.write(request("OPTIONS", 2))
             assert (await message(reader)).startswith(b"SIP/2.0 200")
@@ -166,17 +166,18 @@ async def test_who_closes_one_half_is_answered_before_the_other_is_closed() -> N
 
 
 async def test_pings_keep_a_connection_open_and_each_gets_one_pong() -> None:
-    async with (
-        peer(listen=listens("tcp"), idle_seconds=0.4, first_message_seconds=0.2) as ours,
-        connection(ours) as (reader, writer),
-    ):
-        for _ in range(8):
-            writer.write(b"\r\n\r\n")
-            async with asyncio.timeout(5):
-                assert await reader.readexactly(2) == b"\r\n"
-            await asyncio.sleep(0.1)
-        writer.write(request("OPTIONS"))
-        assert (await message(reader)).startswith(b"SIP/2.0 200")
+    async def pings() -> None:
+        async with connection(ours) as (reader, writer):
+            for _ in range(8):
+                writer.write(b"\r\n\r\n")
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    assert await reader.readexactly(2) == b"\r\n"
+                await asyncio.sleep(0.1)
+            writer.write(request("OPTIONS"))
+            assert (await message(reader)).startswith(b"SIP/2.0 200")
+
+    async with peer(listen=listens("tcp"), idle_seconds=0.4, first_message_seconds=0.2) as ours:
+        await punctually(pings, 0.1)
 
 
 async def test_a_peer_that_does_not_read_is_cut_off() -> None:
@@ -217,9 +218,11 @@ async def test_a_response_finds_the_port_that_via_names_at_the_address_it_came_f
         async with connection(ours) as (reader, writer):
             writer.write(request("INVITE", via=f"192.0.2.99:{port}"))
             assert (await message(reader)).startswith(b"SIP/2.0 180")
-        await asyncio.sleep(0.1)
+            to_be_reset = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, to_be_reset)
+        await ours.wait_for_no_connection("tcp")
         ours.legs[0].reject(486)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert (await came.get()).startswith(b"SIP/2.0 486")
 
 
@@ -251,7 +254,8 @@ def has_answered(ours: Peer, calls: int) -> bool:
 
 
 async def test_a_large_request_goes_by_udp_where_tcp_is_refused_and_so_does_the_next() -> None:
-    async with peer() as ours, peer(transports=("udp",)) as theirs:
+    without_tcp = (Listen(port=free_port()),)
+    async with peer() as ours, peer(listen=without_tcp) as theirs:
         for number in (1, 2):
             ours.signalling.place(large(theirs.port()), ours.sink)
             await ours.wait(partial(has_answered, ours, number))
@@ -281,7 +285,7 @@ class Phone(asyncio.DatagramProtocol):
         self.inbox.put_nowait(data)
 
     async def heard(self) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.inbox.get()
 
 
@@ -344,7 +348,7 @@ async def test_each_transport_names_the_address_it_is_reached_at() -> None:
         assert contact.encode() in await message(reader)
         target = f"sip:bob@127.0.0.1:{ua.transport.get_extra_info('sockname')[1]}"
         ours.signalling.place(OutgoingCall(target, "+15550100", "", MEDIA), ours.sink)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not (invite := await ua.inbox.get()).startswith(b"INVITE "):
                 pass
         assert b"\r\nVia: SIP/2.0/UDP 198.51.100.1:5060;" in invite
@@ -354,7 +358,10 @@ async def test_each_transport_names_the_address_it_is_reached_at() -> None:
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
-async def test_both_ends_of_a_call_remember_what_was_said(transport: str) -> None:
+async def test_both_ends_of_a_call_remember_what_was_said(
+    transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurry_no_answer(monkeypatch)
     async with peer() as ours, peer() as theirs:
         port = theirs.port(0 if transport == "udp" else 1)
         target = f"sip:bob@127.0.0.1:{port};transport={transport}"
@@ -362,9 +369,7 @@ async def test_both_ends_of_a_call_remember_what_was_said(transport: str) -> Non
         await ours.wait(lambda: bool(ours.told(Answered)))
         leg.hangup()
         await theirs.wait(lambda: bool(theirs.told(Ended)))
-        async with asyncio.timeout(5):
-            while len(ours.signalling.trace(leg.call_id)[0]) < 5:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(ours.signalling.trace(leg.call_id)[0]) == 5)
         sent, _ = ours.signalling.trace(leg.call_id)
         received, _ = theirs.signalling.trace(leg.call_id)
         starts = [one.text.partition("\r\n")[0].partition(" sip:")[0] for one in sent]

@@ -18,8 +18,10 @@ from callrouter.errors import StartupError
 from callrouter.ports import Answered, Ended, Failed, OutgoingCall
 from callrouter.sip.settings import Listen, Settings
 from callrouter.sip.tls_settings import Certificate, Tls
+from tests.e2e.addresses import free_port
 from tests.integration.sip_authority import Authority, listens
 from tests.integration.sip_peer import MEDIA, Peer, peer
+from tests.patience import PATIENCE_SECONDS
 
 OPTIONS = (
     b"OPTIONS sip:callrouter SIP/2.0\r\nVia: SIP/2.0/TLS %b;branch=z9hG4bK%d;rport%b\r\n"
@@ -56,7 +58,7 @@ async def connected(
 
 
 async def response(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return await reader.readuntil(b"\r\n\r\n")
 
 
@@ -222,11 +224,12 @@ async def test_requests_come_back_by_a_connection_whose_owner_proved_a_name_and_
         peer(listen=listen, tls=tls) as ours,
         connected(ours, authority.client(own), "localhost") as (reader, writer),
     ):
-        writer.write(options(sent_by=b"localhost:6999", alias=alias))
+        port = free_port()
+        writer.write(options(sent_by=b"localhost:%d" % port, alias=alias))
         assert (await response(reader)).startswith(b"SIP/2.0 200")
-        ours.signalling.place(order("sip:bob@localhost:6999;transport=tls"), ours.sink)
+        ours.signalling.place(order(f"sip:bob@localhost:{port};transport=tls"), ours.sink)
         if comes_back:
-            assert (await response(reader)).startswith(b"INVITE sip:bob@localhost:6999;transport=tls")
+            assert (await response(reader)).startswith(b"INVITE sip:bob@localhost:%d;transport=tls" % port)
         else:
             await ours.wait(lambda: bool(ours.told(Failed)))
 
@@ -238,9 +241,10 @@ async def test_an_alias_gives_nobody_another_name(authority: Authority) -> None:
         peer(listen=listens("tls", client_certificates="optional"), tls=tls) as ours,
         connected(ours, authority.client(own), "localhost") as (reader, writer),
     ):
-        writer.write(options(sent_by=b"localhost:6999", alias=b";alias"))
+        port = free_port()
+        writer.write(options(sent_by=b"localhost:%d" % port, alias=b";alias"))
         assert (await response(reader)).startswith(b"SIP/2.0 200")
-        ours.signalling.place(order("sip:bob@localhost:6999;transport=tls"), ours.sink)
+        ours.signalling.place(order(f"sip:bob@localhost:{port};transport=tls"), ours.sink)
         await ours.wait(lambda: bool(ours.told(Failed)))
 
 
@@ -255,13 +259,21 @@ async def test_an_old_version_of_tls_is_refused(authority: Authority) -> None:
         await ours.wait_for_count("sip_connections_refused", "reason=handshake", "transport=tls")
 
 
-async def test_a_handshake_that_is_never_made_counts_and_ends(authority: Authority) -> None:
+async def test_a_handshake_that_is_never_made_counts(authority: Authority) -> None:
+    tls = authority.tls(authority.issue("server.pem", "localhost"))
+    async with peer(listen=listens("tls"), tls=tls, max_connections_per_address=1) as ours:
+        _, writer = await asyncio.open_connection("127.0.0.1", ours.port())
+        assert await answered(ours, authority.client()) == b""
+        refused = ("sip_connections_refused", "reason=too_many_from_address", "transport=tls")
+        assert ours.metrics.counts[refused] == 1
+        writer.close()
+
+
+async def test_a_handshake_that_is_never_made_ends(authority: Authority) -> None:
     tls = authority.tls(authority.issue("server.pem", "localhost"))
     limits: dict[str, Any] = {"head_timeout_seconds": 0.3, "max_connections_per_address": 1}
     async with peer(listen=listens("tls"), tls=tls, **limits) as ours:
         _, writer = await asyncio.open_connection("127.0.0.1", ours.port())
-        await asyncio.sleep(0.1)
-        assert await answered(ours, authority.client()) == b""
         await ours.wait_for_count("sip_connections_refused", "reason=handshake", "transport=tls")
         async with connected(ours, authority.client(), "localhost") as (reader, client):
             client.write(options())
@@ -310,7 +322,7 @@ async def test_openssl_sees_a_verified_chain_and_the_options_answered(
         assert process.stdout is not None
         process.stdin.write(options())
         text = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while b"SIP/2.0 200 OK" not in text:
                 text += await process.stdout.read(4096)
         assert b"Verification: OK" in text

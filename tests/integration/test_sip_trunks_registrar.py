@@ -15,10 +15,11 @@ from callrouter.sip.protocol.auth import Credentials, answer, strongest
 from callrouter.sip.protocol.framer import Framer
 from callrouter.sip.protocol.message import Message, Request, Response
 from callrouter.sip.registrar_settings import RegistrarSettings, User
-from tests.e2e.addresses import free_port
+from tests.e2e.addresses import free_port, taken
 from tests.e2e.baresip import BARESIP, Baresip
 from tests.integration.sip_peer import MEDIA, Peer, peer
 from tests.integration.test_sip_sipp import SCENARIOS, SIPP, server, sipp
+from tests.patience import PATIENCE_SECONDS
 
 REGISTRAR = RegistrarSettings(
     users=(User(name="alice", password="wonderland"), User(name="bob", password="b"))
@@ -39,14 +40,17 @@ def filled_in(name: str, folder: Path, **values: object) -> tuple[str, str]:
 
 async def registered(ours: Peer) -> None:
     """A telephone of alice's is known."""
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                await ours.signalling.route("client:alice")
-            except Unroutable:
-                await asyncio.sleep(0.05)
-            else:
-                return
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await is_known(ours):
+            await asyncio.sleep(0.05)
+
+
+async def is_known(ours: Peer) -> bool:
+    try:
+        await ours.signalling.route("client:alice")
+    except Unroutable:
+        return False
+    return True
 
 
 def to_alice(target: str = "client:alice") -> OutgoingCall:
@@ -64,7 +68,7 @@ async def test_sipp_registers_and_is_called_where_it_said(transport: str, tmp_pa
         async with sipp(tmp_path, *phone, server(ours, transport), "-m", "1", transport=transport):
             pass
         async with sipp(tmp_path, "-sn", "uas", "-p", str(port), "-m", "1", transport=transport):
-            await asyncio.sleep(0.5)  # SIPp does not say when it is ready
+            await taken(port, "udp" if transport == "u1" else "tcp")
             leg = ours.signalling.place(to_alice(), ours.sink)
             await ours.wait(lambda: bool(ours.told(Answered)))
             assert leg.request_uri.startswith(f"sip:alice@127.0.0.1:{port}")
@@ -131,7 +135,7 @@ class Phone:
 
     async def next(self) -> Message:
         while not self.read:
-            data = await asyncio.wait_for(self.reader.read(65536), 5)
+            data = await asyncio.wait_for(self.reader.read(65536), PATIENCE_SECONDS)
             assert data, "the connection was closed"
             self.read += self.framer.feed(data)
         return self.read.pop(0)
@@ -229,9 +233,8 @@ async def test_a_telephone_behind_a_nat_is_called_by_its_connection_and_lost_wit
             await ours.wait(lambda: bool(ours.told(Answered)))
             leg.hangup()
             assert (await alice.request("BYE")).uri == "sip:alice@10.0.0.5;transport=tcp"
-        await asyncio.sleep(0.1)
-        with pytest.raises(Unroutable):
-            await ours.signalling.route("client:alice")
+        await ours.wait_for_no_connection("tcp")
+        assert not await is_known(ours)
 
 
 async def test_all_telephones_ring_and_the_first_to_answer_has_the_call() -> None:

@@ -17,6 +17,7 @@ from callrouter.speech import voices
 from callrouter.speech.offline import OfflineSpeech
 from callrouter.speech.pool import Worker, WorkerPool
 from callrouter.speech.settings import Settings
+from tests.patience import PATIENCE_SECONDS
 
 
 @asynccontextmanager
@@ -111,9 +112,18 @@ async def test_killed_child_is_replaced_and_the_order_still_carried_out(tmp_path
     assert not Path(f"/proc/{child.pid}").exists()
 
 
-async def test_child_that_hangs_costs_its_order_not_the_pool(tmp_path: Path) -> None:
+async def test_child_that_hangs_costs_its_order_not_the_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pool = WorkerPool(1, 0.3)
     await pool.start()
+    start = Worker.start
+
+    async def start_with_time() -> Worker:
+        pool._order_seconds = PATIENCE_SECONDS
+        return await start()
+
+    monkeypatch.setattr(Worker, "start", start_with_time)
     os.kill(pool._idle[0].pid, signal.SIGSTOP)
     assert await pool.speak("Still here", "gmw/en-US", tmp_path / "a.wav") > 0
     await pool.stop()

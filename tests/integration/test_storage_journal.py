@@ -12,6 +12,7 @@ import pytest
 from callrouter.errors import StartupError
 from callrouter.storage.journal import Journal, JournalUnwritable
 from callrouter.storage.segment import Record
+from tests.patience import PATIENCE_SECONDS, until
 
 SMALL = 64 * 1024
 
@@ -92,7 +93,7 @@ async def test_a_cursor_follows_what_is_written(tmp_path: Path) -> None:
             last = journal.post("fact", {"text": "x" * 100})
         await journal.durable(last)
     assert len(journal.segments) > 1
-    await asyncio.sleep(0.05)
+    await until(lambda: len(seen) == last)
     await journal.close()
     await follower
     assert seen == list(range(1, last + 1))
@@ -195,7 +196,7 @@ async def test_a_full_disk_refuses_appends_but_loses_nothing(tmp_path: Path) -> 
     assert journal.position.sequence == 1
 
     disk.full = False
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await journal.grown(last)
     assert journal.writable
     assert [record.body["n"] for record in await everything(journal)] == [1, 2, 3, 4]

@@ -22,6 +22,7 @@ from callrouter.storage.tables import positions
 from metering.interval import Cause
 from tests.integration.test_metering_meter import MENU, Server, a_call, boot, call, entries
 from tests.integration.test_metering_meter import Clock as HandClock
+from tests.patience import PATIENCE_SECONDS
 
 INSERT = insert(positions)
 ALL = select(positions.c.journal).order_by(positions.c.journal)
@@ -81,7 +82,7 @@ async def test_posts_outlast_a_lock_longer_than_a_write_waits_and_keep_their_ord
     await asyncio.sleep(1.5)
     other.execute("ROLLBACK")
     other.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not await names(database):
             await asyncio.sleep(0.05)
         await database.write()
@@ -187,7 +188,7 @@ async def test_with_the_disk_full_no_call_begins_live_ones_end_and_all_is_there_
     assert (ended.interval.end_cause, ended.running) == (Cause.HANGUP, False)
 
     ballast.unlink()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await meter.settled()
     assert meter.writable
     await a_call(server, 4)

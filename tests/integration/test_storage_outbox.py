@@ -17,6 +17,7 @@ from callrouter.storage.database import Database
 from callrouter.storage.outbox import OutboxRow, destination_of, outbox_row
 from callrouter.storage.sender import OutboxSender
 from callrouter.storage.tables import outbox
+from tests.patience import PATIENCE_SECONDS, until
 
 START_MS = 1_700_000_000_000
 REFUSED = FetchFailed("nobody listens", url="https://a.example/", code=11202, retryable=True)
@@ -82,19 +83,13 @@ def callback(url: str, key: str, number: int = 0, kind: str = "callback") -> Any
     return outbox_row(kind=kind, key=key, url=url, parameters=(("n", str(number)),), now_ms=START_MS)
 
 
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def outcomes(database: Database) -> list[tuple[int, bool, str]]:
     rows = await database.read(select(outbox).order_by(outbox.c.id))
     return [(row["attempts"], row["done_ms"] is not None, row["outcome"]) for row in rows]
 
 
 async def all_done(database: Database) -> list[tuple[int, bool, str]]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             found = await outcomes(database)
             if all(done for _, done, _ in found):

@@ -1,4 +1,4 @@
-"""The scripted telephone that answers; it reads files in threads, so these run in real time."""
+"""The scripted telephone that answers, in virtual time, which stands still while it reads files."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ async def test_it_rings_answers_speaks_and_hangs_up(tmp_path: Path, voice: Path)
     taken = await desk.answering.finished()
     assert desk.leg.actions == ["ring", "answer", "hangup"]
     assert (desk.did(Play), desk.did(SetRemote), desk.did(CloseLeg)) == (1, 1, 1)
-    assert abs((taken.ended_ns - taken.answered_ns) / 1e9 - 0.2) < 0.1
+    assert taken.ended_ns - taken.answered_ns == 200_000_000
 
 
 async def test_it_may_stay_until_the_other_side_hangs_up(tmp_path: Path, voice: Path) -> None:
     desk = Desk(tmp_path, Manner(voice, ring_seconds=0, hang_up=False))
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(60)
     assert "hangup" not in desk.leg.actions
     desk.leg.bye()
     taken = await desk.answering.finished()
-    assert taken.ended_ns == pytest.approx(LoopTime().monotonic_ns(), abs=100_000_000)
+    assert taken.ended_ns == LoopTime().monotonic_ns()
 
 
 async def test_a_caller_who_gives_up_is_not_answered(tmp_path: Path, voice: Path) -> None:
