@@ -20,7 +20,8 @@ SCORE = "5"
 AGENT_SECONDS = 60.0
 END_SECONDS = 30.0
 SETTLED_MS = 500
-"""Sound later than this after the agent left is the survey's, not the agent's."""
+"""Sound later than this after the agent left is the survey's, not the agent's, and after a key that cut a
+prompt short, what comes next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ async def _converse(scene: Scene, phone: Phone, agent: Answering) -> Taken:
     story.note(left_ms, "agent left")
     await _turn(phone, "the survey's question", left_ms + SETTLED_MS)
     await phone.press(SCORE)
-    await _turn(phone, "the survey's request for a comment", phone.now_ms())
+    await _turn(phone, "the survey's request for a comment", phone.now_ms() + SETTLED_MS)
     await phone.speak(scene.comment)
     await phone.press("#")
     if not await phone.over(END_SECONDS):

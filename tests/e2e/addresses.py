@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import socket
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import until
 
 STEP = 4
 """A SIP telephone takes its port for TLS beside the one it is given."""
@@ -72,12 +71,13 @@ def free_ports(count: int, host: str = "127.0.0.1") -> int:
 
 
 async def taken(port: int, transport: str = "udp") -> None:
-    """Return once a program has `port` of this machine, so that what is sent there waits for it; a port
-    that has to be asked of the kernel, since trying to have it could keep the program from it."""
-    bound = f":{port:04X}"
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not any(bound in lines for lines in _bound(transport)):
-            await asyncio.sleep(0.02)
+    """Return once a program has `port` of this machine: what is sent there waits for it from now on."""
+    await until(lambda: is_taken(port, transport))
+
+
+def is_taken(port: int, transport: str = "udp") -> bool:
+    """Asked of the kernel, since who tries to have a port keeps it from the program meanwhile."""
+    return any(address.endswith(f":{port:04X}") for address in _bound(transport))
 
 
 def _bound(transport: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from callrouter.caller.hearing import Heard, sounds_in
 from callrouter.caller.voice import write_hum
 from tests.e2e.addresses import free_port, free_ports
 from tests.e2e.process import Program
+from tests.patience import PATIENCE_SECONDS, until
 
 BARESIP = shutil.which("baresip")
 VOICE_MS = 30_000
@@ -85,7 +86,7 @@ class Baresip:
         self._program = await Program.start(
             "baresip", [BARESIP, "-f", self.folder, "-v"], self.folder / "baresip.log", cwd=self.folder
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             reader, self._writer = await self._connect()
         self._reading = asyncio.create_task(self._read(reader))
         return self
@@ -114,7 +115,7 @@ class Baresip:
         await asyncio.sleep(ms / 1000)
         await self.command("sndcode", "\x04")
 
-    async def event(self, kind: str, seconds: float = 20, *, number: int = 1) -> dict[str, Any]:
+    async def event(self, kind: str, seconds: float = PATIENCE_SECONDS, *, number: int = 1) -> dict[str, Any]:
         """Wait for the `number`-th event such as `CALL_ESTABLISHED` or `CALL_CLOSED`, past ones included."""
         try:
             async with asyncio.timeout(seconds), self._news:
@@ -125,9 +126,7 @@ class Baresip:
 
     async def registered(self) -> None:
         """It registers before anybody can listen to its events, but says so."""
-        async with asyncio.timeout(20):
-            while " binding]" not in self.words():
-                await asyncio.sleep(0.05)
+        await until(lambda: " binding]" in self.words())
 
     def saw(self, kind: str) -> bool:
         return bool(self._of(kind))
@@ -136,13 +135,17 @@ class Baresip:
         """What its user heard, after the call."""
         return tuple(sound for path in sorted(self.folder.glob("*-dec.wav")) for sound in sounds_in(path))
 
-    def silent_ms(self) -> int:
-        """How long it had been without an RTP packet when it last looked, once a second."""
+    async def is_sent_audio(self) -> None:
+        """Wait until it finds, looking once a second from now on, that an RTP packet has just come."""
+        looked = len(self._silences())
+        await until(lambda: min(self._silences()[looked:], default=1000) < 200)
+
+    def _silences(self) -> list[int]:
         assert self._program is not None
         text = self._program.log.read_text("utf-8", "replace")
-        return int(re.findall(r'last "audio" RTP packet: (\d+) milliseconds', text)[-1])
+        return [int(ms) for ms in re.findall(r'last "audio" RTP packet: (\d+) milliseconds', text)]
 
-    async def sees(self, width: int, height: int, seconds: float = 15) -> None:
+    async def sees(self, width: int, height: int, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until it has decoded a picture of that size."""
         assert self._program is not None
         told = f"video: receiving with resolution {width} x {height} "

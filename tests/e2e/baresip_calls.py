@@ -31,7 +31,7 @@ async def press_at_the_menu(server: Server, documents: Documents, phone: Baresip
 async def ring_through_a_dial(server: Server, documents: Documents, caller: Baresip, callee: Baresip) -> None:
     """`caller` calls a number whose document dials `callee`, which rings when this returns; what comes
     after the Dial is asked of /over, and hangs up."""
-    documents.on("/answer", f'<Dial timeout="15" action="/over"><Sip>{callee.uri}</Sip></Dial>')
+    documents.on("/answer", f'<Dial timeout="60" action="/over"><Sip>{callee.uri}</Sip></Dial>')
     documents.on("/over", "<Hangup/>")
     await caller.dial(f"sip:+15550100@{server.sip}")
     await callee.event("CALL_INCOMING")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,37 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
+from callrouter.storage.segment import frame_at
+from metering.facts import HEARTBEAT
+from tests.e2e.server import Server
+from tests.patience import until
+
 Row = dict[str, Any]
 KEPT = ("intervals", "charges", "ledger_entries", "ledger_accounts", "recordings")
+
+
+async def killed_between_heartbeats(server: Server) -> int:
+    """Kill it after two more heartbeats; when the last one that is in its journal was, in milliseconds of
+    UTC: until then calls are known to have lasted."""
+    data, since_ns = server.folder / "data", time.monotonic_ns()
+    await until(lambda: sum(at_ns > since_ns for at_ns in heartbeats(data)) > 1)
+    await server.kill()
+    while True:
+        before_ns, now_ms, after_ns = time.monotonic_ns(), time.time_ns() // 1_000_000, time.monotonic_ns()
+        if after_ns - before_ns < 1_000_000:  # else there is no telling when it was so late
+            return now_ms - (after_ns - heartbeats(data)[-1]) // 1_000_000
+
+
+def heartbeats(data: Path) -> list[int]:
+    """The monotonic nanoseconds of those in the journal so far."""
+    found = []
+    for path in sorted((data / "journal").glob("*/*.journal"), key=lambda path: int(path.stem)):
+        written, offset = path.read_bytes(), 0
+        while frame := frame_at(written, offset):
+            record, offset = frame.record(), frame.end
+            if record.kind == HEARTBEAT:
+                found.append(record.body["ns"])
+    return found
 
 
 class Books:

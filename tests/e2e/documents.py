@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from tests.e2e.addresses import free_port
+from tests.patience import PATIENCE_SECONDS
 
 RESPONSE = '<?xml version="1.0" encoding="UTF-8"?><Response>{}</Response>'
 
@@ -58,7 +59,7 @@ class Documents:
     def requests(self, path: str) -> list[Asked]:
         return [asked for asked in self.asked if asked.path == path]
 
-    async def request(self, path: str, *, number: int = 1, seconds: float = 30) -> Asked:
+    async def request(self, path: str, *, number: int = 1, seconds: float = PATIENCE_SECONDS) -> Asked:
         """Wait for the `number`-th request to `path`."""
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(lambda: len(self.requests(path)) >= number)

@@ -9,6 +9,8 @@ import secrets
 import socket
 from dataclasses import dataclass, field
 
+from tests.patience import PATIENCE_SECONDS
+
 CODECS = {
     "PCMU": (0, "PCMU/8000"),
     "PCMA": (8, "PCMA/8000"),
@@ -240,7 +242,7 @@ class PlainPhone:
         return offer
 
     async def _next(self, fits: object) -> Message:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 for message in self._unread:
                     if fits(message):  # type: ignore[operator]  # a predicate
@@ -257,7 +259,7 @@ class PlainPhone:
     async def heard(self, kind: str, count: int = 1) -> list[bytes]:
         """So many datagrams that came to a port."""
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return [await loop.sock_recv(self.media[kind], 65536) for _ in range(count)]
 
     def is_quiet(self, kind: str) -> bool:

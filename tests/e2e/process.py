@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-GRACE_SECONDS = 10.0
+GRACE_SECONDS = 60.0
 
 
 class Program:

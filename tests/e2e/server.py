@@ -14,10 +14,10 @@ import yaml
 
 from tests.e2e.addresses import free_port
 from tests.e2e.process import Program
+from tests.patience import PATIENCE_SECONDS
 
 ACCOUNT = "ACe2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2"
 TOKEN = "token-of-the-end-to-end-tests"
-READY_SECONDS = 30.0
 COMMAND = Path(sys.executable).with_name("callrouter")
 
 
@@ -77,8 +77,8 @@ class Server:
         command: list[str | Path] = [COMMAND, "run", "--config", self.folder / "config.yaml"]
         command += ["--log-level", self.log_level]
         self.program = await Program.start("callrouter", command, self.folder / "server.log")
-        async with asyncio.timeout(READY_SECONDS):
-            while not await self._ready():
+        async with asyncio.timeout(2 * PATIENCE_SECONDS):
+            while not await self.is_ready():
                 assert self.program.running, self.program.words()
                 await asyncio.sleep(0.05)
 
@@ -125,7 +125,7 @@ class Server:
         found: list[dict[str, Any]] = page["calls"]
         return found
 
-    async def session(self, sid: str, seconds: float = 10) -> dict[str, Any]:
+    async def session(self, sid: str, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """A session once it has ended (or as it is when the time is up)."""
         session: dict[str, Any] = {}
         with suppress(TimeoutError):
@@ -144,7 +144,8 @@ class Server:
     def words(self) -> str:
         return self.program.words(80) if self.program is not None else ""
 
-    async def _ready(self) -> bool:
+    async def is_ready(self) -> bool:
+        """Whether it takes calls."""
         assert self._http is not None
         try:
             async with self._http.get("/readyz") as response:

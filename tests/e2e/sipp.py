@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.e2e.addresses import free_port
+from tests.e2e.addresses import free_port, is_taken
 from tests.e2e.process import Program
+from tests.patience import until
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 SIPP = shutil.which("sipp")
@@ -40,7 +41,7 @@ class Sipp:
     program: Program | None = None
 
     async def start(self) -> Program:
-        """Begin in the background."""
+        """Begin in the background; what is sent to it from now on is seen."""
         assert SIPP is not None
         self.folder.mkdir(parents=True, exist_ok=True)
         scenario = self._filled_in()
@@ -54,10 +55,12 @@ class Sipp:
             *("-trace_stat", "-stf", self.folder / "statistics.csv", "-fd", "1"),
             *self.options,
         ]
-        self.program = await Program.start(
+        self.program = program = await Program.start(
             f"sipp {self.scenario}", command, self.folder / "sipp.log", cwd=self.folder
         )
-        return self.program
+        if self.transport == "u1":
+            await until(lambda: not program.running or is_taken(self.port))
+        return program
 
     async def run(self) -> None:
         """Run to the end; a call that did not follow the scenario fails the test with the reason."""

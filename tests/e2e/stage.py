@@ -19,6 +19,7 @@ from callrouter.declared.state import State
 from tests.e2e.addresses import free_port
 from tests.e2e.documents import Answer, Documents
 from tests.e2e.server import ACCOUNT, TOKEN, Server
+from tests.patience import PATIENCE_SECONDS
 
 NUMBERS = tuple(f"+155502{index:02d}" for index in range(60))
 CALLER = "+15550199"
@@ -112,7 +113,7 @@ class Stage:
     def _record(self, phone: Phone) -> Path:
         return self.folder / f"heard-{id(phone):x}.wav"
 
-    async def session(self, call_id: str, seconds: float = 10) -> dict[str, Any]:
+    async def session(self, call_id: str, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """The ended session of the call that a telephone knows by `call_id`."""
         asked = [a for a in self.documents.asked if a.form.get("SipCallId") == call_id]
         assert asked, f"no document was requested for {call_id}"

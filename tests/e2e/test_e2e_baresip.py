@@ -55,12 +55,11 @@ async def test_hold_and_resume_leave_the_call_up(
         await phone.command("hold")
         await asyncio.sleep(1)
         await phone.command("resume")
-        await asyncio.sleep(2)
+        await phone.is_sent_audio()
         assert not phone.saw("CALL_CLOSED"), phone.words()
         await phone.command("hangup")
         await documents.request("/status")
     assert_partitioned(await server.last_session())
-    assert phone.silent_ms() < 200, phone.words()
 
 
 async def test_a_busy_callee_is_reported_as_busy(

@@ -14,6 +14,7 @@ from tests.e2e.addresses import free_port
 from tests.e2e.sipp import SIPP, Sipp
 from tests.e2e.stage import Stage, answer_path, desk, heard, open_stage
 from tests.e2e.tracks import assert_partitioned
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = [
     pytest.mark.e2e,
@@ -30,7 +31,7 @@ def announcing(folder: Path, status: int, ms: int) -> Sipp:
 
 async def test_a_gateway_that_announces_and_then_fails_is_followed_by_the_next(tmp_path: Path) -> None:
     """What it announced is forgotten: the callee of the second one is heard, and told apart."""
-    write_hum(tmp_path / "voice.wav", 2_000)
+    write_hum(tmp_path / "voice.wav", 30_000)
     manner = Manner(tmp_path / "voice.wav", ring_seconds=0.2)
     failing = announcing(tmp_path / "gateway", 503, 500)
     async with desk(tmp_path / "desk", manner, ELSEWHERE) as agent:
@@ -47,7 +48,7 @@ async def test_a_gateway_that_announces_and_then_fails_is_followed_by_the_next(t
                 await connected(stage)
                 await asyncio.sleep(1)  # to be heard
                 await phone.hangup()
-                session = await stage.session(phone.story.call_id, 15)
+                session = await stage.session(phone.story.call_id)
             figures = await stage.server.text("/metrics")
     assert [call["status"] for call in session["calls"]] == ["completed", "completed"]
     assert_partitioned(session)
@@ -112,7 +113,7 @@ async def test_a_carrier_is_told_who_withholds_the_number_and_whom_the_call_was_
 
 
 async def connected(stage: Stage) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while [call["status"] for call in await stage.server.calls(To=ELSEWHERE)] != ["in-progress"]:
             await asyncio.sleep(0.1)
 
@@ -127,7 +128,7 @@ async def test_a_callee_moves_the_call_with_the_token_of_its_invite_alone(tmp_pa
         program = await agent.start()
         async with stage.call(number) as phone:
             await agent.finish(program)
-            session = await stage.session(phone.story.call_id, 15)
+            session = await stage.session(phone.story.call_id)
         assert len(stage.documents.requests("/next")) == 1
     assert_partitioned(session)
     causes = [interval["cause"] for interval in session["calls"][0]["intervals"]]

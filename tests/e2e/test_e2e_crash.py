@@ -16,15 +16,16 @@ from callrouter.caller.answering import Manner
 from callrouter.caller.phone import Phone
 from callrouter.caller.story import EndedBy
 from callrouter.caller.voice import write_hum
-from tests.e2e.books import Books
+from tests.e2e.books import Books, killed_between_heartbeats
 from tests.e2e.stage import Desk, Stage, desk, open_stage, prepaid
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 LISTENING = 38
 TALKING = 6
 """Each of these is two calls: the caller's, and the one it dialled."""
-HEARTBEAT_MS = 1000
-BYE_SECONDS = 5.0
+CLOCKS_MS = 20
+"""By which the two clocks of a machine may drift apart during a test."""
 MONEY = prepaid("100", bridge="0.30")
 
 
@@ -37,7 +38,8 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 @pytest.fixture
 async def agent(tmp_path: Path) -> AsyncIterator[Desk]:
     write_hum(tmp_path / "long.wav", 60_000)
-    async with desk(tmp_path / "agent", Manner(tmp_path / "long.wav", ring_seconds=0.1)) as opened:
+    manner = Manner(tmp_path / "long.wav", ring_seconds=0.1, hang_up=False)
+    async with desk(tmp_path / "agent", manner) as opened:
         yield opened
 
 
@@ -50,14 +52,11 @@ async def test_after_kill_9_every_call_is_closed_once_and_hung_up(stage: Stage, 
         await asyncio.gather(*map(stage.dial, [*phones], numbers))
         assert all(phone.story.answered_ms is not None for phone in phones), stage.server.words()
         await all_joined(agent)
-        await asyncio.sleep(2.3)
-        await stage.server.kill()
-        killed_ms = time.time_ns() // 1_000_000
+        known_ms = await killed_between_heartbeats(stage.server)
         assert not any(phone.story.ended_ms for phone in phones)
         await asyncio.sleep(1)
         await stage.server.start()
-        ready = time.monotonic()
-        await all_hung_up(phones, agent, ready + BYE_SECONDS)
+        await all_hung_up(phones, agent)
     assert {phone.story.ended_by for phone in phones} == {EndedBy.CALLEE}
     await stage.server.get("/v1/usage")
     books = Books(stage.server.folder / "data")
@@ -65,7 +64,8 @@ async def test_after_kill_9_every_call_is_closed_once_and_hung_up(stage: Stage, 
     tracks = books.tracks()
     assert len(tracks) == LISTENING + 2 * TALKING
     for track in tracks.values():
-        assert 0 <= killed_ms - track[-1]["end_ms"] <= HEARTBEAT_MS + 300, (killed_ms, track[-1])
+        known = max(known_ms, track[-1]["start_ms"])
+        assert abs(track[-1]["end_ms"] - known) <= CLOCKS_MS, (known_ms, track[-1])
     answered = {row["sid"]: row["answered_ms"] for row in books.rows("SELECT * FROM calls")}
     assert all(answered.values())
     books.assert_closed()
@@ -83,17 +83,16 @@ async def test_a_server_killed_again_and_again_while_it_recovers_closes_each_cal
     async with AsyncExitStack() as calls:
         phones = [await calls.enter_async_context(stage.phone()) for _ in range(10)]
         await asyncio.gather(*(stage.dial(phone, number) for phone in phones))
-        await asyncio.sleep(1.5)
-        await stage.server.kill()
-        killed_ms = time.time_ns() // 1_000_000
+        known_ms = await killed_between_heartbeats(stage.server)
         for life in (0.5, 0.8, 1.0, 1.2, 1.4):
             await killed_after(stage, life)
         await stage.server.start()
-        await all_hung_up(phones, None, time.monotonic() + BYE_SECONDS)
+        await all_hung_up(phones, None)
     books = Books(stage.server.folder / "data")
     await projected(books)
     for track in books.tracks().values():
-        assert 0 <= killed_ms - track[-1]["end_ms"] <= HEARTBEAT_MS + 300
+        known = max(known_ms, track[-1]["start_ms"])
+        assert abs(track[-1]["end_ms"] - known) <= CLOCKS_MS, (known_ms, track[-1])
     books.assert_closed()
     books.assert_balanced()
     books.assert_charged_as_metered()
@@ -105,9 +104,9 @@ async def test_new_calls_are_taken_and_metered_after_a_crash(stage: Stage) -> No
     async with stage.call(number) as phone:
         await stage.server.kill()
         await stage.server.start()
-        assert await phone.over(BYE_SECONDS)
+        assert await phone.over(PATIENCE_SECONDS)
     async with stage.call(number) as phone:
-        assert await phone.over(10)
+        assert await phone.over(PATIENCE_SECONDS)
     assert phone.story.ended_by is EndedBy.CALLEE
     session = await stage.session(phone.story.call_id)
     assert session["status"] == "ended"
@@ -128,24 +127,24 @@ async def killed_after(stage: Stage, seconds: float) -> None:
 
 
 async def all_joined(agent: Desk) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while sum(1 for taken in agent.answering.taken if taken.answered_ns) < TALKING:
             await asyncio.sleep(0.05)
 
 
-async def all_hung_up(phones: list[Phone], agent: Desk | None, until: float) -> None:
+async def all_hung_up(phones: list[Phone], agent: Desk | None) -> None:
     """Both ends of every orphaned dialog got a BYE."""
     for phone in phones:
-        assert await phone.over(max(0.0, until - time.monotonic())), "no BYE for a caller"
+        assert await phone.over(PATIENCE_SECONDS), "no BYE for a caller"
     for _ in range(TALKING if agent is not None else 0):
         assert agent is not None
-        taken = await asyncio.wait_for(agent.answering.finished(), max(0.01, until - time.monotonic()))
+        taken = await asyncio.wait_for(agent.answering.finished(), PATIENCE_SECONDS)
         assert taken.ended_ns
 
 
-async def projected(books: Books, seconds: float = 5) -> None:
+async def projected(books: Books) -> None:
     """Wait until the journal's facts are in the database."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while books.rows("SELECT 1 FROM intervals WHERE end_ms IS NULL") or books.rows(
             "SELECT 1 FROM calls WHERE end_ms IS NULL"
         ):
@@ -215,4 +214,4 @@ async def one_of_many(stage: Stage, number: str) -> None:
         except TimeoutError:
             return
         if answered:
-            assert await phone.over(15), f"nobody ended {phone.story.call_id}"
+            assert await phone.over(PATIENCE_SECONDS), f"nobody ended {phone.story.call_id}"

@@ -17,6 +17,7 @@ from tests.e2e.documents import Asked
 from tests.e2e.rest_client import Elsewhere
 from tests.e2e.server import ACCOUNT, TOKEN
 from tests.e2e.stage import NUMBERS, Desk, Stage, desk, open_stage
+from tests.patience import punctually
 from tests.unit.media.sound import chatter, silence, sine, write_wav
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -76,20 +77,21 @@ class Verdicts:
             **where,
             **wanted,
         )
-        asked = await self._stage.documents.request(path, seconds=8)
+        asked = await self._stage.documents.request(path)
         await asyncio.to_thread(self._client.calls(call.sid).update, status="completed")
         done = await asyncio.to_thread(self._client.calls(call.sid).fetch)
         assert asked.form["CallSid"] == call.sid
         return asked, str(done.answered_by)
 
 
+PAUSE_SECONDS = 0.1
+"""A machine that stands still for longer makes pauses in what is said, and waits of its own."""
 QUICK = {"machine_detection_speech_threshold": 1000, "machine_detection_speech_end_threshold": 500}
 
 
 async def test_the_thresholds_of_an_order_decide_and_its_document_is_asked_for_with_the_verdict(
     stage: Stage, desks: dict[str, Desk]
 ) -> None:
-    verdicts = Verdicts(stage)
     cases: list[tuple[str, dict[str, Any], str, int, int]] = [
         ("person", QUICK, "human", 1100, 2100),
         ("greeting", QUICK, "machine_start", 1000, 1900),
@@ -97,26 +99,34 @@ async def test_the_thresholds_of_an_order_decide_and_its_document_is_asked_for_w
         ("nobody", {"machine_detection_silence_timeout": 2000}, "unknown", 1900, 3400),
         ("nobody", {"machine_detection_timeout": 3}, "unknown", 2900, 4400),
     ]
-    found = await asyncio.gather(*(verdicts.of(desks[name], **wanted) for name, wanted, *_ in cases))
-    for (name, wanted, answerer, earliest, latest), (asked, recorded) in zip(cases, found, strict=True):
-        assert asked.form["AnsweredBy"] == recorded == answerer, (name, wanted)
-        assert earliest <= int(asked.form["MachineDetectionDuration"]) <= latest, (name, wanted)
-        assert asked.form["CallStatus"] == "in-progress", "the document's own request"
+
+    async def all_are_told_apart() -> None:
+        verdicts = Verdicts(stage)
+        found = await asyncio.gather(*(verdicts.of(desks[name], **wanted) for name, wanted, *_ in cases))
+        for (name, wanted, answerer, earliest, latest), (asked, recorded) in zip(cases, found, strict=True):
+            assert asked.form["AnsweredBy"] == recorded == answerer, (name, wanted)
+            assert earliest <= int(asked.form["MachineDetectionDuration"]) <= latest, (name, wanted)
+            assert asked.form["CallStatus"] == "in-progress", "the document's own request"
+
+    await punctually(all_are_told_apart, PAUSE_SECONDS)
 
 
 async def test_a_verdict_nobody_waits_for_is_posted_at_the_end_of_the_greeting(
     stage: Stage, desks: dict[str, Desk]
 ) -> None:
-    verdicts = Verdicts(stage)
-    (beep, recorded), (gone, silent) = await asyncio.gather(
-        verdicts.of(desks["answering-machine"], "DetectMessageEnd", async_amd="true", **QUICK),
-        verdicts.of(desks["greeting"], "DetectMessageEnd", async_amd="true", **QUICK),
-    )
-    assert (recorded, silent) == ("machine_end_beep", "machine_end_silence")
-    assert set(beep.form) == {"CallSid", "AccountSid", "AnsweredBy", "MachineDetectionDuration"}
-    assert beep.form["AnsweredBy"] == recorded
-    assert 2400 <= int(beep.form["MachineDetectionDuration"]) <= 3400
-    assert 3500 <= int(gone.form["MachineDetectionDuration"]) <= 4800
+    async def the_end_is_found() -> None:
+        verdicts = Verdicts(stage)
+        (beep, recorded), (gone, silent) = await asyncio.gather(
+            verdicts.of(desks["answering-machine"], "DetectMessageEnd", async_amd="true", **QUICK),
+            verdicts.of(desks["greeting"], "DetectMessageEnd", async_amd="true", **QUICK),
+        )
+        assert (recorded, silent) == ("machine_end_beep", "machine_end_silence")
+        assert set(beep.form) == {"CallSid", "AccountSid", "AnsweredBy", "MachineDetectionDuration"}
+        assert beep.form["AnsweredBy"] == recorded
+        assert 2400 <= int(beep.form["MachineDetectionDuration"]) <= 3400
+        assert 3500 <= int(gone.form["MachineDetectionDuration"]) <= 4800
+
+    await punctually(the_end_is_found, PAUSE_SECONDS)
 
 
 async def test_a_dialled_party_is_told_apart_while_it_is_connected(
@@ -128,7 +138,7 @@ async def test_a_dialled_party_is_told_apart_while_it_is_connected(
         f"amdStatusCallback='{stage.documents.url('/dialled')}'>{desks['greeting'].uri}</Sip></Dial>"
     )
     async with stage.call(number) as phone:
-        told = await stage.documents.request("/dialled", seconds=8)
+        told = await stage.documents.request("/dialled")
         assert told.form["AnsweredBy"] == "machine_start"
         calls = {call["sid"]: call for call in await stage.server.calls()}
         child = calls[told.form["CallSid"]]

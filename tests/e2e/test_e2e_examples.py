@@ -24,6 +24,7 @@ from tests.e2e.addresses import free_port
 from tests.e2e.process import Program
 from tests.e2e.server import Server
 from tests.e2e.tracks import assert_partitioned, modules
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -56,7 +57,7 @@ async def application(
 
 
 async def _listening(program: Program, port: int) -> None:
-    async with asyncio.timeout(20), aiohttp.ClientSession() as http:
+    async with asyncio.timeout(PATIENCE_SECONDS), aiohttp.ClientSession() as http:
         while True:
             assert program.running, program.words()
             try:
@@ -75,7 +76,7 @@ async def call(line: Line, server: Server, folder: Path, number: str, press: str
     try:
         assert await phone.dial(f"sip:{number}@{server.sip}", "+15550199"), story.summary()
         story.left_over = await follow(phone, parse(press), voice)
-        assert await phone.over(40), story.moments
+        assert await phone.over(PATIENCE_SECONDS), story.moments
     finally:
         await phone.hangup()
     assert story.left_over == 0, story.moments
@@ -85,16 +86,7 @@ async def call(line: Line, server: Server, folder: Path, number: str, press: str
 async def test_the_phone_tree_of_the_tutorial_runs_unchanged(tmp_path: Path) -> None:
     token = {"AUTH_TOKEN": "demo-token-of-the-tutorial"}
     async with application("tutorial", "phone_tree.py", tmp_path, **token) as server, open_line() as line:
-        story = Story("+15550300", server.sip)
-        phone = Phone(line.signalling, line.media, line.clock, tmp_path, story)
-        try:
-            assert await phone.dial(f"sip:+15550300@{server.sip}", "+15550199")
-            for key in "23":
-                assert not await phone.over(3), story.moments
-                await phone.press(key)
-            assert await phone.over(20), story.moments
-        finally:
-            await phone.hangup()
+        story = await call(line, server, tmp_path, "+15550300", "2,3")
         session = await server.last_session()
     assert story.ended_by is EndedBy.CALLEE
     assert_partitioned(session)
@@ -119,7 +111,7 @@ async def test_the_machine_answers_when_nobody_else_does(tmp_path: Path) -> None
             page = await server.get(f"/2010-04-01/Accounts/{server.account}/Recordings.json")
     recordings = page["recordings"]
     assert [recording["status"] for recording in recordings] == ["completed"]
-    assert 1 <= int(recordings[0]["duration"]) <= 8
+    assert int(recordings[0]["duration"]) >= 1
 
 
 @pytest.mark.parametrize(("key", "joined"), [("1", True), ("2", False)])
@@ -131,7 +123,7 @@ async def test_the_callee_takes_a_screened_call_by_pressing_1(tmp_path: Path, ke
         callee = f"sip:100@127.0.0.1:{desk.signalling.listeners[0].port}"
         answering = Answering(desk.signalling, desk.media, desk.clock, tmp_path, manner)
         async with application("screening", "screening.py", tmp_path, "--callee", callee) as server:
-            ending = asyncio.create_task(_end_after(answering, 8))
+            ending = asyncio.create_task(_end(answering, server, joined))
             story = await call(line, server, tmp_path, "+15550500", "")
             await ending
             session = await server.last_session()
@@ -141,6 +133,18 @@ async def test_the_callee_takes_a_screened_call_by_pressing_1(tmp_path: Path, ke
     assert bool(story.heard), story.moments
 
 
-async def _end_after(answering: Answering, seconds: float) -> None:
-    await asyncio.sleep(seconds)
+async def _end(answering: Answering, server: Server, joined: bool) -> None:
+    """Hang up, after a word with the caller if there is to be one."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while joined and not await _is_bridged(server):
+            await asyncio.sleep(0.1)
+        if not joined:
+            await answering.finished()
+    await asyncio.sleep(2)
     await answering.close()
+
+
+async def _is_bridged(server: Server) -> bool:
+    inbound = [call for call in await server.calls() if call["direction"] == "inbound"]
+    sessions = [await server.get(f"/v1/sessions/{call['sid']}") for call in inbound]
+    return any(mode == "bridge" for session in sessions for _, mode in modules(session["calls"][0]))

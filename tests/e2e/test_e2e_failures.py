@@ -21,6 +21,7 @@ from tests.e2e.server import ACCOUNT
 from tests.e2e.stage import Stage, answer_path, heard, open_stage
 from tests.e2e.tracks import assert_partitioned
 from tests.e2e.tune import likeness, read, tune, write_tune
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 SUSPENDED = "+15550901"
@@ -31,9 +32,8 @@ DOWN = "+15550905"
 SLOW = "+15550906"
 RESCUED = "+15550907"
 LOST = "+15550908"
-DOWN_PORT = free_port()
-"""Nothing listens there."""
 SLOW_DOCUMENT = "/slow"
+LATE_SECONDS = 50
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -48,14 +48,14 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         "gone": account("2", status="closed"),
         "poor": account("3", funds="prepaid"),
     }
-    port = free_port()
+    port, down = free_port(), free_port()  # nothing listens at the second
     address = {"account": "tester", "target": f"http://127.0.0.1:{port}/"}
     addresses: dict[str, Any] = {
         SUSPENDED: {**address, "account": "asleep"},
         CLOSED: {**address, "account": "gone"},
         PENNILESS: {**address, "account": "poor"},
         INACTIVE: {**address, "active": False},
-        DOWN: {**address, "target": f"http://127.0.0.1:{DOWN_PORT}/voice"},
+        DOWN: {**address, "target": f"http://127.0.0.1:{down}/voice"},
         SLOW: {**address, "target": f"http://127.0.0.1:{port}{SLOW_DOCUMENT}#tt=1000"},
         RESCUED: {
             **address,
@@ -68,7 +68,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
             "fallback": f"http://127.0.0.1:{port}/broken-too",
         },
     }
-    fetch = {"allow_private": [f"127.0.0.1:{port}", f"127.0.0.1:{DOWN_PORT}"]}
+    fetch = {"allow_private": [f"127.0.0.1:{port}", f"127.0.0.1:{down}"]}
     async with open_stage(
         folder, documents_port=port, accounts=accounts, addresses=addresses, fetch=fetch
     ) as opened:
@@ -76,7 +76,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
 
 
 async def late(_: Asked) -> str:
-    await asyncio.sleep(20)
+    await asyncio.sleep(LATE_SECONDS)
     return "<Say>Nobody hears this.</Say>"
 
 
@@ -120,7 +120,7 @@ async def test_a_slow_module_is_given_up_when_its_time_is_over(stage: Stage) -> 
         await told_to_the_developer(stage, phone, SLOW, 11203)
         assert await unharmed()
     assert phone.story.answered_ms is not None
-    assert 950 <= phone.story.answered_ms <= 2500
+    assert 950 <= phone.story.answered_ms < 1000 * LATE_SECONDS
 
 
 async def test_a_module_that_fails_in_the_middle_of_a_call_is_heard_to(stage: Stage) -> None:
@@ -131,7 +131,7 @@ async def test_a_module_that_fails_in_the_middle_of_a_call_is_heard_to(stage: St
 
 async def test_a_loop_of_documents_is_ended_and_named(stage: Stage) -> None:
     number = stage.number("<Redirect/>")
-    phone = await heard_an_apology(stage, number, seconds=20)
+    phone = await heard_an_apology(stage, number)
     await told_to_the_developer(stage, phone, number, 12400)
     assert len(stage.documents.requests(answer_path(number))) == 50
 
@@ -142,7 +142,7 @@ async def test_the_fallback_takes_over_and_is_told_what_failed(stage: Stage, tmp
     stage.documents.on("/broken", lambda _: web.Response(status=503))
     stage.documents.on("/rescue", "<Play>/rescue.wav</Play>")
     async with stage.call(RESCUED) as phone:
-        assert await phone.over(10)
+        assert await phone.over(PATIENCE_SECONDS)
     (asked,) = stage.documents.requests("/rescue")
     assert asked.form["ErrorCode"] == "11200"
     assert asked.form["ErrorUrl"] == stage.documents.url("/broken")
@@ -164,7 +164,7 @@ async def test_audio_that_cannot_be_had_is_skipped_or_told(stage: Stage) -> None
     """A Play that fails is an error of the document like any other: never silence without a word."""
     number = stage.number("<Play>/missing.wav</Play><Say>After it.</Say>")
     async with stage.call(number) as phone:
-        assert await phone.over(10)
+        assert await phone.over(PATIENCE_SECONDS)
     assert sounds_in(heard(phone))
     sid = stage.documents.requests(answer_path(number))[-1].form["CallSid"]
     assert "11200" in {notice["error_code"] for notice in await notices(stage, sid)}
@@ -203,9 +203,9 @@ async def test_a_number_that_nobody_has_is_not_found(stage: Stage) -> None:
 # ---------------------------------------------------------------------------------------- what is told
 
 
-async def heard_an_apology(stage: Stage, number: str, seconds: float = 10) -> Phone:
+async def heard_an_apology(stage: Stage, number: str) -> Phone:
     async with stage.call(number) as phone:
-        assert await phone.over(seconds)
+        assert await phone.over(PATIENCE_SECONDS)
     spoken = sounds_in(heard(phone))
     assert sum(sound.to_ms - sound.from_ms for sound in spoken) > 800, "nothing was said"
     return phone
@@ -248,7 +248,7 @@ async def canary(stage: Stage) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
     async with stage.call(number) as phone:
 
         async def unharmed() -> bool:
-            assert await phone.over(10)
+            assert await phone.over(PATIENCE_SECONDS)
             await phone.hangup()
             return likeness(read(heard(phone)), tune(seed, 3000)).score > 0.9
 

@@ -47,7 +47,7 @@ async def test_a_number_of_another_account_is_reached_without_a_trunk(
     ):
         await phone.dial(f"sip:+15550100@{server.sip}")
         asked = await documents.request("/second")
-        over = await documents.request("/over", seconds=20)
+        over = await documents.request("/over")
         await phone.event("CALL_CLOSED")
         session = await server.last_session()
         root, leg = session["calls"]

@@ -106,7 +106,7 @@ async def _called(
         calling = await caller.start()
         await calling.finish(LONGEST + 10)
         inbound = [call for call in await stage.server.calls(To=number) if call["direction"] == "inbound"]
-        sessions = await asyncio.gather(*(stage.server.session(call["sid"], 70) for call in inbound))
+        sessions = await asyncio.gather(*(stage.server.session(call["sid"], 100) for call in inbound))
     for session in sessions:
         assert_partitioned(session)
     asked = stage.documents.requests(answer_path(number))

@@ -8,18 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.books import killed_between_heartbeats
 from tests.e2e.documents import Documents
 from tests.e2e.server import Server
 from tests.e2e.sipp import SIPP, Sipp
-from tests.e2e.tracks import assert_partitioned, instant_ms, metered_ms
+from tests.e2e.tracks import assert_partitioned, instant_ms
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(SIPP is None, reason="SIPp is not installed (Debian: sip-tester)"),
 ]
 CALLS = 50
-HEARTBEAT_MS = 1000
-SLACK_MS = 600
+CLOCKS_MS = 20
+"""By which the two clocks of a machine may drift apart during a test."""
 
 
 async def test_fifty_calls_survive_a_kill_as_facts(
@@ -27,18 +29,15 @@ async def test_fifty_calls_survive_a_kill_as_facts(
 ) -> None:
     """The restarted server says BYE to every orphan, which is what lets SIPp's scenario succeed."""
     documents.on("/answer", '<Say loop="0">You will be cut off.</Say>')
-    sipp = Sipp("hears_out", server.sip, tmp_path / "sipp", calls=CALLS, rate=50, seconds=60)
+    sipp = Sipp("hears_out", server.sip, tmp_path / "sipp", calls=CALLS, rate=25)
     running = await sipp.start()
     await documents.request("/answer", number=CALLS)
-    await asyncio.sleep(2.5)
-    await server.kill()
-    killed_at = asyncio.get_running_loop().time()
+    known_ms = await killed_between_heartbeats(server)
     before = len(documents.requests("/answer"))
     await asyncio.sleep(1)
     await server.start()
     await sipp.finish(running)
     assert before == CALLS
-    assert asyncio.get_running_loop().time() - killed_at < 30
     calls = await server.calls()
     assert len(calls) == CALLS
     for call in calls:
@@ -47,14 +46,15 @@ async def test_fifty_calls_survive_a_kill_as_facts(
         (root,) = session["calls"]
         last = root["intervals"][-1]
         assert (last["end_cause"], last["estimated"]) == ("recovery", True)
-        assert 2500 - HEARTBEAT_MS - SLACK_MS <= metered_ms(root) <= 2500 + HEARTBEAT_MS + SLACK_MS
+        known = max(known_ms, instant_ms(last["started_at"]))
+        assert abs(instant_ms(last["ended_at"]) - known) <= CLOCKS_MS
 
 
 async def test_a_second_start_changes_nothing_that_the_first_has_closed(
     server: Server, documents: Documents, tmp_path: Path
 ) -> None:
     documents.on("/answer", '<Say loop="0">You will be cut off.</Say>')
-    running = await Sipp("hears_out", server.sip, tmp_path / "sipp", seconds=40).start()
+    running = await Sipp("hears_out", server.sip, tmp_path / "sipp").start()
     await documents.request("/answer")
     await asyncio.sleep(1.5)
     await server.kill()
@@ -65,4 +65,4 @@ async def test_a_second_start_changes_nothing_that_the_first_has_closed(
     second = await server.last_session()
     assert first == second
     assert instant_ms(first["ended_at"]) > instant_ms(first["started_at"])
-    await running.finish(40)
+    await running.finish(PATIENCE_SECONDS)

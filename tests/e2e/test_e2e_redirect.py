@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,6 @@ async def test_the_best_server_of_the_carrier_gets_the_call(tmp_path: Path, docu
             port=better,
         )
         answering = [(s, await s.start()) for s in (redirecting, taking)]
-        await asyncio.sleep(0.5)  # SIPp does not say when it is ready
         await Sipp("hears_out", server.sip, tmp_path / "caller").run()
         for scenario, program in answering:
             await scenario.finish(program)

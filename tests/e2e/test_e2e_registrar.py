@@ -28,7 +28,7 @@ def phone(folder: Path, server: Server, user: str) -> Baresip:
 
 
 async def test_one_registered_telephone_calls_another(tmp_path: Path, documents: Documents) -> None:
-    documents.on("/answer", '<Dial timeout="15" action="/over"><Client>bob</Client></Dial>')
+    documents.on("/answer", '<Dial timeout="60" action="/over"><Client>bob</Client></Dial>')
     documents.on("/over", "<Hangup/>")
     state = one_application(documents.url("/answer"))
     allowed = {"allow_private": [f"127.0.0.1:{documents.port}"]}

@@ -24,6 +24,7 @@ from tests.e2e.server import ACCOUNT, TOKEN
 from tests.e2e.stage import NUMBERS, Desk, Stage, desk, open_stage
 from tests.e2e.tracks import assert_partitioned, modules
 from tests.e2e.tune import likeness, read, tune, write_tune
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 T = TypeVar("T")
@@ -56,8 +57,8 @@ async def ask(function: Callable[..., T], *arguments: Any, **named: Any) -> T:
     return await asyncio.to_thread(function, *arguments, **named)
 
 
-async def status_becomes(client: Client, sid: str, wanted: str, seconds: float = 5) -> CallInstance:
-    async with asyncio.timeout(seconds):
+async def status_becomes(client: Client, sid: str, wanted: str) -> CallInstance:
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             call = await ask(client.calls(sid).fetch)
             if call.status == wanted:
@@ -93,7 +94,7 @@ async def test_a_call_by_url_runs_its_document_and_tells_of_every_step_in_order(
     assert call.direction == "outbound-api"
     assert call.status in {"queued", "ringing"}
     assert (call.to, call._from) == (listener.uri, OWN)
-    taken = await asyncio.wait_for(listener.answering.finished(), 10)
+    taken = await asyncio.wait_for(listener.answering.finished(), PATIENCE_SECONDS)
     assert taken.heard
     asked = await stage.documents.request("/greet")
     assert asked.form["CallSid"] == call.sid
@@ -123,7 +124,7 @@ async def test_a_call_by_url_runs_its_document_and_tells_of_every_step_in_order(
 
 async def test_a_call_by_twiml_needs_no_module_server(stage: Stage, client: Client, listener: Desk) -> None:
     call = await ask(client.calls.create, to=listener.uri, from_=OWN, twiml=said("Hello and goodbye."))
-    taken = await asyncio.wait_for(listener.answering.finished(), 10)
+    taken = await asyncio.wait_for(listener.answering.finished(), PATIENCE_SECONDS)
     assert sum(sound.to_ms - sound.from_ms for sound in taken.heard) > 500
     await status_becomes(client, call.sid, "completed")
     assert not [asked for asked in stage.documents.asked if asked.form["CallSid"] == call.sid]
@@ -137,7 +138,7 @@ async def test_a_live_call_is_redirected_by_url_and_by_twiml_and_completed(
     call = await ask(client.calls.create, to=listener.uri, from_=OWN, twiml=f"<Response>{endless}</Response>")
     await status_becomes(client, call.sid, "in-progress")
     await ask(client.calls(call.sid).update, url=stage.documents.url("/second"), method="GET")
-    asked = await stage.documents.request("/second", seconds=5)
+    asked = await stage.documents.request("/second")
     assert asked.method == "GET"
     assert asked.form["CallSid"] == call.sid
     updated = await ask(client.calls(call.sid).update, twiml=f"<Response>{endless}</Response>")
@@ -145,7 +146,7 @@ async def test_a_live_call_is_redirected_by_url_and_by_twiml_and_completed(
     await asyncio.sleep(0.5)
     ended = await ask(client.calls(call.sid).update, status="completed")
     assert ended.status == "completed"
-    taken = await asyncio.wait_for(listener.answering.finished(), 2)
+    taken = await asyncio.wait_for(listener.answering.finished(), PATIENCE_SECONDS)
     assert taken.heard
     session = await stage.server.session(call.sid)
     assert_partitioned(session)
@@ -157,7 +158,7 @@ async def test_a_ringing_call_is_canceled_and_an_answered_one_is_not(
 ) -> None:
     write_hum(tmp_path / "hum.wav", 500)
     stage.documents.on("/canceled", "")
-    async with desk(tmp_path / "slow", Manner(tmp_path / "hum.wav", ring_seconds=20)) as slow:
+    async with desk(tmp_path / "slow", Manner(tmp_path / "hum.wav", ring_seconds=120)) as slow:
         call = await ask(
             client.calls.create,
             to=slow.uri,
@@ -168,12 +169,12 @@ async def test_a_ringing_call_is_canceled_and_an_answered_one_is_not(
         await status_becomes(client, call.sid, "ringing")
         canceled = await ask(client.calls(call.sid).update, status="canceled")
         assert canceled.status == "canceled"
-        lost = await asyncio.wait_for(slow.answering.finished(), 2)
+        lost = await asyncio.wait_for(slow.answering.finished(), PATIENCE_SECONDS)
         assert lost.answered_ns == 0
     asked = await stage.documents.request("/canceled")
     assert asked.form["CallStatus"] == "canceled"
     up = await ask(
-        client.calls.create, to=listener.uri, from_=OWN, twiml='<Response><Pause length="20"/></Response>'
+        client.calls.create, to=listener.uri, from_=OWN, twiml='<Response><Pause length="120"/></Response>'
     )
     await status_becomes(client, up.sid, "in-progress")
     assert (await ask(client.calls(up.sid).update, status="canceled")).status == "in-progress"
@@ -207,9 +208,9 @@ async def test_a_call_that_rings_for_too_long_is_not_answered(
     stage: Stage, client: Client, tmp_path: Path
 ) -> None:
     write_hum(tmp_path / "hum.wav", 500)
-    async with desk(tmp_path / "slow", Manner(tmp_path / "hum.wav", ring_seconds=20)) as slow:
+    async with desk(tmp_path / "slow", Manner(tmp_path / "hum.wav", ring_seconds=120)) as slow:
         call = await ask(client.calls.create, to=slow.uri, from_=OWN, twiml=said("Hm."), timeout=2)
-        await asyncio.wait_for(slow.answering.finished(), 6)
+        await asyncio.wait_for(slow.answering.finished(), PATIENCE_SECONDS)
         await status_becomes(client, call.sid, "no-answer")
 
 
@@ -217,7 +218,8 @@ async def test_the_list_of_calls_comes_in_pages(stage: Stage, client: Client) ->
     number = stage.number("<Hangup/>")
     for _ in range(5):
         async with stage.call(number) as phone:
-            await phone.over(5)
+            assert await phone.over(PATIENCE_SECONDS)
+        await stage.session(phone.story.call_id)
     page = await ask(client.calls.page, to=number, page_size=3)
     first = list(page)
     assert len(first) == 3
@@ -243,7 +245,7 @@ async def test_a_recorded_call_can_be_listened_to_by_its_url(
         twiml='<Response><Record timeout="2" playBeep="false" trim="do-not-trim"'
         f' action="{stage.documents.url("/taped")}"/></Response>',
     )
-    await status_becomes(client, call.sid, "completed", seconds=12)
+    await status_becomes(client, call.sid, "completed")
     (recording,) = await ask(client.recordings.list, call_sid=call.sid)
     assert recording.status == "completed"
     assert int(recording.duration) >= 1

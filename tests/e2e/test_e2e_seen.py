@@ -18,6 +18,7 @@ from tests.e2e.process import Program
 from tests.e2e.server import ACCOUNT, COMMAND, TOKEN
 from tests.e2e.stage import desk, open_stage
 from tests.integration.sip_authority import Authority
+from tests.patience import PATIENCE_SECONDS, until
 
 pytestmark = [pytest.mark.e2e]
 
@@ -28,9 +29,7 @@ async def test_tail_follows_a_bridged_call_to_its_end(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage, desk(tmp_path / "desk", manner) as agent:
         number = stage.number(f"<Dial><Sip>{agent.uri}</Sip></Dial>")
         async with stage.call(number) as phone:
-            async with asyncio.timeout(10):
-                while not stage.documents.asked:
-                    await asyncio.sleep(0.05)
+            await until(lambda: stage.documents.asked)
             sid = stage.documents.asked[0].form["CallSid"]
             tail = await Program.start(
                 "tail",
@@ -38,17 +37,17 @@ async def test_tail_follows_a_bridged_call_to_its_end(tmp_path: Path) -> None:
                 tmp_path / "tail.log",
                 environment={"CALLROUTER_ACCOUNT": ACCOUNT, "CALLROUTER_TOKEN": TOKEN},
             )
+            await until(lambda: any(taken.answered_ns for taken in agent.answering.taken))
             await asyncio.sleep(1.5)
             assert tail.running, tail.words()
             await phone.hangup()
-        assert await tail.finish(15) == 0
+        assert await tail.finish(PATIENCE_SECONDS) == 0
         lines = tail.log.read_text().splitlines()
         shown = [match[1] for line in lines if (match := re.search(r"[<-]-+ (.*?) -+[->]", line))]
-        # A's INVITE, ours to B, what B says, what we say to A, and both goodbyes.
-        assert shown.count("INVITE (SDP)") == 2
-        assert shown.count("200 OK (SDP)") == 2
-        assert shown.count("ACK") == 2
-        assert shown.count("BYE") == shown.count("200 OK to BYE") == 2
+        # A's INVITE, ours to B, what B says, what we say to A, and both goodbyes; more where the machine
+        # was slow, and something had to be said again.
+        for said in ("INVITE (SDP)", "200 OK (SDP)", "ACK", "BYE", "200 OK to BYE"):
+            assert shown.count(said) >= 2, said
         assert any("* POST http://127.0.0.1" in line and ": 200, " in line for line in lines)
         assert sum("callrouter" in line for line in lines) == 2, "one heading for each party that joins"
 
@@ -71,11 +70,11 @@ async def test_certificates_are_renewed_on_a_signal_while_connections_stay(tmp_p
         authority.issue("own.pem", "localhost", "after.example")
         assert stage.server.program is not None
         os.kill(stage.server.program.pid, signal.SIGHUP)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while ("DNS", "after.example") not in await names(port, client):
                 await asyncio.sleep(0.1)
         writer.write(b"\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await reader.readexactly(2) == b"\r\n"
         writer.close()
         figures = await stage.server.text("/metrics")

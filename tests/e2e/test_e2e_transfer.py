@@ -18,6 +18,7 @@ from tests.e2e.documents import Documents
 from tests.e2e.server import Server, one_application
 from tests.e2e.sipp import SIPP, Sipp
 from tests.e2e.tracks import assert_partitioned
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = [
     pytest.mark.e2e,
@@ -99,7 +100,7 @@ async def office(
     dials bob, its second one carol, whose callers are answered at once; two more dial carol and dave,
     and one has a document that talks.
     SIPp is of a carrier that may transfer, but at 127.0.0.2 of one that may not."""
-    dial = '<Dial timeout="15" action="/over" answerOnBridge="{}"><Client>{}</Client></Dial>'
+    dial = '<Dial timeout="60" action="/over" answerOnBridge="{}"><Client>{}</Client></Dial>'
     documents.on("/answer", dial.format("true", "bob"))
     documents.on("/second", dial.format("false", "carol"))
     documents.on("/waiting", dial.format("true", "carol"))
@@ -290,7 +291,7 @@ async def picks_up_once_told(
     asker: Sipp, phone: Baresip, told: str = r"CSeq: 2 NOTIFY.*?\nSIP/2.0 180 "
 ) -> None:
     """`phone` answers as soon as the asker has been told (after 100 Trying) that it rings."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not re.search(told, asker.messages(), re.DOTALL):
             await asyncio.sleep(0.05)
         while not phone.saw("CALL_ESTABLISHED"):
