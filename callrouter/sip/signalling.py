@@ -75,6 +75,7 @@ class Signalling:
         self._trunks = Trunks(settings, ids.token)
         domains = Domains(settings.registrar.domains, self._agent.listeners)
         access = install_access(settings, self._agent, domains, ids.token)
+        self._shield.is_proved = access.bindings.has_by
         self._referrals = Referrals(settings, self._trunks, domains)
         self._redirections = Redirections(settings, self._trunks, self._referrals)
         self._arrivals = Arrivals(settings, self._trunks, domains)

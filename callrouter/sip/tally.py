@@ -32,9 +32,7 @@ class Tally:
         bans, shield.sources.bans = shield.sources.bans, []
         for source in bans:
             log.warning("sip_source_banned", source=source)
-            kind, _, network = source.partition(" ")
-            if kind == "datagram":
-                self._udp.ban(network.partition("/")[0], self._ban_seconds)
+            self._udp.ban(source.partition("/")[0], self._ban_seconds)
         if bans:
             self._metrics.count("sip_errors", len(bans), kind="banned")
         turned_away, banned, dropped = self._udp.counts

@@ -40,15 +40,15 @@ def options(number: int, *lines: str) -> str:
     return text("OPTIONS", *lines, branch=f"z9hG4bKo{number}", call_id=f"o{number}")
 
 
-def scan(stranger: Stranger, requests: int) -> int:
+def scan(stranger: Stranger, requests: int, first: int = 0) -> int:
     """How many were answered."""
-    return sum(bool(stranger.send(options(n))) for n in range(requests))
+    return sum(bool(stranger.send(options(first + n))) for n in range(requests))
 
 
 def test_a_scan_is_cut_off_and_its_sender_not_heard_for_five_minutes() -> None:
     stranger = shielded()
     assert scan(stranger, 1000) == 20
-    assert shield_of(stranger).sources.bans == ["datagram 192.0.2.9"]
+    assert shield_of(stranger).sources.bans == ["192.0.2.9"]
     assert not stranger.send(invite())
     stranger.now += 299 * SECOND
     assert not stranger.send(options(2000))
@@ -64,10 +64,32 @@ def test_a_scan_costs_nobody_else_anything() -> None:
     assert scan(at(stranger, CARRIER), 200) == 200
 
 
-def test_whoever_forges_datagrams_of_a_peer_does_not_cut_its_connections() -> None:
+@pytest.mark.parametrize(("by", "then"), [("udp", "tcp"), ("udp", "wss"), ("tls", "udp"), ("tcp", "ws")])
+def test_who_is_banned_is_so_however_it_comes(by: str, then: str) -> None:
     stranger = shielded()
+    assert scan(at(stranger, "192.0.2.9", by), 1000) == 20
+    assert not at(stranger, "192.0.2.9", then).send(options(5000))
+    assert shield_of(stranger).sources.bans == ["192.0.2.9"]
+    stranger.now += 301 * SECOND
+    assert stranger.send(options(5001))
+
+
+def test_what_came_by_datagrams_and_by_connections_is_counted_apart() -> None:
+    """Datagrams in somebody's name are no part of what it asks itself."""
+    stranger = shielded()
+    assert scan(stranger, 20) == 20
+    assert scan(at(stranger, "192.0.2.9", "tcp"), 15, first=100) == 15
+
+
+def test_whoever_forges_datagrams_of_a_user_does_not_cut_the_connection_it_has_registered_by() -> None:
+    stranger = shielded()
+    shield_of(stranger).is_proved = lambda hop: hop.connection == 7
     scan(stranger, 1000)
-    assert at(stranger, "192.0.2.9", "tcp").send(options(5000))
+    stranger.hop = Hop("tls", "192.0.2.9", 5060, connection=8)
+    assert not stranger.send(options(5000))
+    stranger.hop = Hop("tls", "192.0.2.9", 5060, connection=7)
+    assert scan(stranger, 1000, first=6000) == 20, "by itself it is banned as anybody"
+    assert not stranger.send(options(5001))
 
 
 def test_a_patient_peer_is_never_cut_off() -> None:

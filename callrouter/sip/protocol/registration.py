@@ -146,6 +146,10 @@ class Bindings:
             _check_sequence(binding, how)
         self._users.pop(user, None)
 
+    def has_by(self, hop: Hop) -> bool:
+        """A user has registered by the connection of `hop`."""
+        return hop.connection in self._by_connection
+
     def connection_lost(self, hop: Hop) -> None:
         """What can only be reached by this connection can be reached no more (RFC 5626 §5.3)."""
         if not hop.connection:

@@ -61,6 +61,10 @@ class ShieldSettings:
 class Shield:
     """`is_trusted` names the hosts that no limit but the gate is for: carriers, mostly."""
 
+    is_proved: Callable[[Hop], bool] = staticmethod(lambda hop: False)
+    """Somebody has shown by this connection to be a user: what datagrams say in its name is no reason not
+    to hear it."""
+
     def __init__(
         self, settings: ShieldSettings, chance: Callable[[int], str], is_trusted: Callable[[str], bool]
     ) -> None:
@@ -81,17 +85,19 @@ class Shield:
         return Judgement.PASS if admits else Judgement.OVERLOADED
 
     def _is_welcome(self, request: Request, hop: Hop, now_ns: int) -> bool:
-        source = source_of(hop.host, is_reliable=hop.is_reliable)
-        if self.sources.is_banned(source, now_ns):
+        source, sources, is_certain = source_of(hop.host), self.sources, hop.is_reliable
+        if sources.is_banned(source, now_ns) and (
+            not self.is_proved(hop) or sources.is_banned(source, now_ns, for_certain=True)
+        ):
             return False
         agent = (request.get("User-Agent") or "").lower()
         if agent and any(word in agent for word in self._scanners):
-            self.sources.spend(source, now_ns, _SCANNER_COST)
+            sources.spend(source, now_ns, _SCANNER_COST, is_certain=is_certain)
             return False
         # Calls are paid for when they come to nothing; everything else in advance.
-        return request.method == "INVITE" or self.sources.spend(source, now_ns)
+        return request.method == "INVITE" or sources.spend(source, now_ns, is_certain=is_certain)
 
     def refused(self, method: str, status: int, hop: Hop, now_ns: int) -> None:
         """An answer of ours that made a request fruitless."""
         if method == "INVITE" and status in FRUITLESS and not self._is_trusted(hop.host):
-            self.sources.spend(source_of(hop.host, is_reliable=hop.is_reliable), now_ns)
+            self.sources.spend(source_of(hop.host), now_ns, is_certain=hop.is_reliable)

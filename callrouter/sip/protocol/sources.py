@@ -10,6 +10,7 @@ import functools
 import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from callrouter.sip.protocol.addresses import address_of
 
@@ -27,47 +28,60 @@ class Allowance:
     """How many are remembered, and how many bans."""
 
 
+class _Ban(NamedTuple):
+    until_ns: int
+    is_certain: bool
+    """It was for what came by connections."""
+
+
 class Sources:
+    """What came by datagrams and by connections is counted apart, for who sends datagrams may say to be
+    somebody else.  Who is banned for either is so for both."""
+
     __slots__ = ("_allowance", "_banned", "_full_at", "_period", "_span", "bans")
 
     def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
         self._period = int(_SECOND / allowance.per_second)
         self._span = self._period * allowance.burst
-        self._full_at: OrderedDict[str, int] = OrderedDict()
-        self._banned: OrderedDict[str, int] = OrderedDict()
+        self._full_at: OrderedDict[tuple[str, bool], int] = OrderedDict()
+        self._banned: OrderedDict[str, _Ban] = OrderedDict()
         self.bans: list[str] = []
         """Who was banned since somebody last looked; the looker clears it."""
 
-    def is_banned(self, source: str, now_ns: int) -> bool:
+    def is_banned(self, source: str, now_ns: int, *, for_certain: bool = False) -> bool:
+        """`for_certain`: by no word of datagrams alone."""
         if not self._banned:
             return False
-        until = self._banned.get(source)
-        if until is None:
+        ban = self._banned.get(source)
+        if ban is None:
             return False
-        if until > now_ns:
-            return True
+        if ban.until_ns > now_ns:
+            return ban.is_certain or not for_certain
         del self._banned[source]
         return False
 
-    def spend(self, source: str, now_ns: int, tokens: int = 1) -> bool:
-        """Take `tokens` out of its bucket; False when that was too much, and it is banned now."""
-        table = self._full_at
-        full_at = max(table.get(source, 0), now_ns) + tokens * self._period
+    def spend(self, source: str, now_ns: int, tokens: int = 1, *, is_certain: bool = False) -> bool:
+        """Take `tokens` out of its bucket; False when that was too much, and it is banned now.
+        `is_certain`: by a connection."""
+        table, key = self._full_at, (source, is_certain)
+        full_at = max(table.get(key, 0), now_ns) + tokens * self._period
         if full_at - now_ns > self._span:
-            table.pop(source, None)
-            self._ban(source, now_ns)
+            table.pop(key, None)
+            self._ban(source, now_ns, is_certain=is_certain)
             return False
-        table[source] = full_at
-        table.move_to_end(source)
+        table[key] = full_at
+        table.move_to_end(key)
         if len(table) > self._allowance.sources:
             table.popitem(last=False)
         return True
 
-    def _ban(self, source: str, now_ns: int) -> None:
-        if source not in self._banned:
+    def _ban(self, source: str, now_ns: int, *, is_certain: bool) -> None:
+        before = self._banned.get(source)
+        if before is None:
             self.bans.append(source)
-        self._banned[source] = now_ns + self._allowance.ban_seconds * _SECOND
+        until_ns = now_ns + self._allowance.ban_seconds * _SECOND
+        self._banned[source] = _Ban(until_ns, is_certain or (before is not None and before.is_certain))
         self._banned.move_to_end(source)
         if len(self._banned) > self._allowance.sources:
             self._banned.popitem(last=False)
@@ -78,12 +92,10 @@ class Sources:
 
 
 @functools.lru_cache(maxsize=4096)
-def source_of(host: str, *, is_reliable: bool) -> str:
-    """What counts as one source: an IPv4 address, an IPv6 network of 64 bits.  Who only sent
-    datagrams may be somebody else, so connections are another matter."""
-    kind = "stream" if is_reliable else "datagram"
+def source_of(host: str) -> str:
+    """What counts as one source: an IPv4 address, an IPv6 network of 64 bits."""
     address = address_of(host)
     if isinstance(address, ipaddress.IPv6Address):
         network = ipaddress.IPv6Network((address.packed, 64), strict=False)
-        return f"{kind} {network.network_address}/64"
-    return f"{kind} {address or host}"
+        return f"{network.network_address}/64"
+    return f"{address or host}"

@@ -19,6 +19,8 @@ pub mod recent;
 pub mod refusal;
 pub mod scan;
 pub mod socket;
+pub mod source;
+pub mod turns;
 pub mod via;
 pub mod waiting;
 

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use crate::turns::Turns;
+
 /// Calls that may wait: as many as half a second brings on a busy day, so that the core may be held
 /// up for so long and nobody is turned away for it.
 const BURST: usize = 256;
@@ -13,6 +15,8 @@ const PATIENCE_NS: u64 = 500_000_000;
 /// Messages of calls that are up, and everything else: about what the buffer of a socket would hold.
 const MOST_OF_CALLS: usize = 8192;
 const MOST_OTHERS: usize = 2048;
+/// What one source may have of the others' room: so much of what is left beside it.
+const SHARE: usize = 4;
 const MOST_OCTETS: usize = 8 << 20;
 /// Taken at once, so that the core sees to its timers and connections in between.  What belongs to
 /// calls is mostly what ends them, and waited for: left waiting, it comes again.
@@ -30,11 +34,11 @@ pub struct Datagram {
     pub listener: u32,
 }
 
-struct Waiter {
+pub struct Waiter {
     arrival: u64,
     /// The call that it would begin or end, where that is known.
     call: Option<u64>,
-    datagram: Datagram,
+    pub datagram: Datagram,
 }
 
 #[derive(Default)]
@@ -42,7 +46,7 @@ pub struct Waiting {
     arrivals: u64,
     octets: usize,
     of_calls: VecDeque<Waiter>,
-    others: VecDeque<Waiter>,
+    others: Turns,
     new_calls: VecDeque<Waiter>,
     /// When there was last nobody among `new_calls`.
     emptied_ns: u64,
@@ -59,12 +63,15 @@ impl Waiting {
         has_room
     }
 
-    /// The same for what neither belongs to a call nor would begin one.
+    /// The same for what neither belongs to a call nor would begin one.  A source may have no more waiting
+    /// than a fourth of the room that is left, so that there is always some for who comes next.
     pub fn push_other(&mut self, datagram: Datagram) -> bool {
-        let has_room = self.others.len() < MOST_OTHERS && self.octets < MOST_OCTETS;
+        let (waiting, octets) = self.others.share_of(datagram.source.ip());
+        let has_room =
+            self.others.len() + SHARE * waiting < MOST_OTHERS && self.octets + SHARE * octets < MOST_OCTETS;
         if has_room {
             let waiter = self.waiter(None, datagram);
-            self.others.push_back(waiter);
+            self.others.push(waiter);
         }
         has_room
     }
@@ -112,15 +119,11 @@ impl Waiting {
     /// What is next, with up to `new_calls` of these, in the order of arrival.
     pub fn take(&mut self, new_calls: usize) -> Vec<Datagram> {
         let new_calls = if self.of_calls.len() > BEHIND { new_calls.min(1) } else { new_calls };
-        let turns = [
-            (&mut self.of_calls, OF_CALLS_AT_ONCE),
-            (&mut self.others, OTHERS_AT_ONCE),
-            (&mut self.new_calls, new_calls),
-        ];
         let mut taken = vec![];
-        for (queue, most) in turns {
+        for (queue, most) in [(&mut self.of_calls, OF_CALLS_AT_ONCE), (&mut self.new_calls, new_calls)] {
             taken.extend(queue.drain(..most.min(queue.len())));
         }
+        taken.extend(std::iter::from_fn(|| self.others.pop()).take(OTHERS_AT_ONCE));
         taken.sort_unstable_by_key(|waiter| waiter.arrival);
         self.octets -= taken.iter().map(|waiter| waiter.datagram.octets.len()).sum::<usize>();
         taken.into_iter().map(|waiter| waiter.datagram).collect()

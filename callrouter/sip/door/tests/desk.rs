@@ -188,6 +188,58 @@ fn the_ack_of_a_refusal_and_a_cancel_show_by_their_branch_that_they_are_of_a_cal
 }
 
 #[test]
+fn of_what_is_of_no_call_each_source_has_its_turn() {
+    let mut door = door();
+    for number in 0..3000 {
+        door.send(&request("OPTIONS", &number.to_string(), "o", TO));
+    }
+    for (host, count) in [("198.51.100.1:5060", 3), ("198.51.100.2:7", 1)] {
+        door.source = host.parse().expect("an address");
+        for number in 0..count {
+            door.send(&request("REGISTER", &format!("{host}-{number}"), "r", TO));
+        }
+    }
+    let taken = door.take(0);
+    assert_eq!(taken.len(), 16);
+    let registers = taken.iter().filter(|octets| octets.starts_with(b"REGISTER")).count();
+    assert_eq!(registers, 4, "those of the others, before most of what came first");
+    assert_eq!(door.desk.counts().dropped, 3000 - 410);
+}
+
+#[test]
+fn no_source_takes_the_room_of_others_by_numbers_or_by_size() {
+    let mut door = door();
+    let large = [request("OPTIONS", "large", "o", TO), vec![b'x'; 60_000]].concat();
+    let mut sources =
+        (1..).map(|n| format!("198.51.100.{n}:5060").parse::<SocketAddr>().expect("an address"));
+    for octets in [request("OPTIONS", "small", "o", TO), large] {
+        for source in sources.by_ref().take(8) {
+            door.source = source;
+            for _ in 0..3000 {
+                door.send(&octets);
+            }
+        }
+    }
+    let dropped = door.desk.counts().dropped;
+    door.source = sources.next().expect("one more");
+    door.send(&request("REGISTER", "x", "r", TO));
+    assert_eq!(door.desk.counts().dropped, dropped);
+    let taken = door.take(0);
+    assert_eq!(taken.len(), 16, "one of each source that waits, the latest at its turn");
+    assert!(door.take(0).iter().any(|octets| octets.starts_with(b"REGISTER")));
+}
+
+#[test]
+fn an_ipv6_network_is_one_source_however_many_addresses_it_has() {
+    let mut door = door();
+    for number in 0..3000 {
+        door.source = format!("[2001:db8::{number:x}]:5060").parse().expect("an address");
+        door.send(&request("OPTIONS", "x", "o", TO));
+    }
+    assert_eq!(door.desk.counts().dropped, 3000 - 410);
+}
+
+#[test]
 fn what_is_taken_together_comes_in_the_order_of_its_arrival() {
     let mut door = door();
     let sent = [
