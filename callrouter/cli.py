@@ -21,6 +21,8 @@ from callrouter.errors import CallrouterError
 from callrouter.verbs.check import check_document, describe
 
 Handler = Callable[[argparse.Namespace], int]
+_SIGPIPE = 141
+"""As a shell tells of programs that this signal ends."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,12 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     handler: Handler = options.handler
     try:
-        return handler(options)
+        status = handler(options)
+        sys.stdout.flush()
     except CallrouterError as error:
         print(f"callrouter: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever reads what we print has had enough, as `head` has; the interpreter would try once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _SIGPIPE
+    return status
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
