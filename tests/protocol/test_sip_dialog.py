@@ -261,6 +261,20 @@ def test_our_bye_follows_the_recorded_route_to_the_contact() -> None:
     assert bye.all("Route") == ["<sip:192.0.2.7;lr>", "<sip:192.0.2.8:5070;lr>"]
 
 
+def test_a_change_that_is_refused_is_acknowledged_along_the_route() -> None:
+    """Such an ACK belongs to its INVITE, and has little else (RFC 3261 §17.1.1.3)."""
+    stranger = Stranger()
+    established(stranger, "Record-Route: <sip:192.0.2.7;lr>")
+    stranger.calls[0].hold(True, stranger.now)
+    asked = only(Request, stranger.take())
+    ack = only(Request, stranger.send(reply(asked, 500)))
+    assert [name for name, _ in ack.fields] == [
+        "Via", "Max-Forwards", "From", "To", "Call-ID", "CSeq", "Route", "Content-Length",
+    ]  # fmt: skip
+    assert all(ack.get(name) == asked.get(name) for name in ("Via", "From", "To", "Call-ID", "Route"))
+    assert (ack.uri, str(ack.cseq)) == (asked.uri, f"{asked.cseq.number} ACK")
+
+
 def test_a_strict_router_gets_its_own_address_as_request_uri() -> None:
     stranger = Stranger()
     established(stranger, "Record-Route: <sip:192.0.2.7>")

@@ -53,6 +53,9 @@ def test_nothing_is_cancelled_before_it_is_known_to_have_arrived() -> None:
     assert stranger.take() == []
     cancel = only(Request, stranger.send(reply(asked, 100)))
     assert (cancel.method, cancel.cseq.number) == ("CANCEL", asked.cseq.number)
+    assert [name for name, _ in cancel.fields] == [
+        "Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length",
+    ]  # fmt: skip
     stranger.send(reply(cancel, 200))
     ack = only(Request, stranger.send(reply(asked, 487)))
     assert ack.method == "ACK"
