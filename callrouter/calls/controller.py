@@ -56,6 +56,8 @@ class Controller:
     """Its far end has handed its conversation on, and goes."""
     on_ringing: Callable[[int], None] | None = None
     """Told each provisional status of an outgoing call."""
+    transfer_asked: tuple[SipLeg, int] | None = None
+    """Whose leg asked by SIP for the transfer that is under way, and its request."""
 
     def __init__(self, call: Call, services: Services) -> None:
         self.call = call
@@ -71,8 +73,6 @@ class Controller:
         """How an outgoing INVITE ended."""
         self.early = EarlyAudio()
         """Of the far end of an outgoing call."""
-        self.transfer_asked: tuple[SipLeg, int] | None = None
-        """Whose leg asked by SIP for the transfer that is under way, and its request."""
         self.picking_up = asyncio.Lock()
         """Held by whoever answers an incoming call."""
         self.connected = asyncio.Event()

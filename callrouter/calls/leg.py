@@ -95,6 +95,22 @@ class Leg:
     """The codec that was agreed on last, with early media or with the answer; "" = none yet."""
     has_early_media = False
     """Its far end hears us, though it is not answered."""
+    sip: SipLeg | None = None
+    gone = False
+    on_lost: Callable[[int], None] | None = None
+    """Told, once, for how many milliseconds nothing was received."""
+    on_unsecured: Callable[[str], None] | None = None
+    """Told why there will be no audio with a browser."""
+    on_mute: Callable[[], None] | None = None
+    """Told that the far end, which has other media in place of its audio, refuses to go back."""
+    on_measured: Callable[[], None] | None = None
+    """Told once `counters` are known: the leg has closed."""
+    on_lines: Callable[[LineEvent], None] | None = None
+    """Told what the far end wants passed on, and what it says to what we want."""
+    passage: Passage | None = None
+    """What it exchanges with who placed it, beside the audio."""
+    tie: Tie | None = None
+    """To the leg it is joined with: told what the far end does."""
 
     def __init__(self, media: Media, clock: Clock, family: Literal[4, 6]) -> None:
         """Binds the RTP socket.  Raises `MediaUnavailable`."""
@@ -107,23 +123,7 @@ class Leg:
         self.local: MediaAddress = opened.local
         self.near: MediaAddress = opened.near or opened.local
         """Where other legs on this machine reach it."""
-        self.sip: SipLeg | None = None
         self.counters: dict[str, int] = {}
-        self.gone = False
-        self.on_lost: Callable[[int], None] | None = None
-        """Told, once, for how many milliseconds nothing was received."""
-        self.on_unsecured: Callable[[str], None] | None = None
-        """Told why there will be no audio with a browser."""
-        self.on_mute: Callable[[], None] | None = None
-        """Told that the far end, which has other media in place of its audio, refuses to go back."""
-        self.on_measured: Callable[[], None] | None = None
-        """Told once `counters` are known: the leg has closed."""
-        self.on_lines: Callable[[LineEvent], None] | None = None
-        """Told what the far end wants passed on, and what it says to what we want."""
-        self.passage: Passage | None = None
-        """What it exchanges with who placed it, beside the audio."""
-        self.tie: Tie | None = None
-        """To the leg it is joined with: told what the far end does."""
         self._playing: Token | None = None
         self._plays: dict[Token, asyncio.Future[PlayEnded | None]] = {}
         """None: the call has ended first.  As an exception that would keep the frame that awaits it, and

@@ -100,21 +100,11 @@ class ScriptedMedia:
     def _apply(self, command: MediaCommand) -> None:
         match command:
             case Play(leg=leg) if leg in self.legs:
-                self._end_play(leg, PlayEnd.REPLACED)
-                seconds = self.prompt_seconds * max(1, len(command.items)) * command.loops
-                loop = asyncio.get_running_loop()
-                timer = (
-                    loop.call_later(seconds, self._end_play, leg, PlayEnd.FINISHED) if command.loops else None
-                )
-                self.legs[leg].playing = (command, timer)
+                self._play(command)
             case StopPlay(leg=leg) if leg in self.legs:
                 self._end_play(leg, PlayEnd.STOPPED)
-            case StartRecording(leg=leg, token=token) if leg in self.legs:
-                loop = asyncio.get_running_loop()
-                limits = [ms / 1000 for ms in (command.max_ms, command.silence_ms) if ms]
-                end = RecordingEnd.SILENCE if command.silence_ms else RecordingEnd.MAX_LENGTH
-                timer = loop.call_later(min(limits), self._end_recording, leg, token, end) if limits else None
-                self.legs[leg].recordings[token] = (command, loop.time(), timer)
+            case StartRecording(leg=leg) if leg in self.legs:
+                self._record(command)
             case StopRecording(leg=leg, token=token) if leg in self.legs:
                 self._end_recording(leg, token, RecordingEnd.STOPPED)
             case SendDigits() | DetectAnswer() if command.leg in self.legs:
@@ -133,6 +123,22 @@ class ScriptedMedia:
                 self._close(leg)
             case _:
                 pass
+
+    def _play(self, order: Play) -> None:
+        self._end_play(order.leg, PlayEnd.REPLACED)
+        seconds = self.prompt_seconds * max(1, len(order.items)) * order.loops
+        later = asyncio.get_running_loop().call_later
+        timer = later(seconds, self._end_play, order.leg, PlayEnd.FINISHED) if order.loops else None
+        self.legs[order.leg].playing = (order, timer)
+
+    def _record(self, order: StartRecording) -> None:
+        loop = asyncio.get_running_loop()
+        limits = [ms / 1000 for ms in (order.max_ms, order.silence_ms) if ms]
+        end = RecordingEnd.SILENCE if order.silence_ms else RecordingEnd.MAX_LENGTH
+        timer = None
+        if limits:
+            timer = loop.call_later(min(limits), self._end_recording, order.leg, order.token, end)
+        self.legs[order.leg].recordings[order.token] = (order, loop.time(), timer)
 
     def _promise(self, order: SendDigits | DetectAnswer) -> None:
         """What tells its end in its time."""
