@@ -46,6 +46,22 @@ def answers(stranger: Stranger) -> list[int]:
     return [event.status for event in stranger.events if isinstance(event, LinesAnswered)]
 
 
+def test_a_fax_that_nobody_is_there_for_any_more_is_declined_and_the_call_goes_on() -> None:
+    stranger = Stranger()
+    session, tag = up(stranger)
+    session.open_passage(True, stranger.now)
+    fax = OFFER.replace("audio 6000 RTP/AVP 0 8 101", "image 6000 udptl t38")
+    assert fax != OFFER
+    trying = only(Response, stranger.send(invite(body=fax, to_tag=tag, cseq="2 INVITE", branch="z9hG4bKre2")))
+    assert trying.status == 100
+    session.open_passage(False, stranger.now)
+    assert only(Response, stranger.take()).status == 488
+    stranger.send(text("ACK", to_tag=tag, cseq="2 ACK", branch="z9hG4bKre2"))
+    assert session.is_up
+    again = invite(to_tag=tag, cseq="3 INVITE", branch="z9hG4bKre3")
+    assert only(Response, stranger.send(again)).status == 200
+
+
 def test_nothing_is_cancelled_before_it_is_known_to_have_arrived() -> None:
     stranger = Stranger()
     session, asked = asking(stranger)

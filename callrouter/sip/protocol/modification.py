@@ -126,8 +126,11 @@ class Modification:
         if deferred is None:
             return
         stream = self._session.stream
-        offered = stream.offered_by(deferred.request.description)
-        if status == 200 and (offered.has_audio or passing.lines):
+        try:
+            has_audio = stream.offered_by(deferred.request.description).has_audio
+        except ValueError:
+            has_audio = False  # a fax alone, of use only while somebody was there to pass it to
+        if status == 200 and (has_audio or passing.lines):
             stream.passage.written = passing
             self._accept(deferred.request, deferred.dialog, deferred.transaction, now_ns)
         else:
