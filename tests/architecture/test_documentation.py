@@ -92,6 +92,12 @@ def is_page(path: Path, page: str) -> bool:
     return any((folder / page).is_file() for folder in (ROOT, ROOT / "docs", path.parent))
 
 
+def test_every_room_is_on_the_page_about_them() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    rooms = [path.parent.name for path in (ROOT / "callrouter").glob("*/__init__.py")]
+    assert not [room for room in rooms if f"{room}/" not in page]
+
+
 def test_every_example_says_how_to_run_it() -> None:
     folders = [path for path in (ROOT / "examples").iterdir() if path.is_dir() and path.name != "__pycache__"]
     assert folders
