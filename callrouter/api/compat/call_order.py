@@ -11,15 +11,20 @@ from callrouter.api.compat.errors import (
     BAD_FROM,
     BAD_PARAMETER,
     BAD_SEND_DIGITS,
+    BAD_SIP_PASSWORD,
+    BAD_SIP_USERNAME,
     BAD_TIMEOUT,
     BAD_TO,
     BAD_URL,
+    LONG_SIP_PASSWORD,
+    LONG_SIP_USERNAME,
     NO_FROM,
     NO_TO,
     TWIML_TOO_LARGE,
     bad,
 )
 from callrouter.api.compat.form import Form
+from callrouter.api.compat.sip_address import IS_SIP, check_sip_address
 from callrouter.ports import DETECTION_TIMES, MachineDetection, NewCall
 
 EVENTS: Final = frozenset({"initiated", "ringing", "answered", "completed"})
@@ -27,7 +32,8 @@ MAX_TWIML: Final = 4000
 
 _DIGITS: Final = re.compile(r"[0-9A-Da-d#*wW]{0,32}", re.ASCII)
 _NUMBER: Final = re.compile(r"\+?[0-9*#]{1,32}", re.ASCII)
-_URI: Final = re.compile(r"(sips?|client):[^\s<>\"\x00-\x1f\x7f]{1,1024}")
+_CLIENT: Final = re.compile(r"client:[^\s<>\"\x00-\x1f\x7f]{1,1024}")
+_LONGEST_LOGIN: Final = 255
 _APPLICATION: Final = re.compile(r"AP[0-9a-fA-F]{32}", re.ASCII)
 _PUNCTUATION: Final = str.maketrans("", "", " ()-./\u00a0")
 _DAY: Final = 86400
@@ -75,8 +81,8 @@ def call_order(form: Form, account_sid: str) -> NewCall:
         time_limit_seconds=form.whole("TimeLimit", 14400, 1, _DAY, BAD_PARAMETER),
         send_digits=digits,
         record=form.flag("Record"),
-        username=form.text("SipAuthUsername")[:256],
-        password=form.text("SipAuthPassword")[:256],
+        username=login(form, "SipAuthUsername", LONG_SIP_USERNAME, BAD_SIP_USERNAME),
+        password=login(form, "SipAuthPassword", LONG_SIP_PASSWORD, BAD_SIP_PASSWORD),
         # Keys that are sent and a machine that is listened to would disturb each other.
         detection=None if digits else detection_order(form),
     )
@@ -116,12 +122,24 @@ def instructions(form: Form) -> tuple[str, str]:
     return "", twiml
 
 
+def login(form: Form, name: str, too_long: int, wrong: int) -> str:
+    """A user name or password to be proved by digest."""
+    text = form.text(name)
+    if len(text) > _LONGEST_LOGIN:
+        raise bad(too_long, f"{name} must have fewer than {_LONGEST_LOGIN + 1} characters")
+    if not text.isprintable():
+        raise bad(wrong, f"{name} may not have control characters")
+    return text
+
+
 def endpoint(form: Form, name: str, missing: int, wrong: int) -> str:
-    """A number without its punctuation, `sip:…` or `client:…`."""
+    """A number without its punctuation, `sip:…` or `client:…`, of a form that can be called."""
     text = form.text(name)
     if not text:
         raise bad(missing, f"{name} is needed")
-    if _URI.fullmatch(text):
+    if IS_SIP.match(text):
+        return check_sip_address(name, text, wrong)
+    if _CLIENT.fullmatch(text):
         return text
     number = text.removeprefix("tel:").translate(_PUNCTUATION)
     if _NUMBER.fullmatch(number):

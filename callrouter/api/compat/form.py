@@ -8,6 +8,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from callrouter.api.compat.errors import BAD_METHOD, BAD_PARAMETER, BAD_URL, bad
+from callrouter.api.compat.sip_address import IS_SIP, check_sip_address
 
 _WHOLE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _TARGET_SCHEMES: Final = frozenset(
@@ -75,7 +76,7 @@ class Form:
         text = self.text(name)
         if text and not _is_url(text, _TARGET_SCHEMES):
             raise bad(BAD_URL, f"{name} is not an absolute URL, nor another target such as module: or app:")
-        return text
+        return check_sip_address(name, text, BAD_URL) if IS_SIP.match(text) else text
 
 
 def _is_url(text: str, schemes: frozenset[str]) -> bool:
