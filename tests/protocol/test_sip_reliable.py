@@ -66,6 +66,21 @@ def progressing(stranger: Stranger, *lines: str, body: str = OFFER) -> Response:
 # -- as the callee
 
 
+def test_an_offer_in_a_prack_before_the_answer_to_the_first_is_not_read() -> None:
+    stranger = Stranger()
+    stranger.send(invite(REQUIRED))
+    stranger.calls[0].ring(stranger.now)
+    ringing = only(Response, stranger.take())
+    agreed = stranger.calls[0].audio
+    other = OFFER.replace("6000", "7000")
+    acknowledged = only(Response, stranger.send(prack(ringing, SDP_TYPE, body=other)))
+    assert (acknowledged.status, acknowledged.body) == (200, b"")
+    assert stranger.calls[0].audio == agreed
+    assert stranger.run(2 * SECOND) == [], "nothing waits for a PRACK"
+    stranger.calls[0].answer(CALLEE_MEDIA, stranger.now)
+    assert b"m=audio" in only(Response, stranger.take()).body
+
+
 def test_early_media_is_reliable_for_a_caller_that_can_acknowledge_it() -> None:
     stranger = Stranger()
     early = progressing(stranger, SUPPORTED)

@@ -233,12 +233,13 @@ class IncomingSession(Session):
 
     def _described_by(self, prack: Request) -> bytes:
         """Take up what a PRACK brings: the answer to our offer, or one more offer, whose answer is
-        returned."""
-        stream = self.stream
-        if stream.agreed is None and self._provisionals.awaited_body:
+        returned.  As long as the first offer has no answer there can be none (RFC 3262 §5), but the PRACK
+        is owed its 200: then what it brings is not read."""
+        stream, has_described = self.stream, bool(self._provisionals.awaited_body)
+        if stream.agreed is None and has_described:
             stream.agreed = stream.read(prack.description, is_answer=True)
             return b""
-        if not prack.description:
+        if not prack.description or not (has_described or self._is_settled or not self.is_early):
             return b""
         stream.agreed = stream.read(prack.description)
         return stream.next_answer()
