@@ -9,8 +9,10 @@ import pytest
 from callrouter.ports import Answered, EndCause, Ended, Failed
 from callrouter.sip.protocol.agent import AgentSettings
 from callrouter.sip.protocol.message import Request, Response
-from callrouter.sip.protocol.timers import LIFETIME
-from tests.protocol.stranger import Stranger, invite, reply, text
+from callrouter.sip.protocol.timers import LIFETIME, MS
+from tests.narrowing import as_a, only
+from tests.protocol.stranger import ANSWER, CONTACT, OFFER, Stranger, invite, reply, text
+from tests.protocol.test_sip_dialog import placed
 from tests.protocol.wire import SECOND, Wire
 
 TIMED = ("Supported: timer", "Session-Expires: 1800")
@@ -155,6 +157,33 @@ def test_a_peer_that_answers_422_for_ever_is_believed_once() -> None:
     assert wire.names("caller").count("INVITE") == 2
     (failed,) = wire.caller.told(Failed)
     assert failed.status == 422
+
+
+@pytest.mark.parametrize(("said", "due"), [("90", 45), ("60", 30), ("30", 15), ("5", 5), ("0", 900)])
+def test_a_callee_that_agrees_on_less_than_anybody_may_is_refreshed_in_its_time(said: str, due: int) -> None:
+    """Taken for 90 seconds it would have hung up before; we ask for what we may all the same."""
+    stranger = Stranger()
+    _, sent = placed(stranger)
+    timing = ("Allow: UPDATE", f"Session-Expires: {said};refresher=uac", "Require: timer")
+    stranger.send(reply(sent, 200, *ANSWER, *timing, body=OFFER))
+    for _ in range(2):
+        assert not stranger.run((due - 1) * SECOND)
+        refresh = only(Request, stranger.run(SECOND + 100 * MS))
+        assert (refresh.method, refresh.get("Session-Expires")) == (
+            "UPDATE",
+            f"{max(90, 2 * due)};refresher=uac",
+        )
+        stranger.send(reply(refresh, 200, CONTACT, *timing))
+        stranger.now -= 100 * MS
+
+
+def test_a_callee_that_owes_a_refresh_so_soon_and_sends_none_is_gone() -> None:
+    stranger = Stranger()
+    _, sent = placed(stranger)
+    timing = ("Session-Expires: 30;refresher=uas", "Require: timer")
+    stranger.send(reply(sent, 200, *ANSWER, *timing, body=OFFER))
+    assert not stranger.run(19 * SECOND)
+    assert as_a(Request, stranger.run(2 * SECOND)[0]).method == "BYE"
 
 
 @pytest.mark.parametrize("dead", ["caller", "callee"])

@@ -18,6 +18,9 @@ from callrouter.sip.protocol.timers import MS, Timer, Timers
 OPTION = "timer"
 SMALLEST = 90
 """Seconds; nobody may ask for less (§5)."""
+_SHORTEST = 10
+"""What we keep to when somebody answers with less all the same: who is not refreshed in time hangs up.  Below
+this it would be no life for either end."""
 EXPIRED = 'Q.850;cause=102;text="session timer expired"'
 _SECOND = 1_000 * MS
 _MARGIN = 32
@@ -145,8 +148,8 @@ class SessionTimer:
     def conclude(self, response: Response, now_ns: int) -> None:
         """A 2xx to an INVITE or UPDATE of ours."""
         got = interval_of(response)
-        if got is not None:
-            self.seconds = max(got.seconds, SMALLEST)
+        if got is not None and got.seconds:
+            self.seconds = max(got.seconds, _SHORTEST)
             self.is_ours = got.refresher != "uas"
         elif self.seconds or self._wanted:
             # They know nothing of it, and will answer our refreshes all the same (§7.2).
