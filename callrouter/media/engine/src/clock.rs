@@ -12,6 +12,12 @@ pub fn now_ns() -> i64 {
     now.tv_sec * SECOND + now.tv_nsec
 }
 
+/// The clock that the system notes with when a datagram came.
+pub fn wall_ns() -> i64 {
+    let now = clock_gettime(ClockId::Realtime);
+    now.tv_sec * SECOND + now.tv_nsec
+}
+
 /// Sleep until `deadline_ns`; return at once when it has passed.
 pub fn sleep_until(deadline_ns: i64) {
     let deadline = Timespec { tv_sec: deadline_ns / SECOND, tv_nsec: deadline_ns % SECOND };

@@ -176,6 +176,22 @@ pub struct Command {
     pub action: Action,
 }
 
+impl Action {
+    /// Whether what is heard before it is taken otherwise than what is heard after it.
+    pub fn parts_what_is_heard(&self) -> bool {
+        !matches!(
+            self,
+            Self::FeedAudio { .. }
+                | Self::FeedMark { .. }
+                | Self::ClearFeed { .. }
+                | Self::SendDigits { .. }
+                | Self::FeedDigit { .. }
+                | Self::Announce { .. }
+                | Self::StopAnnouncement { .. }
+        )
+    }
+}
+
 impl Command {
     /// The other legs this command needs on its leg's thread.
     pub fn companions(&self) -> Vec<LegId> {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::arrival;
 use crate::command::{Action, Command};
 use crate::counters::{Counters, Totals};
 use crate::dtls::{Identity, Worker};
@@ -56,6 +57,7 @@ pub struct Engine {
 
 impl Engine {
     pub fn start(config: &Config) -> Result<Self, Error> {
+        arrival::begin();
         let (events, receiver) = events()?;
         let (writer, handle) = Writer::start(events.clone())?;
         let threads = (0..config.threads.max(1))

@@ -4,6 +4,7 @@
 //! own the sockets and keep the time; writer threads own the disk; neither ever waits for Python.
 
 pub mod answering;
+pub mod arrival;
 #[cfg(test)]
 mod chance;
 pub mod clock;
@@ -21,6 +22,7 @@ pub mod event;
 pub mod feed;
 pub mod g711;
 pub mod ice;
+pub mod inbox;
 pub mod leg;
 pub mod limiter;
 pub mod load;

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, recvfrom, send, sendto};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::arrival;
 use crate::clock::now_ns;
 
 /// Kernel buffers per socket: a second and more of packets, so that a stall loses none.
@@ -40,7 +41,19 @@ pub struct PortPair {
     narrow: Option<SocketAddr>,
     /// Nothing that came before the port was narrow is left in the socket.
     is_clean: bool,
+    /// Read, and not to be heard yet.
+    put_back: Option<Box<PutBack>>,
+    /// When what was read last had come, where that was told before.
+    came_ns: Option<i64>,
     _lease: Lease,
+}
+
+/// A datagram of the RTP port that was put back.
+#[derive(Debug)]
+struct PutBack {
+    datagram: Vec<u8>,
+    from: SocketAddr,
+    arrived_ns: Option<i64>,
 }
 
 impl PortPair {
@@ -61,6 +74,13 @@ impl PortPair {
 
     /// Take a datagram off the RTP port; None when there is none.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        if let Some(first) = self.put_back.take() {
+            self.came_ns = first.arrived_ns;
+            let length = first.datagram.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&first.datagram[..length]);
+            return Some((length, first.from));
+        }
+        self.came_ns = None;
         loop {
             let received = match self.narrow {
                 Some(peer) if self.is_clean => {
@@ -79,6 +99,24 @@ impl PortPair {
                 }
             }
         }
+    }
+
+    /// When the datagram that was received last had come, by the wall clock; None where the system
+    /// does not say.
+    pub fn arrived_ns(&mut self) -> Option<i64> {
+        self.came_ns = self.came_ns.or_else(|| arrival::last_ns(&self.rtp));
+        self.came_ns
+    }
+
+    /// Leave the datagram that was received last to be received again.
+    pub fn put_back(&mut self, datagram: &[u8], from: SocketAddr) {
+        let arrived_ns = self.arrived_ns();
+        self.put_back = Some(Box::new(PutBack { datagram: datagram.to_vec(), from, arrived_ns }));
+    }
+
+    /// Something waits that the system does not know of.
+    pub fn has_put_back(&self) -> bool {
+        self.put_back.is_some()
     }
 
     /// Send an RTP packet.
@@ -163,6 +201,7 @@ impl Ports {
     fn bind(&self, port: u16) -> Result<PortPair, Error> {
         let rtp = bound(SocketAddr::new(self.address, port))?;
         let rtcp = bound(SocketAddr::new(self.address, port + 1))?;
+        arrival::note(&rtp);
         let returned = self.returned.clone();
         let may_narrow = !self.address.is_unspecified();
         Ok(PortPair {
@@ -172,6 +211,8 @@ impl Ports {
             may_narrow,
             narrow: None,
             is_clean: false,
+            put_back: None,
+            came_ns: None,
             _lease: Lease { port, returned },
         })
     }
@@ -205,6 +246,7 @@ pub fn free_ports(count: u16) -> Range<u16> {
 impl PortPair {
     /// A pair at loopback that is nobody else's.
     pub fn free() -> Self {
+        arrival::begin();
         loop {
             // Somebody may have been faster.
             if let Ok(pair) = Ports::new([127, 0, 0, 1].into(), free_ports(2), 0, 0).take() {

@@ -17,12 +17,14 @@ pub struct Relays {
     descriptor: OwnedFd,
     watched: usize,
     ready: Vec<LegId>,
+    /// Legs to be named though the system knows of nothing.
+    named: Vec<LegId>,
 }
 
 impl Relays {
     pub fn new() -> std::io::Result<Self> {
         let descriptor = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Self { descriptor, watched: 0, ready: Vec::with_capacity(READY) })
+        Ok(Self { descriptor, watched: 0, ready: Vec::with_capacity(READY), named: vec![] })
     }
 
     /// Refused only without memory, and for a socket that is watched already.
@@ -39,10 +41,16 @@ impl Relays {
         }
     }
 
+    /// Name a leg at the next question: something waits that is not in its socket any more.
+    pub fn name(&mut self, leg: LegId) {
+        self.named.push(leg);
+    }
+
     /// The legs that have something to read now; give the list back with `reuse`.
     pub fn poll(&mut self) -> Vec<LegId> {
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
+        ready.append(&mut self.named);
         if self.watched > 0 {
             let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
             let mut events = [const { MaybeUninit::uninit() }; READY];

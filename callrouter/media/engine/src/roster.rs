@@ -59,6 +59,11 @@ impl Roster {
         self.slots[slot].get_mut(position)
     }
 
+    /// How many legs a slot has.
+    pub fn count(&self, slot: usize) -> usize {
+        self.slots[slot].len()
+    }
+
     /// The leg at a position of a slot; None past the last.
     pub fn at(&mut self, slot: usize, position: usize) -> Option<&mut Leg> {
         self.slots[slot].get_mut(position)

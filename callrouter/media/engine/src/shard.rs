@@ -7,28 +7,31 @@
 
 mod commands;
 mod lines;
+mod orders;
 mod presence;
 mod recordings;
+#[cfg(test)]
+mod switching;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::mpsc::Receiver;
 
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 
 use crate::clock::{SECOND, now_ns, sleep_until};
-use crate::command::Command;
 use crate::counters::{Counters, Totals};
 use crate::event::{Event, EventSender, LegId, Told};
+use crate::inbox::{Inbox, Limit};
 use crate::leg::{Around, Leg, MAX_READ, Path, Received};
 use crate::load::Meter;
 use crate::relays::Relays;
-use crate::room::Room;
 use crate::rooms::Rooms;
 use crate::roster::{Roster, SLOT, SLOTS};
 use crate::unread;
 use crate::writer::Writer;
+
+pub use orders::Order;
 
 /// The longest datagram that can be RTP to us.
 const MTU: usize = 2048;
@@ -39,28 +42,8 @@ const NICE: i32 = -10;
 /// How often the running sums are brought up to date.
 const PUBLISH: i64 = SECOND / 2;
 
-/// Legs on their way to another thread, with the rooms that go with them.
-pub struct Moving {
-    legs: Vec<Leg>,
-    rooms: Vec<Room>,
-}
-
-pub enum Order {
-    Adopt(Box<Leg>),
-    /// Hand legs over to another thread.
-    Give {
-        legs: Vec<LegId>,
-        to: Sender<Moving>,
-    },
-    /// Wait for legs that another thread hands over, before any further order.
-    Take(Receiver<Moving>),
-    Batch(Vec<Command>),
-    Stop,
-}
-
 pub struct Shard {
-    inbox: Receiver<Order>,
-    waiting: VecDeque<Order>,
+    inbox: Inbox,
     legs: Roster,
     rooms: Rooms,
     /// A tap has frames that nobody has been woken for.
@@ -90,8 +73,7 @@ impl Shard {
         totals: Arc<Totals>,
     ) -> std::io::Result<Self> {
         Ok(Self {
-            inbox,
-            waiting: VecDeque::new(),
+            inbox: Inbox::new(inbox),
             legs: Roster::default(),
             rooms: Rooms::default(),
             has_tapped: false,
@@ -151,77 +133,15 @@ impl Shard {
 
     /// With no leg to serve there is nothing to wake for but orders.
     fn idle(&mut self) {
-        if self.waiting.is_empty() {
-            match self.inbox.recv() {
-                Ok(order) => self.waiting.push_back(order),
-                Err(_) => self.is_stopping = true,
-            }
-        }
-    }
-
-    fn orders(&mut self) {
-        self.waiting.extend(self.inbox.try_iter());
-        while let Some(order) = self.waiting.pop_front() {
-            match order {
-                Order::Adopt(leg) => self.adopt(*leg),
-                Order::Give { legs, to } => {
-                    // Gone: the taker stopped, and everything with it.
-                    let _ = to.send(self.give(&legs));
-                }
-                Order::Take(from) => match from.try_recv() {
-                    Ok(moving) => self.take(moving),
-                    Err(TryRecvError::Empty) => return self.waiting.push_front(Order::Take(from)),
-                    // The giver stopped, and its legs with it.
-                    Err(TryRecvError::Disconnected) => {}
-                },
-                Order::Batch(commands) => {
-                    let now = now_ns();
-                    commands.into_iter().for_each(|command| self.carry_out(command, now));
-                }
-                Order::Stop => self.stop(),
-            }
-        }
-    }
-
-    fn adopt(&mut self, mut leg: Leg) {
-        let emptiest = self.legs.emptiest();
-        let next = now_ns() / SLOT + 1;
-        let wait = (emptiest as i64 - next).rem_euclid(SLOTS as i64);
-        leg.phase = emptiest;
-        leg.due_ns = (next + wait) * SLOT;
-        self.insert(leg);
-    }
-
-    /// Legs for another thread.  A room goes with them when all its members do; else those who go
-    /// leave it.
-    fn give(&mut self, ids: &[LegId]) -> Moving {
-        let mut legs: Vec<Leg> = ids.iter().filter_map(|&id| self.remove(id)).collect();
-        let mut rooms: Vec<Room> = vec![];
-        for leg in &mut legs {
-            let Some(id) = leg.seat.as_ref().map(|seat| seat.room) else { continue };
-            if rooms.iter().any(|room| room.id == id) {
-                continue;
-            }
-            match self.rooms.take(id, ids) {
-                Some(room) => rooms.push(room),
-                None => presence::leave(&mut self.rooms, leg, now_ns(), &self.events),
-            }
-        }
-        Moving { legs, rooms }
-    }
-
-    /// Legs from another thread; what fell due on the way is sent now.
-    fn take(&mut self, moving: Moving) {
-        moving.rooms.into_iter().for_each(|room| self.rooms.put(room));
-        for mut leg in moving.legs {
-            leg.tick(now_ns(), &mut Around { events: &self.events, rooms: &mut self.rooms });
-            self.insert(leg);
-        }
+        self.is_stopping |= !self.inbox.wait();
     }
 
     fn insert(&mut self, leg: Leg) {
         if matches!(leg.path, Path::Relay { .. }) {
             self.relays.watch(leg.rtp(), leg.id);
+        }
+        if leg.has_put_back() {
+            self.relays.name(leg.id);
         }
         self.reports.watch(leg.rtcp(), leg.id);
         lines::watch(&mut self.lines, &leg);
@@ -242,13 +162,23 @@ impl Shard {
 
     fn serve(&mut self, slot: i64) {
         let phase = slot.rem_euclid(SLOTS as i64) as usize;
-        let mut position = 0;
-        while let Some(leg) = self.legs.at(phase, position) {
+        // From the last on: an order that takes a leg away puts the last in its place.
+        let mut position = self.legs.count(phase);
+        while let Some(next) = position.checked_sub(1) {
             // A relayed leg has been read when it had something to read.
-            if !matches!(leg.path, Path::Relay { .. }) {
-                leg.listen(&mut self.buffers[0], now_ns(), &self.events);
+            if let Some(leg) = self.legs.at(phase, next)
+                && !matches!(leg.path, Path::Relay { .. })
+                && !self.inbox.holds(leg.id)
+            {
+                let limit = &mut Limit::Orders(&mut self.inbox);
+                leg.listen(&mut self.buffers[0], now_ns(), &self.events, limit);
             }
-            position += 1;
+            if self.inbox.has_news() {
+                // What was read before them is still to be heard.
+                self.orders();
+            } else {
+                position = next;
+            }
         }
         let mut position = 0;
         while let Some(leg) = self.legs.at(phase, position) {
@@ -272,22 +202,40 @@ impl Shard {
 
     fn relay(&mut self) {
         let ready = self.relays.poll();
-        ready.chunks(GROUP).for_each(|group| self.relay_group(group));
+        let mut rest = &ready[..];
+        while !rest.is_empty() {
+            let read = self.relay_group(&rest[..rest.len().min(GROUP)]);
+            rest = &rest[read..];
+            self.attend();
+        }
         self.relays.reuse(ready);
     }
 
     /// Read a packet of each leg, then pass all of them on: the system does either faster when it
-    /// does the same many times over.
-    fn relay_group(&mut self, group: &[LegId]) {
+    /// does the same many times over.  How many legs were read: not all where orders come.
+    fn relay_group(&mut self, group: &[LegId]) -> usize {
         let now = now_ns();
         let mut buffers = std::mem::take(&mut self.buffers);
         let mut heard = Vec::with_capacity(GROUP);
         let mut pressed = Vec::new();
+        let mut read = 0;
         for (&id, buffer) in group.iter().zip(&mut buffers) {
-            let Some(leg) = self.legs.get_mut(id) else { continue };
-            let is_pressed = leg.is_pressed(now);
-            let received = leg.receive(&mut buffer[..], now, &self.events).flatten();
-            if is_pressed || leg.has_believed() {
+            let Some(leg) = self.legs.get_mut(id) else {
+                read += 1;
+                continue;
+            };
+            if self.inbox.holds(id) {
+                self.relays.name(id);
+                read += 1;
+                continue;
+            }
+            let limit = &mut Limit::Orders(&mut self.inbox);
+            let received = leg.receive(&mut buffer[..], now, &self.events, limit).flatten();
+            if self.inbox.has_news() {
+                break;
+            }
+            read += 1;
+            if leg.is_pressed(now) || leg.has_believed() {
                 pressed.push(id);
             }
             if let (Some(received), Some(partner)) = (received, leg.speaks_to()) {
@@ -299,6 +247,7 @@ impl Shard {
         }
         self.buffers = buffers;
         pressed.into_iter().for_each(|id| self.read(id, now));
+        read
     }
 
     fn hear_reports(&mut self) {
@@ -311,17 +260,36 @@ impl Shard {
         self.reports.reuse(ready);
     }
 
-    /// Read all of a relayed leg and pass on what it says.
+    /// Read all of a leg and pass on what it says, until orders come.
     fn read(&mut self, id: LegId, now: i64) {
-        let mut buffers = std::mem::take(&mut self.buffers);
         for _ in 0..MAX_READ {
-            let (Some(leg), Some(buffer)) = (self.legs.get_mut(id), buffers.first_mut()) else { break };
-            let Some(received) = leg.receive(&mut buffer[..], now, &self.events) else { break };
-            if let (Some(received), Some(partner)) = (received, leg.speaks_to()) {
-                self.pass(id, partner, &received);
+            if !self.hear(id, now, None) {
+                break;
             }
         }
+    }
+
+    /// Read a datagram of a leg, where there is one that came before the wall clock's `before` or, where
+    /// that is not given, before any further order; pass on what it says.
+    fn hear(&mut self, id: LegId, now: i64, before: Option<i64>) -> bool {
+        let mut buffers = std::mem::take(&mut self.buffers);
+        let mut limit = before.map_or(Limit::Orders(&mut self.inbox), Limit::Before);
+        let received = match (self.legs.get_mut(id), buffers.first_mut()) {
+            (Some(leg), Some(buffer)) => {
+                let received = leg.receive(&mut buffer[..], now, &self.events, &mut limit);
+                if leg.has_put_back() {
+                    self.relays.name(id);
+                }
+                received.map(|received| received.zip(leg.speaks_to()))
+            }
+            _ => None,
+        };
+        let has_read = received.is_some();
+        if let Some((received, partner)) = received.flatten() {
+            self.pass(id, partner, &received);
+        }
         self.buffers = buffers;
+        has_read
     }
 
     fn pass(&mut self, id: LegId, partner: LegId, received: &Received<'_>) {
@@ -341,7 +309,6 @@ impl Shard {
     }
 
     fn close(&mut self, id: LegId, now: i64) {
-        self.read(id, now);
         self.part(id);
         let Some(leg) = self.legs.get_mut(id) else { return };
         leg.end_taps(now, &self.rooms, &self.events);
@@ -365,6 +332,7 @@ impl Shard {
     fn stop(&mut self) {
         let now = now_ns();
         let all: Vec<LegId> = self.legs.all().map(|leg| leg.id).collect();
+        all.iter().for_each(|&id| self.read(id, now));
         all.into_iter().for_each(|id| self.close(id, now));
         self.is_stopping = true;
     }

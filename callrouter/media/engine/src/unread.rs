@@ -9,6 +9,7 @@ use socket2::SockRef;
 
 use crate::counters::Counters;
 use crate::event::LegId;
+use crate::inbox::Limit;
 use crate::ports::PortPair;
 use crate::source::{Source, Verdict};
 
@@ -86,6 +87,11 @@ impl Line {
         self.place = Some((place, source));
     }
 
+    /// Something waits that the system does not know of.
+    pub fn has_put_back(&self) -> bool {
+        self.ports.has_put_back()
+    }
+
     /// When the far end, or whoever it exchanges a fax with, was last heard.
     pub fn heard_ns(&self) -> i64 {
         self.heard_ns
@@ -103,9 +109,10 @@ impl Line {
         buffer: &mut [u8],
         now_ns: i64,
         counters: &mut Counters,
+        limit: &mut Limit<'_>,
     ) -> Option<Option<usize>> {
         let (length, from) = match port {
-            Port::Media => self.ports.receive(buffer)?,
+            Port::Media => limit.receive(&mut self.ports, buffer)?,
             Port::Control => self.ports.rtcp.recv_from(buffer).ok()?,
         };
         let is_theirs = match port {
@@ -211,7 +218,7 @@ mod tests {
         let to = line.ports.rtp.local_addr().expect("is bound");
         from.send_to(datagram, to).expect("loopback takes it");
         let mut buffer = vec![0; LONGEST];
-        let received = line.receive(Port::Media, &mut buffer, 7, counters);
+        let received = line.receive(Port::Media, &mut buffer, 7, counters, &mut Limit::Before(i64::MAX));
         received.flatten().map(|length| buffer[..length].to_vec())
     }
 
@@ -260,10 +267,16 @@ mod tests {
         assert_eq!(control.recv(&mut [0; 9]).ok(), Some(6));
         let to = line.ports.rtcp.local_addr().expect("is bound");
         control.send_to(b"answer", to).expect("loopback takes it");
-        assert_eq!(line.receive(Port::Control, &mut [0; 9], 0, &mut counters), Some(Some(6)));
+        assert_eq!(
+            line.receive(Port::Control, &mut [0; 9], 0, &mut counters, &mut Limit::Before(i64::MAX)),
+            Some(Some(6))
+        );
         let other = UdpSocket::bind("127.0.0.9:0").expect("another address of this host");
         other.send_to(b"forged", to).expect("loopback takes it");
-        assert_eq!(line.receive(Port::Control, &mut [0; 9], 0, &mut counters), Some(None));
+        assert_eq!(
+            line.receive(Port::Control, &mut [0; 9], 0, &mut counters, &mut Limit::Before(i64::MAX)),
+            Some(None)
+        );
         assert_eq!(counters.passed_strangers, 1);
     }
 

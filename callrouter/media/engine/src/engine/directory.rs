@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+use crate::clock::wall_ns;
 use crate::coded;
 use crate::command::{Action, Command};
 use crate::counters::Totals;
@@ -115,6 +116,7 @@ impl Directory {
         if self.threads.is_empty() {
             return;
         }
+        let given_ns = wall_ns();
         commands.retain(|command| self.is_live(command));
         let mut involved: Vec<LegId> = vec![];
         let mut has_grown = false;
@@ -136,10 +138,10 @@ impl Directory {
             involved.push(command.leg);
             involved.extend(companions);
         }
-        let Some(thread) = self.gather(involved, has_grown) else { return };
+        let Some(thread) = self.gather(involved, has_grown, given_ns) else { return };
         let closed: Vec<LegId> =
             commands.iter().filter(|c| matches!(c.action, Action::Close)).map(|c| c.leg).collect();
-        self.order(thread, Order::Batch(commands));
+        self.order(thread, Order::Batch { commands, given_ns });
         closed.into_iter().for_each(|leg| self.forget(leg));
     }
 
@@ -205,7 +207,7 @@ impl Directory {
 
     /// Bring legs, and all that have to be with them, to one thread: where most of their weight is,
     /// or, where that `has_grown`, to the lightest if that evens out what threads have to do.
-    fn gather(&mut self, legs: Vec<LegId>, has_grown: bool) -> Option<usize> {
+    fn gather(&mut self, legs: Vec<LegId>, has_grown: bool, given_ns: i64) -> Option<usize> {
         let component = self.component(legs);
         let mut weights = vec![0; self.threads.len()];
         for entry in component.iter().filter_map(|leg| self.entries.get(leg)) {
@@ -229,7 +231,7 @@ impl Directory {
         }
         for (from, legs) in moving {
             let (to, handed) = channel();
-            self.order(from, Order::Give { legs, to });
+            self.order(from, Order::Give { legs, to, given_ns });
             self.order(thread, Order::Take(handed));
         }
         Some(thread)

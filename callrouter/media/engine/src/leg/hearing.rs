@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::clock::{MILLISECOND, samples_at};
 use crate::event::{EventSender, LegId, PlayEnd, RecordingEnd, Told};
 use crate::g711::Codec;
+use crate::inbox::Limit;
 use crate::leg::{KeyHeard, Kind, Leg, Path, Remote};
 use crate::reception::Arrival;
 use crate::roster::SLOT;
@@ -76,18 +77,18 @@ impl Leg {
     /// Read what has come since the last tick.  A far end that sends one packet a tick is not
     /// asked for a second each time, which saves a third of the calls into the system; a burst
     /// then waits a little.  A recording would notice, so it does not have to.
-    pub fn listen(&mut self, buffer: &mut [u8], now_ns: i64, events: &EventSender) {
+    pub fn listen(&mut self, buffer: &mut [u8], now_ns: i64, events: &EventSender, limit: &mut Limit<'_>) {
         self.ticks = self.ticks.wrapping_add(1);
         let trusts = self.regular_ticks >= REGULAR
             && self.received.is_none()
             && self.seat.is_none()
             && self.kept.is_none();
         if trusts && self.ticks % EXHAUST_EVERY != 0 {
-            self.receive(buffer, now_ns, events);
+            self.receive(buffer, now_ns, events, limit);
             return;
         }
         let mut read = 0;
-        while read < MAX_READ && self.receive(buffer, now_ns, events).is_some() {
+        while read < MAX_READ && self.receive(buffer, now_ns, events, limit).is_some() {
             read += 1;
         }
         self.regular_ticks = if read == 1 { self.regular_ticks.saturating_add(1) } else { 0 };
@@ -99,12 +100,27 @@ impl Leg {
         now_ns - std::mem::replace(&mut self.read_ns, now_ns) < 2 * SLOT
     }
 
-    /// Who hears what the leg hears.
-    pub fn speaks_to(&self) -> Option<LegId> {
+    /// Whom the leg is joined to, on hold or not.
+    pub fn partner(&self) -> Option<LegId> {
         match self.path {
-            Path::Relay { partner, .. } if self.hold.is_none() => Some(partner),
+            Path::Relay { partner, .. } => Some(partner),
             _ => None,
         }
+    }
+
+    /// Who hears what the leg hears.
+    pub fn speaks_to(&self) -> Option<LegId> {
+        self.partner().filter(|_| self.hold.is_none())
+    }
+
+    /// Whether anything is made of what comes.
+    pub fn is_heard(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.may_receive)
+    }
+
+    /// Something waits that the system does not know of.
+    pub fn has_put_back(&self) -> bool {
+        self.ports.has_put_back()
     }
 
     /// Take the next datagram; None when there is none.  `Some(None)` was not for us, or is kept.
@@ -113,11 +129,12 @@ impl Leg {
         buffer: &'b mut [u8],
         now_ns: i64,
         events: &EventSender,
+        limit: &mut Limit<'_>,
     ) -> Option<Option<Received<'b>>> {
         if let Some((length, from, at_ns)) = self.take_believed(buffer, now_ns) {
             return Some(self.accept(&buffer[..length], from, at_ns, events));
         }
-        let (length, from) = self.ports.receive(buffer)?;
+        let (length, from) = limit.receive(&mut self.ports, buffer)?;
         let Some(length) = self.open(&mut buffer[..length], from, now_ns) else { return Some(None) };
         Some(self.accept(&buffer[..length], from, now_ns, events))
     }

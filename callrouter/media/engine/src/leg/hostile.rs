@@ -6,6 +6,7 @@ use std::net::UdpSocket;
 use crate::chance::Chance;
 use crate::coded;
 use crate::event::{EventReceiver, EventSender, events};
+use crate::inbox::Limit;
 use crate::leg::stand::{self, AUDIO, KEYS};
 use crate::leg::{Around, Leg, TICK, Wishes};
 use crate::rooms::Rooms;
@@ -49,7 +50,7 @@ impl Stand {
     fn tick(&mut self) -> Vec<u16> {
         let now = self.ticks * TICK;
         self.ticks += 1;
-        self.leg.listen(&mut [0; 2048], now, &self.sender);
+        self.leg.listen(&mut [0; 2048], now, &self.sender, &mut Limit::Before(i64::MAX));
         self.leg.tick(now, &mut Around { events: &self.sender, rooms: &mut self.rooms });
         let mut buffer = [0; 2048];
         let got = std::iter::from_fn(|| {

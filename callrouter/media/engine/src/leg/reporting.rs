@@ -97,6 +97,7 @@ mod tests {
     use std::net::UdpSocket;
 
     use crate::event::events;
+    use crate::inbox::Limit;
     use crate::leg::stand::{self, KEYS};
     use crate::leg::{Leg, TICK};
     use crate::rtp::{HEADER, write_header};
@@ -121,7 +122,7 @@ mod tests {
             } else {
                 say(&far_end, &leg, 0, n, time, &[0xFF; 160]);
             }
-            leg.listen(&mut [0; 2048], i64::from(n) * TICK, &sender);
+            leg.listen(&mut [0; 2048], i64::from(n) * TICK, &sender, &mut Limit::Before(i64::MAX));
         }
         leg.measure();
         let counters = &leg.counters;

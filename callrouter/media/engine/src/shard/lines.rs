@@ -2,6 +2,7 @@
 
 use crate::clock::now_ns;
 use crate::event::LegId;
+use crate::inbox::Limit;
 use crate::leg::Leg;
 use crate::relays::Relays;
 use crate::shard::Shard;
@@ -36,21 +37,37 @@ impl Shard {
     pub(super) fn pass_lines(&mut self) {
         let ready = self.lines.poll();
         for &id in &ready {
+            if self.inbox.holds(id) {
+                self.lines.name(id);
+                continue;
+            }
             let count = self.legs.get(id).map_or(0, |leg| leg.lines.len());
             for at in 0..count {
-                self.pass_line(id, at, Port::Media);
-                self.pass_line(id, at, Port::Control);
+                self.pass_line(id, at, Port::Media, None);
+                self.pass_line(id, at, Port::Control, None);
             }
+            self.attend();
         }
         self.lines.reuse(ready);
     }
 
-    fn pass_line(&mut self, id: LegId, at: usize, port: Port) {
+    /// Hear what came before orders were given as it was agreed until then.
+    pub(super) fn settle_lines(&mut self, id: LegId, given_ns: i64) {
+        for at in 0..self.legs.get(id).map_or(0, |leg| leg.lines.len()) {
+            self.pass_line(id, at, Port::Media, Some(given_ns));
+        }
+    }
+
+    fn pass_line(&mut self, id: LegId, at: usize, port: Port, before: Option<i64>) {
         let now = now_ns();
         for _ in 0..MAX_READ {
             let Some(leg) = self.legs.get_mut(id) else { return };
             let Some(line) = leg.lines.get_mut(at) else { return };
-            let received = line.receive(port, &mut *self.long_buffer, now, &mut leg.counters);
+            let mut limit = before.map_or(Limit::Orders(&mut self.inbox), Limit::Before);
+            let received = line.receive(port, &mut *self.long_buffer, now, &mut leg.counters, &mut limit);
+            if line.has_put_back() {
+                self.lines.name(id);
+            }
             let Some(length) = received else { return };
             let (Some(length), Some((partner, other))) = (length, line.partner) else { continue };
             let Some(leg) = self.legs.get_mut(partner) else { continue };
