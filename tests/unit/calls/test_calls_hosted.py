@@ -127,10 +127,12 @@ async def test_a_caller_that_hangs_up_before_the_answer_takes_the_arriving_call_
     built.signalling.callees["client:slow"] = Callee(answers_after=60)
     caller = await built.call()
     await asyncio.sleep(1)
-    assert SECOND in calls(built)
-    assert not calls(built)[SECOND].call.is_answered
+    leg, second = calls(built)["leg"].call, calls(built)[SECOND].call
+    assert not second.is_answered
     caller.bye()
     await built.idle()
+    assert leg.status.value == "canceled"
+    assert (second.status.value, second.sip_status) == ("no-answer", 487)
 
 
 async def test_a_number_that_dials_itself_is_told_so_and_goes_on(house: Any) -> None:
