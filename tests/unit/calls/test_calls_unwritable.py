@@ -73,3 +73,14 @@ async def test_a_live_call_ends_when_its_control_cannot_pass_and_is_told_as_ende
     assert h.log.statuses[-1] == (sid, CallStatus.COMPLETED.value)
     assert h.meter.tracks[sid].end_ns is not None
     assert not h.media.legs
+
+
+async def test_a_live_call_that_cannot_go_on_ends_and_is_not_refused(house: Any) -> None:
+    pages = "<Response><Say>Hello</Say><Redirect>http://app.test/next</Redirect></Response>"
+    h = house(pages)
+    leg = await h.call()
+    await asyncio.sleep(0.5)
+    refuse(h)
+    await h.idle()
+    assert leg.actions == ["answer", "hangup"]
+    assert h.log.statuses[-1][1] == CallStatus.COMPLETED.value
