@@ -43,6 +43,33 @@ def test_every_term_can_be_set() -> None:
     assert plan.rate_text(Mode.SERVICE, 0) == "0.06 EUR/min in steps of 60/6 s"
 
 
+@pytest.mark.parametrize(
+    ("terms", "text"),
+    [
+        ({"unit_s": 1}, "0.06 USD/s"),
+        ({"unit_s": 3600}, "0.06 USD/h"),
+        ({"unit_s": 30}, "0.06 USD/30 s"),
+        ({"increment_s": 10}, "0.06 USD/min in steps of 10 s"),
+        (
+            {"price": None, "slots": [{"from_s": 0, "price": "0.06"}, {"from_s": 60, "price": "0.03"}]},
+            "0.06 USD/min, then 0.03 USD/min",
+        ),
+    ],
+)
+def test_a_rate_is_printed_by_its_unit_and_its_steps(terms: dict[str, Any], text: str) -> None:
+    rates = {name: value for name, value in {"price": "0.06", **terms}.items() if value is not None}
+    plan = parse_plan("menu", prices(rates))
+    assert plan.rate_text(Mode.APPLICATION, 0) == text
+
+
+def test_a_rate_that_changes_with_the_time_of_day_says_so() -> None:
+    bands = [{"price": "0.06"}, {"price": "0.01", "from": "18:00:30", "to": "24:00", "weight": 1}]
+    plan = parse_plan("menu", prices({"bands": bands}))
+    assert plan.rate_text(Mode.APPLICATION, 0) == "0.01 USD/min (varies by time)"
+    evening = plan.versions[0].modes[Mode.APPLICATION][1]
+    assert (evening.from_s, evening.to_s) == (18 * 3600 + 30, 24 * 3600)
+
+
 def prices(rates: Any) -> dict[str, Any]:
     return {"prices": {"application": rates}}
 
