@@ -11,6 +11,7 @@ pub mod clock;
 pub mod coded;
 pub mod comfort_noise;
 pub mod command;
+mod concealment;
 pub mod counters;
 pub mod decode;
 pub mod dot_product;

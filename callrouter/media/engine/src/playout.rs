@@ -3,7 +3,10 @@
 //!
 //! Positions are samples on a ruler that somebody takes 20 ms of every 20 ms.  A packet that comes
 //! too late for its place moves the stream back, so that the next one as late is in time; delay
-//! that was not needed for three seconds is given up at the next silence.
+//! that was not needed for three seconds is given up at the next silence.  Something is made up in
+//! place of what did not come.
+
+use crate::concealment::{Concealment, NOTHING};
 
 const SIZE: usize = 4096;
 /// Room for jitter that a stream begins with: half a packet.
@@ -24,11 +27,22 @@ pub struct Playout {
     /// The least time that packets came before they were needed, and of how many packets.
     least: i64,
     watched: u32,
+    /// One past the newest sample that was taken.
+    taken: i64,
+    concealment: Concealment,
 }
 
 impl Default for Playout {
     fn default() -> Self {
-        Self { samples: Box::new([0; SIZE]), end: i64::MIN / 2, anchor: None, least: i64::MAX, watched: 0 }
+        Self {
+            samples: Box::new([NOTHING; SIZE]),
+            end: i64::MIN / 2,
+            anchor: None,
+            least: i64::MAX,
+            watched: 0,
+            taken: i64::MIN,
+            concealment: Concealment::default(),
+        }
     }
 }
 
@@ -47,10 +61,10 @@ impl Playout {
         let Some(at) = self.place(timestamp, head, in_order, quiet) else { return };
         let fresh = at + samples.len() as i64;
         for index in self.end.max(fresh - SIZE as i64)..at {
-            self.samples[slot(index)] = 0;
+            self.samples[slot(index)] = NOTHING;
         }
         for (index, &sample) in (at..).zip(samples) {
-            self.samples[slot(index)] = sample;
+            self.samples[slot(index)] = sample.max(NOTHING + 1);
         }
         self.end = self.end.max(fresh);
     }
@@ -85,17 +99,35 @@ impl Playout {
         at
     }
 
-    /// Take the samples from `from` on; what is not there is silence.
-    pub fn take(&self, from: i64, out: &mut [i16]) {
+    /// Take the samples from `from` on.  What did not come is made up of those taken just before.
+    pub fn take(&mut self, from: i64, out: &mut [i16]) {
+        if from != self.taken {
+            self.concealment = Concealment::default();
+        }
+        self.taken = from + out.len() as i64;
+        self.read(from, out);
+        self.concealment.fill(out);
+    }
+
+    /// What came, and `NOTHING`.
+    fn read(&self, from: i64, out: &mut [i16]) {
         for (index, sample) in (from..).zip(out) {
             let is_there = index < self.end && index >= self.end - SIZE as i64;
-            *sample = if is_there { self.samples[slot(index)] } else { 0 };
+            *sample = if is_there { self.samples[slot(index)] } else { NOTHING };
         }
     }
 }
 
 fn slot(index: i64) -> usize {
     index.rem_euclid(SIZE as i64) as usize
+}
+
+/// The 20 ms that came for `head`, silence where nothing did.
+#[cfg(test)]
+fn came(playout: &Playout, head: i64) -> [i16; 160] {
+    let mut out = [0; 160];
+    playout.read(head, &mut out);
+    out.map(|sample| if sample == NOTHING { 0 } else { sample })
 }
 
 #[cfg(test)]
@@ -120,9 +152,7 @@ mod tests {
                 playout.put((n * 160) as u32, head, n > newest, quiet, &[(n % 30_000) as i16 + 1; 160]);
                 newest = newest.max(n);
             }
-            let mut out = [0; 160];
-            playout.take(head, &mut out);
-            taken.extend(out);
+            taken.extend(came(&playout, head));
         }
         taken
     }
@@ -180,11 +210,23 @@ mod tests {
         let mut playout = Playout::default();
         playout.put(0, 0, true, false, &[1; 160]);
         playout.put(4_000_000, 160, true, false, &[2; 160]);
-        let mut out = [0; 160];
-        playout.take(160, &mut out);
-        assert_eq!(out, [2; 160]);
+        assert_eq!(came(&playout, 160), [2; 160]);
         playout.put(4_000_160, 320, true, false, &[3; 2000]);
-        playout.take(320, &mut out);
+        assert_eq!(came(&playout, 320), [0; 160]);
+    }
+
+    #[test]
+    fn in_place_of_a_lost_packet_something_is_heard_but_not_of_long_ago() {
+        let mut playout = Playout::default();
+        let mut out = [0; 160];
+        for n in (0..10).filter(|&n| n != 8) {
+            playout.put(n * 160, i64::from(n) * 160, true, false, &[500; 160]);
+        }
+        for n in 0..9 {
+            playout.take(n * 160, &mut out);
+        }
+        assert_eq!(out, [500; 160]);
+        playout.take(20 * 160, &mut out);
         assert_eq!(out, [0; 160]);
     }
 }

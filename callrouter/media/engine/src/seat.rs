@@ -101,7 +101,7 @@ impl Seat {
             return None;
         }
         let mut frame = [0; FRAME];
-        self.playout.as_ref()?.take(from, &mut frame);
+        self.playout.as_mut()?.take(from, &mut frame);
         self.amplify(&mut frame);
         Some(frame)
     }

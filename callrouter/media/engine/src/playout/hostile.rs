@@ -32,9 +32,7 @@ fn run(first: u32, ticks: i64, quiet: impl Fn(i64) -> bool, mut arrivals: Vec<(i
             newest = newest.max(n);
             run.furthest = run.furthest.max(playout.end - head);
         }
-        let mut out = [0; 160];
-        playout.take(head, &mut out);
-        for sample in out.into_iter().filter(|&sample| sample != 0) {
+        for sample in came(&playout, head).into_iter().filter(|&sample| sample != 0) {
             match run.said.last_mut() {
                 Some((last, count)) if *last == sample => *count += 1,
                 _ => run.said.push((sample, 1)),
@@ -115,9 +113,7 @@ fn timestamps_that_leap_stand_still_or_run_back_never_silence_a_voice_for_long()
             };
             let length = [0, 1, 80, 160, 160, 160, 160, 240, 1024][chance.next() as usize % 9];
             playout.put(timestamp, tick * 160, true, chance.next() % 2 == 0, &[7; 1024][..length]);
-            let mut out = [0; 160];
-            playout.take(tick * 160, &mut out);
-            heard += out.iter().filter(|&&sample| sample == 7).count();
+            heard += came(&playout, tick * 160).iter().filter(|&&sample| sample == 7).count();
         }
         assert!(heard >= 3000 * 160 / 2, "seed {seed}: {heard}");
     }
