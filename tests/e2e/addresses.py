@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-import tempfile
 from collections import deque
 from collections.abc import Iterator
 from itertools import cycle, islice
@@ -27,27 +25,30 @@ _LISTENING = "0A"
 
 
 class Claims:
-    """Who has which port: a lock of the byte with its number, in a file that all processes of a user
-    share.  The kernel forgets the locks of a process that ends, however it ends."""
+    """Who has which port: an abstract socket named after it.  Processes of all users who share ports share
+    these names, too, and the kernel forgets those of a process that ends, however it ends."""
 
-    def __init__(self, path: Path, kept: int = KEPT) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __init__(self, name: str, kept: int = KEPT) -> None:
+        self._name = name
         self._held: deque[int] = deque()
+        """Descriptors of the sockets."""
         self._kept = kept
 
     def take(self, port: int) -> bool:
-        """Whether no other process has it; the one taken longest ago may go to others then."""
+        """Whether nobody has it yet; the one taken longest ago may be had again then."""
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+            claim.bind(f"\0{self._name}-{port}")
         except OSError:
+            claim.close()
             return False
-        self._held.append(port)
+        self._held.append(claim.detach())
         if len(self._held) > self._kept:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._held.popleft())
+            os.close(self._held.popleft())
         return True
 
 
-_CLAIMS = Claims(Path(tempfile.gettempdir()) / f"callrouter-tests-{os.getuid()}.ports")
+_CLAIMS = Claims("callrouter-tests")
 
 
 def free_port(host: str = "127.0.0.1") -> int:

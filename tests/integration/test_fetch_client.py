@@ -21,6 +21,7 @@ from callrouter.fetch.client import HttpFetcher
 from callrouter.fetch.guard import Guard
 from callrouter.fetch.settings import Settings
 from callrouter.ports import FetchOrder
+from tests.e2e.addresses import free_port
 
 SECRET = "a-token"
 DOCUMENT = b"<Response><Say>hello</Say></Response>"
@@ -401,8 +402,7 @@ async def test_waiting_for_a_connection_counts_into_the_total_timeout(tmp_path: 
 
 
 async def test_nothing_listening_is_refused_after_one_retry(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        base = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    base = f"http://127.0.0.1:{free_port()}"
     async with fetching(tmp_path, base) as fetcher:
         failure = await fail(fetcher, f"{base}/x")
         assert (failure.code, failure.retryable) == (11202, True)
