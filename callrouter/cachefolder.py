@@ -1,13 +1,21 @@
-"""A folder of files that can be made again: bounded in size, each file complete or absent."""
+"""A folder of files that can be made again: bounded in size, each file complete or absent.
+
+Several processes may share one: what another has begun is left to it, and a file that another has deleted
+is none.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 _PARTIAL: Final = "partial-"
+_ABANDONED_SECONDS: Final = 3600.0
+"""Nobody takes so long to write a file: its process has crashed."""
 
 
 class CacheFolder:
@@ -28,8 +36,11 @@ class CacheFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.path):
             pass
-        for leftover in self.path.glob(f"{_PARTIAL}*"):
-            leftover.unlink(missing_ok=True)
+        abandoned = time.time() - _ABANDONED_SECONDS
+        for partial in self.path.glob(f"{_PARTIAL}*"):
+            with suppress(FileNotFoundError):
+                if partial.stat().st_mtime < abandoned:
+                    partial.unlink()
         self._size = sum(size for _, size, _ in self._entries())
 
     def file(self, key: str) -> Path:
@@ -54,7 +65,9 @@ class CacheFolder:
         """Give a complete file its name; readers see all of it or nothing."""
         size = partial.stat().st_size
         final = self.file(key)
-        self._size += size - (final.stat().st_size if final.exists() else 0)
+        self._size += size
+        with suppress(FileNotFoundError):
+            self._size -= final.stat().st_size
         partial.replace(final)
         if self._size > self._limit:
             self._trim()
@@ -72,6 +85,7 @@ class CacheFolder:
     def _entries(self) -> list[tuple[int, int, Path]]:
         found = []
         for path in self.path.glob(f"*{self._suffix}"):
-            status = path.stat()
-            found.append((status.st_mtime_ns, status.st_size, path))
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                found.append((status.st_mtime_ns, status.st_size, path))
         return found
