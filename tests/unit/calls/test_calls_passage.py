@@ -263,13 +263,14 @@ async def test_who_plays_after_a_fax_waits_until_there_is_audio_again(talk: Talk
 # -- face to face within the server
 
 
-def facing() -> tuple[InnerLines, InnerLines, list[LineEvent], list[LineEvent]]:
+def facing(*, are_open: bool = True) -> tuple[InnerLines, InnerLines, list[LineEvent], list[LineEvent]]:
     at_a: list[LineEvent] = []
     at_b: list[LineEvent] = []
     a, b = InnerLines("127.0.0.1", at_a.append, lambda: 5), InnerLines("127.0.0.1", at_b.append, lambda: 5)
     a.peer, b.peer = b, a
-    a.open(True)
-    b.open(True)
+    if are_open:
+        a.open(True)
+        b.open(True)
     return a, b, at_a, at_b
 
 
@@ -289,6 +290,19 @@ async def test_an_inner_end_offers_and_the_other_answers() -> None:
     assert at_a[-1] == LinesOffered(5, AUDIO_ALONE)
     a.answer(200, AUDIO_ALONE)
     assert not a.is_passing
+    assert not b.is_passing
+
+
+async def test_an_inner_end_that_passes_nothing_on_declines_at_once_and_is_not_asked() -> None:
+    a, b, at_a, at_b = facing(are_open=False)
+    a.offer(VIDEO, is_relayed=True)
+    assert at_b == []
+    assert at_a == [LinesAnswered(5, 200, AUDIO_ALONE)]
+    assert not a.is_passing
+    b.open(True)
+    a.offer(VIDEO, is_relayed=True)
+    b.open(False)
+    assert len(at_a) == 2, "what was asked before it closed is declined as well"
     assert not b.is_passing
 
 
