@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from callrouter.calls.playlist import Playlist
 from callrouter.calls.referrer import Referrer
 from callrouter.errors import CallGone
 from callrouter.ports import (
@@ -22,6 +23,7 @@ from callrouter.ports import (
     Clock,
     CloseLeg,
     DetectAnswer,
+    DigitBegan,
     DigitReceived,
     DigitsSent,
     FeedDigit,
@@ -41,7 +43,6 @@ from callrouter.ports import (
     NotSecured,
     OpenedLine,
     Play,
-    PlayEnd,
     PlayEnded,
     PlayItem,
     RecordingEnd,
@@ -71,12 +72,20 @@ class DigitQueue:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._is_down = False
+
+    def begin(self) -> None:
+        self._is_down = True
 
     def put(self, digit: str) -> None:
+        self._is_down = False
         self._queue.put_nowait(digit)
 
     async def next(self) -> str:
         return await self._queue.get()
+
+    async def held(self) -> str:
+        return await self._queue.get() if self._is_down else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +133,7 @@ class Leg:
         self.near: MediaAddress = opened.near or opened.local
         """Where other legs on this machine reach it."""
         self.counters: dict[str, int] = {}
-        self._playing: Token | None = None
+        self._playing: Playlist | None = None
         self._plays: dict[Token, asyncio.Future[PlayEnded | None]] = {}
         """None: the call has ended first.  As an exception that would keep the frame that awaits it, and
         that the future: both would wait for the collector."""
@@ -195,23 +204,31 @@ class Leg:
 
     async def play(self, items: Sequence[PlayItem], *, loops: int = 1, stop_digits: str = "") -> PlayEnded:
         """Returns how it ended; cancelling stops it.  Raises `CallGone` when the leg ends first."""
+        with self.playlist() as playlist:
+            return await playlist.play(items, loops, stop_digits)
+
+    @contextmanager
+    def playlist(self) -> Iterator[Playlist]:
+        """What is played one behind the other; left before its end, it stops."""
+        playlist = self._playing = Playlist(self._start_play)
+        try:
+            yield playlist
+        finally:
+            if self._playing is playlist:
+                self._playing = None
+                if playlist.is_heard:
+                    self._media.submit(StopPlay(self.id))
+
+    def _start_play(
+        self, items: Sequence[PlayItem], loops: int, stop_digits: str, *, follows: bool
+    ) -> asyncio.Future[PlayEnded | None]:
         self._need()
         token = self._media.token()
         ended: asyncio.Future[PlayEnded | None] = asyncio.get_running_loop().create_future()
         self._plays[token] = ended
-        self._playing = token
-        self._media.submit(Play(self.id, token, tuple(items), loops, stop_digits))
-        try:
-            result = await ended
-        finally:
-            self._plays.pop(token, None)
-            if self._playing == token:
-                self._playing = None
-                if not ended.done() or ended.cancelled():
-                    self._media.submit(StopPlay(self.id))
-        if result is None or result.reason is PlayEnd.CLOSED:
-            raise CallGone("the call ended while it was being played to")
-        return result
+        ended.add_done_callback(lambda _: self._plays.pop(token, None))
+        self._media.submit(Play(self.id, token, tuple(items), loops, stop_digits, follows))
+        return ended
 
     async def send_digits(self, digits: str) -> None:
         self._need()
@@ -289,7 +306,7 @@ class Leg:
         if self.gone:
             return
         self.gone = True
-        for ended in self._plays.values():
+        for ended in list(self._plays.values()):
             _resolve(ended, None)
         self.referrer.depart()
         for sent in list(self._sends.values()):
@@ -326,11 +343,8 @@ class Leg:
         match event:
             case PlayEnded():
                 _resolve(self._plays.get(event.token), event)
-            case DigitReceived():
-                for listener in self._listeners:
-                    listener.put(event.digit)
-                if self.tie is not None:
-                    self.tie.heard(event.digit)
+            case DigitBegan() | DigitReceived():
+                self._on_key(event)
             case DigitsSent():
                 _resolve(self._sends.get(event.token), None)
             case RecordingEnded():
@@ -339,6 +353,16 @@ class Leg:
                 self._on_answerer(event)
             case AudioLost() | NotSecured() | LegClosed():
                 self._on_trouble(event)
+
+    def _on_key(self, event: DigitBegan | DigitReceived) -> None:
+        if isinstance(event, DigitBegan):
+            for listener in self._listeners:
+                listener.begin()
+            return
+        for listener in self._listeners:
+            listener.put(event.digit)
+        if self.tie is not None:
+            self.tie.heard(event.digit)
 
     def _on_answerer(self, event: AnswerDetected) -> None:
         if event.token in self._detections:

@@ -11,6 +11,7 @@ import structlog
 
 from callrouter.calls import recording
 from callrouter.calls.child import Child, FailedChild, place
+from callrouter.calls.playlist import Playlist
 from callrouter.calls.question import resolve
 from callrouter.calls.search import Search
 from callrouter.calls.waiting import first_of
@@ -161,6 +162,9 @@ class ScopedCall:
         await self.answer()
         ended = await self._controller.leg().play(items, loops=loops, stop_digits=stop_digits)
         return Played(ended.reason, ended.digit)
+
+    def playlist(self) -> AbstractContextManager[Playlist]:
+        return self._controller.leg().playlist()
 
     def listen(self) -> AbstractContextManager[Digits]:
         leg = self._controller.leg()

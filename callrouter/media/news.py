@@ -12,6 +12,7 @@ READERS: dict[str, Callable[..., ports.MediaEvent]] = {
     "play-ended": lambda leg, at_ns, token, reason, digit, played_ms: ports.PlayEnded(
         leg, at_ns, token, ports.PlayEnd(reason), digit, played_ms
     ),
+    "digit-began": ports.DigitBegan,
     "digit-received": ports.DigitReceived,
     "digits-sent": ports.DigitsSent,
     "recording-ended": lambda leg, at_ns, token, reason, *rest: ports.RecordingEnded(

@@ -23,8 +23,8 @@ def _add(batch: Batch, command: ports.MediaCommand) -> None:
     match command:
         case ports.SetRemote():
             _set_remote(batch, command)
-        case ports.Play(leg, token, items, loops, stop_digits):
-            batch.play(leg, token, _items(items), loops, stop_digits)
+        case ports.Play(leg, token, items, loops, stop_digits, follows):
+            batch.play(leg, token, _items(items), loops, stop_digits, follows)
         case ports.StopPlay(leg):
             batch.stop_play(leg)
         case ports.Join(a, b):

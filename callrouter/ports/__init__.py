@@ -124,6 +124,7 @@ from callrouter.ports.media_events import (
     Answerer as Answerer,
     AudioLost as AudioLost,
     AudioStarted as AudioStarted,
+    DigitBegan as DigitBegan,
     DigitReceived as DigitReceived,
     DigitsSent as DigitsSent,
     LegClosed as LegClosed,

@@ -276,6 +276,9 @@ class Digits(Protocol):
     async def next(self) -> str:
         """The next key; wait for it."""
 
+    async def held(self) -> str:
+        """The key that is down now, when it is let go; "" if none is."""
+
 
 class LiveCall(Protocol):
     """All of a call that a verb may touch.

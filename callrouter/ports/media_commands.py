@@ -65,14 +65,16 @@ class SetRemote:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """Replaces whatever the leg plays.  `loops` = 0 repeats until stopped.  A digit of
-    `stop_digits` received meanwhile ends it (and is reported as a digit as well)."""
+    """Replaces whatever the leg plays; where it `follows`, it begins with the sample after the last of
+    that instead.  `loops` = 0 repeats until stopped.  A digit of `stop_digits` received meanwhile ends it
+    (and is reported as a digit as well).  What ends a play otherwise ends all that follow it."""
 
     leg: LegId
     token: Token
     items: tuple[PlayItem, ...]
     loops: int = 1
     stop_digits: str = ""
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

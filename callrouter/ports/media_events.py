@@ -40,6 +40,16 @@ class PlayEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class DigitBegan:
+    """A key went down: `DigitReceived` comes when it is let go, or nothing of it any more.  One that was
+    told by signalling, or whose beginning was lost, is reported as received alone."""
+
+    leg: LegId
+    at_ns: int
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
 class DigitReceived:
     """One key press, reported once, at its end or when a new one begins."""
 
@@ -212,6 +222,7 @@ class LegClosed:
 
 MediaEvent = (
     PlayEnded
+    | DigitBegan
     | DigitReceived
     | DigitsSent
     | RecordingEnded

@@ -51,6 +51,8 @@ class Script:
 
     keys: tuple[tuple[float, str], ...] = ()
     """The caller's keys, each with its instant."""
+    held: tuple[tuple[float, float, str], ...] = ()
+    """Keys that are held, from when until when."""
     callees: tuple[Callee, ...] = ()
     """Who answers the calls it places, in their order."""
     speaker: Speaker = Speaker()
@@ -69,9 +71,13 @@ class Script:
 class FakeDigits:
     def __init__(self) -> None:
         self.queue: asyncio.Queue[str] = asyncio.Queue()
+        self.is_down = False
 
     async def next(self) -> str:
         return await self.queue.get()
+
+    async def held(self) -> str:
+        return await self.queue.get() if self.is_down else ""
 
 
 class FakeCall:
@@ -105,11 +111,24 @@ class FakeCall:
         self._began = self._loop.time()
         for at, key in script.keys:
             self._loop.call_later(at, self.press, key)
+        for down, up, key in script.held:
+            self._loop.call_later(down, self.begin, key)
+            self._loop.call_later(up, self.press, key)
 
     def press(self, key: str) -> None:
-        """The caller presses `key` now."""
+        """The caller presses `key` now, or lets it go."""
         for listener in self.listeners:
+            listener.is_down = False
             listener.queue.put_nowait(key)
+        self._stop_with(key)
+
+    def begin(self, key: str) -> None:
+        """The caller holds `key` from now on."""
+        for listener in self.listeners:
+            listener.is_down = True
+        self._stop_with(key)
+
+    def _stop_with(self, key: str) -> None:
         if self.playing is not None and not self.playing.done() and key in self._stop_digits:
             self.playing.set_result(Played(PlayEnd.DIGIT, key))
 

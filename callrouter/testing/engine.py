@@ -29,6 +29,7 @@ from callrouter.ports import (
     Play,
     PlayEnd,
     PlayEnded,
+    PlaySilence,
     PromptId,
     RecordingEnd,
     RecordingEnded,
@@ -45,6 +46,7 @@ from callrouter.testing.world import LoopTime
 class _EngineLeg:
     sink: MediaSink
     playing: tuple[Play, asyncio.TimerHandle | None] | None = None
+    queued: list[Play] = field(default_factory=list)
     recordings: dict[Token, tuple[StartRecording, float, asyncio.TimerHandle | None]] = field(
         default_factory=dict
     )
@@ -124,12 +126,23 @@ class ScriptedMedia:
             case _:
                 pass
 
-    def _play(self, order: Play) -> None:
-        self._end_play(order.leg, PlayEnd.REPLACED)
-        seconds = self.prompt_seconds * max(1, len(order.items)) * order.loops
-        later = asyncio.get_running_loop().call_later
-        timer = later(seconds, self._end_play, order.leg, PlayEnd.FINISHED) if order.loops else None
-        self.legs[order.leg].playing = (order, timer)
+    def _play(self, command: Play) -> None:
+        state = self.legs[command.leg]
+        if command.follows and state.playing is not None:
+            state.queued.append(command)
+        else:
+            self._end_play(command.leg, PlayEnd.REPLACED)
+            self._start_play(command)
+
+    def _start_play(self, command: Play) -> None:
+        seconds = sum(
+            item.ms / 1000 if isinstance(item, PlaySilence) else self.prompt_seconds for item in command.items
+        )
+        loop = asyncio.get_running_loop()
+        timer = None
+        if command.loops:
+            timer = loop.call_later(seconds * command.loops, self._end_play, command.leg, PlayEnd.FINISHED)
+        self.legs[command.leg].playing = (command, timer)
 
     def _record(self, order: StartRecording) -> None:
         loop = asyncio.get_running_loop()
@@ -176,6 +189,12 @@ class ScriptedMedia:
         if timer is not None:
             timer.cancel()
         self._later(leg, PlayEnded(leg, _now(), order.token, reason, digit, 0))
+        if reason is PlayEnd.FINISHED and state.queued:
+            self._start_play(state.queued.pop(0))
+        else:
+            for waiting in state.queued:
+                self._later(leg, PlayEnded(leg, _now(), waiting.token, reason, digit, 0))
+            state.queued.clear()
 
     def _end_recording(self, leg: LegId, token: Token, reason: RecordingEnd, digit: str = "") -> None:
         state = self.legs.get(leg)

@@ -1,7 +1,8 @@
 """<Gather>: ask for keys (docs/verbs.md).
 
 The prompts are fetched, then played while listening; the first key silences them.  `timeout` starts
-when they have ended or at the first key, and anew with every key.  Nothing entered: no request, the
+when they have ended or at the first key, and anew with every key; one that is down when it is over
+counts when it is let go.  Nothing entered: no request, the
 next verb runs."""
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Gather:
         except TimeoutError:
             # The prompts have ended, or there would be no deadline: well, or with what is raised here.
             playing.result()
-            return ""
+            return await digits.held()
 
     async def _play_then_wait(
         self, call: LiveCall, prompts: Sequence[Prompt], deadline: asyncio.Timeout
@@ -136,7 +137,7 @@ class Gather:
             async with asyncio.timeout(self.timeout_seconds):
                 return await digits.next()
         except TimeoutError:
-            return ""
+            return await digits.held()
 
 
 async def _play_all(call: LiveCall, prompts: Sequence[Prompt], *, stop_digits: str) -> None:

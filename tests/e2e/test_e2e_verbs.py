@@ -18,8 +18,9 @@ from callrouter.caller.voice import write_hum
 from tests.e2e.documents import Asked
 from tests.e2e.stage import Desk, Stage, desk, heard, open_stage
 from tests.e2e.tracks import assert_partitioned, modules
-from tests.e2e.tune import Likeness, likeness, read, tune, write_tune
+from tests.e2e.tune import Likeness, likeness, read, tune, write, write_tune
 from tests.patience import PATIENCE_SECONDS, until
+from tests.unit.media.sound import mulaw, to_mulaw
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 MP3 = Path(__file__).with_name("tune-7.mp3")
@@ -116,6 +117,31 @@ async def test_a_caller_hears_exactly_the_wav_file_that_is_served(stage: Stage, 
         async with stage.call(number) as phone:
             assert await phone.over(PATIENCE_SECONDS)
     assert sound_of(phone, 1, 3000).score > 0.9
+
+
+async def test_verbs_that_play_join_to_the_sample(stage: Stage, tmp_path: Path) -> None:
+    """Lengths that are no multiple of a packet's; the pause is silence of exactly its length."""
+    first, second = tune(61, 3000)[:23_457], tune(62, 1000)[:6_001]
+    for name, sound in (("first", first), ("second", second)):
+        write(tmp_path / f"{name}.wav", sound)
+    with (
+        serving(stage, "/first.wav", tmp_path / "first.wav", "audio/wav") as one,
+        serving(stage, "/second.wav", tmp_path / "second.wav", "audio/wav") as other,
+    ):
+        number = stage.number(
+            f"<Play>{one}</Play><Pause length='1'/><Play>{other}</Play><Play loop='2'>{other}</Play>"
+        )
+        async with stage.call(number) as phone:
+            assert await phone.over(10)
+    got = read(heard(phone))
+    begin = next(at for at, sample in enumerate(got) if sample)
+    played = [mulaw(word) for word in to_mulaw(first) + b"\xff" * 8000 + 3 * to_mulaw(second)]
+    assert len(got) - begin >= len(played)
+    # A sample in the middle between two words may become either.
+    wrong = [
+        at for at, (x, y) in enumerate(zip(got[begin:], played, strict=False)) if abs(x - y) > 8 + abs(y) / 15
+    ]
+    assert wrong == []
 
 
 async def test_a_caller_hears_exactly_the_mp3_file_that_is_served(stage: Stage) -> None:

@@ -14,6 +14,7 @@ from callrouter.ports import (
     AudioLost,
     AudioStarted,
     CloseLeg,
+    DigitBegan,
     DigitReceived,
     Direction,
     Join,
@@ -48,6 +49,21 @@ async def test_every_key_is_heard_once_though_one_packet_in_five_is_lost() -> No
             await station.peer.press(key, drop=lost.__contains__)
         await asyncio.sleep(0.2)
         assert digits(station) == keys
+
+
+async def test_a_key_is_told_when_it_goes_down_and_when_it_is_let_go() -> None:
+    async with room() as here:
+        station = here.station()
+        here.media.submit(station.remote())
+        for count in range(1, 16):
+            station.peer.send_event(7, 160 * count, end=False)
+            await asyncio.sleep(0.02)
+        began = await station.told(DigitBegan)
+        assert (began.digit, digits(station)) == ("7", "")
+        station.peer.send_event(7, 160 * 16, end=True)
+        ended = await station.told(DigitReceived)
+        assert (ended.digit, ended.duration_ms) == ("7", 320)
+        assert sum(isinstance(event, DigitBegan) for event in station.events) == 1
 
 
 async def test_keys_survive_doubled_and_reordered_packets() -> None:

@@ -79,6 +79,26 @@ async def test_the_first_key_silences_the_prompts_and_starts_the_timeout() -> No
     assert call.acts == ["0.0 answer", "0.0 play say:a"]
 
 
+@pytest.mark.parametrize(
+    ("attributes", "held", "outcome", "ends"),
+    [
+        # Past the timeout after the prompt of 1 s, from during it, and past that between two keys.
+        ('timeout="2" numDigits="1"', ((2.5, 9.0, "1"),), digits("1"), 9.0),
+        ('timeout="2" numDigits="1"', ((0.5, 9.0, "1"),), digits("1"), 9.0),
+        ('timeout="2"', ((1.5, 2.0, "1"), (3.9, 8.0, "2")), digits("12"), 10.0),
+        ('timeout="2"', ((2.9, 6.0, "#"),), Next(), 6.0),
+        ('timeout="2"', ((3.1, 6.0, "1"),), Next(), 3.0),
+    ],
+)
+async def test_a_key_that_is_held_past_the_timeout_counts_when_it_is_let_go(
+    attributes: str, held: tuple[tuple[float, float, str], ...], outcome: Outcome, ends: float
+) -> None:
+    call = FakeCall(Script(held=held))
+    document = f"<Gather {attributes}><Say>a</Say></Gather>"
+    assert await perform_all(compiled(document).verbs, call) == outcome
+    assert virtual_time.now() == pytest.approx(ends)
+
+
 async def test_the_finish_key_during_the_prompt_is_no_input() -> None:
     outcome, at, _ = await gather("", (0.5, "#"), inside="<Say>a</Say>")
     assert (outcome, at) == (Next(), 0.5)

@@ -8,10 +8,23 @@ from typing import TYPE_CHECKING
 from callrouter.calls import steps
 from callrouter.calls.live import ScopedCall
 from callrouter.calls.question import INLINE, request_for
+from callrouter.calls.row import play_next, row_of
 from callrouter.calls.steps.context import Context
 from callrouter.calls.steps.step import Step
 from callrouter.errors import CallError, CallGone, DocumentError
-from callrouter.ports import CallStatus, Connect, Finish, GoTo, Hangup, Interrupt, Next, Outcome, Refuse, Side
+from callrouter.ports import (
+    CallStatus,
+    Connect,
+    Finish,
+    GoTo,
+    Hangup,
+    Interrupt,
+    Next,
+    Outcome,
+    Refuse,
+    Side,
+    Verb,
+)
 from callrouter.verbs.dial.dial import Dial
 from callrouter.verbs.program import Program
 from dispatcher.grant import InlineGrant, Refusal
@@ -41,7 +54,7 @@ class Running(Step):
             self.live.look()
         kept: Connect | None = None
         try:
-            outcome = await verb.run(self.live)
+            outcome = await self._run(self.live, verb)
             kept = outcome if isinstance(outcome, Connect) else None
         except CallGone:
             raise
@@ -50,6 +63,19 @@ class Running(Step):
         finally:
             await self.live.release(keep=kept.child if kept else None)
         return self.follow(controller, outcome)
+
+    async def _run(self, live: ScopedCall, verb: Verb) -> Outcome:
+        """What `verb` leads to; those behind it that only play, as it does, have run as well then."""
+        row = row_of(self.program.verbs, self.index)
+        if len(row) < 2:
+            return await verb.run(live)
+        first = self.index
+        with live.playlist() as playlist:
+            for place, one in enumerate(row):
+                self.index = first + place
+                await play_next(live, playlist, one)
+            await playlist.end()
+        return Next()
 
     async def _pick_up(self, controller: Controller) -> None:
         """A document that had nothing to say, or only waited, is answered all the same.

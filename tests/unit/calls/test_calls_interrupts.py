@@ -36,6 +36,7 @@ VERBS = {
     "say": "<Say>Hello</Say>",
     "play": "<Play loop='3'>/a.wav</Play>",
     "pause first": "<Pause length='4'/><Say>Late</Say>",
+    "row": "<Say>One</Say><Pause length='2'/><Play>/a.wav</Play><Say>Two</Say>",
     "gather": "<Gather numDigits='3' timeout='2'><Say>Press</Say><Pause length='1'/></Gather><Say>None</Say>",
     "record": "<Record action='/next' maxLength='4' timeout='3'/>",
     "dial": f"<Dial action='/next' record='record-from-answer-dual'>{NOUNS}</Dial>",

@@ -77,6 +77,8 @@ pub enum Action {
         items: Vec<Item>,
         loops: u32,
         stop_keys: KeySet,
+        /// Behind what is played, instead of in its place.
+        follows: bool,
     },
     StopPlay,
     Join {

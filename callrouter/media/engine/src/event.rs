@@ -58,6 +58,10 @@ pub enum Told {
         key: Option<char>,
         played_ms: u64,
     },
+    /// A key went down; `DigitReceived` follows when it is let go.
+    DigitBegan {
+        key: char,
+    },
     DigitReceived {
         key: char,
         duration_ms: u32,

@@ -9,6 +9,9 @@ mod hostile;
 mod listening;
 #[cfg(test)]
 mod packets;
+mod playing;
+#[cfg(test)]
+mod queue;
 mod reporting;
 mod resting;
 mod speaking;

@@ -32,6 +32,8 @@ pub struct Playback {
     index: usize,
     /// Samples of the current item that have been played.
     offset: u64,
+    /// What is played behind it, from the sample on at which it ends.
+    next: Option<Box<Playback>>,
     keys: Option<KeySender>,
     reading: Option<Box<Reading>>,
     /// Samples played in all, and when the current pass began.
@@ -51,7 +53,7 @@ pub enum Slot {
         payload: [u8; 4],
         frame: u16,
     },
-    /// Nothing is left; the frame is untouched.
+    /// Nothing is left; what has not been filled of the frame is untouched.
     Finished,
 }
 
@@ -65,6 +67,7 @@ impl Playback {
             passes: (loops > 0).then_some(loops),
             index: 0,
             offset: 0,
+            next: None,
             keys: None,
             reading: None,
             played: 0,
@@ -76,16 +79,40 @@ impl Playback {
         self.played / 8
     }
 
+    /// Play `next` behind this and whatever else waits.
+    pub fn queue(&mut self, next: Playback) {
+        match &mut self.next {
+            Some(waiting) => waiting.queue(next),
+            None => self.next = Some(Box::new(next)),
+        }
+    }
+
+    pub fn take_next(&mut self) -> Option<Playback> {
+        self.next.take().map(|next| *next)
+    }
+
+    /// Fill a frame, the end of the last one with silence.
     pub fn fill(&mut self, codec: Codec, frame: &mut [u8; FRAME]) -> Slot {
         let mut filled = 0;
-        while filled < FRAME {
+        match self.fill_from(codec, frame, &mut filled) {
+            Slot::Finished if filled > 0 => {
+                frame[filled..].fill(codec.silence());
+                Slot::Audio
+            }
+            slot => slot,
+        }
+    }
+
+    /// Fill a frame from what is `filled` already; finished where nothing is left for the rest of it.
+    pub fn fill_from(&mut self, codec: Codec, frame: &mut [u8; FRAME], filled: &mut usize) -> Slot {
+        while *filled < FRAME {
             let Some(item) = self.items.get(self.index) else {
                 if self.next_pass() {
                     continue;
                 }
-                break;
+                return Slot::Finished;
             };
-            let room = &mut frame[filled..];
+            let room = &mut frame[*filled..];
             let took = match item {
                 Item::Prompt(prompt) => copy(prompt.words(codec), self.offset, room),
                 Item::Long(prompt) => {
@@ -105,7 +132,10 @@ impl Playback {
                     took
                 }
                 // Keys are sent in whole slots: what is begun is filled up first.
-                Item::Digits(_) if filled > 0 => break,
+                Item::Digits(_) if *filled > 0 => {
+                    room.fill(codec.silence());
+                    return Slot::Audio;
+                }
                 Item::Digits(keys) => match self.keys.get_or_insert_with(|| KeySender::new(keys)).frame() {
                     KeyFrame::Event { payload, frame } => {
                         self.played += FRAME as u64;
@@ -118,7 +148,7 @@ impl Playback {
                     KeyFrame::Done => 0,
                 },
             };
-            filled += took;
+            *filled += took;
             self.offset += took as u64;
             self.played += took as u64;
             if self.item_is_over(took) {
@@ -127,10 +157,6 @@ impl Playback {
                 (self.keys, self.reading) = (None, None);
             }
         }
-        if filled == 0 {
-            return Slot::Finished;
-        }
-        frame[filled..].fill(codec.silence());
         Slot::Audio
     }
 

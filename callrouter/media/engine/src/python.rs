@@ -165,7 +165,9 @@ impl PyEngine {
             DraftAction::Play(DraftPlay { token, items, loops, hearers }) => {
                 let items = items.into_iter().filter_map(|item| self.item(item)).collect();
                 match hearers {
-                    Hearers::FarEnd { stop_keys } => Action::Play { token, items, loops, stop_keys },
+                    Hearers::FarEnd { stop_keys, follows } => {
+                        Action::Play { token, items, loops, stop_keys, follows }
+                    }
                     Hearers::Held => Action::Hold { token, items, loops },
                     Hearers::Room => Action::Announce { token, items, loops },
                 }

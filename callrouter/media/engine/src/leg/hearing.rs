@@ -312,15 +312,20 @@ impl Leg {
             self.pressed(press, false, now_ns, events);
         }
         if let Some(key) = heard.began {
-            self.key_down(key, false, now_ns, events);
+            self.key_began(key, false, now_ns, events);
+        }
+    }
+
+    /// A key goes down, and is told again when it is let go.
+    pub(super) fn key_began(&mut self, key: char, as_tone: bool, now_ns: i64, events: &EventSender) {
+        if !self.is_echo(key, as_tone, now_ns) {
+            events.send(self.id, now_ns, Told::DigitBegan { key });
+            self.key_down(key, as_tone, now_ns, events);
         }
     }
 
     /// What ends with a key ends when it goes down, not when it is let go.
-    pub(super) fn key_down(&mut self, key: char, as_tone: bool, now_ns: i64, events: &EventSender) {
-        if self.is_echo(key, as_tone, now_ns) {
-            return;
-        }
+    fn key_down(&mut self, key: char, as_tone: bool, now_ns: i64, events: &EventSender) {
         self.last_key = Some(KeyHeard { key, as_tone, at_ns: now_ns });
         if matches!(&self.path, Path::Play(playback) if playback.stop_keys.contains(key)) {
             self.end_play(PlayEnd::Digit, Some(key), now_ns, events);

@@ -138,7 +138,7 @@ impl Leg {
             self.pressed(press, true, now_ns, events);
         }
         if let Some(key) = heard.keys.began {
-            self.key_down(key, true, now_ns, events);
+            self.key_began(key, true, now_ns, events);
         }
         if let Some((token, answer, after_ms)) = heard.answer {
             events.send(self.id, now_ns, Told::AnswerDetected { token, answer, after_ms });

@@ -50,20 +50,6 @@ impl Remote {
 }
 
 impl Leg {
-    /// End a playback or a feed, if there is one, and say why.
-    pub fn end_play(&mut self, reason: PlayEnd, key: Option<char>, now_ns: i64, events: &EventSender) {
-        let (token, played_ms) = match &mut self.path {
-            Path::Play(playback) => (playback.token, playback.played_ms()),
-            Path::Feed(feed) => {
-                events.send_cleared(self.id, now_ns, feed.token, feed.clear());
-                (feed.token, feed.played_ms())
-            }
-            Path::Silence | Path::Relay { .. } => return,
-        };
-        self.path = Path::Silence;
-        events.send(self.id, now_ns, Told::PlayEnded { token, reason, key, played_ms });
-    }
-
     /// Let the leg hear something else, or silence, than its relay or room.
     pub fn hold(&mut self, playback: Option<Playback>, now_ns: i64, events: &EventSender) {
         self.resume(PlayEnd::Replaced, now_ns, events);
@@ -162,16 +148,7 @@ impl Leg {
                 });
                 self.send_audio(due_ns, now_ns);
             }
-            Path::Play(playback) => match playback.fill(codec, self.out.frame()) {
-                Slot::Audio => self.send_audio(due_ns, now_ns),
-                Slot::Late => self.send_late(due_ns, now_ns),
-                Slot::Key { payload, frame } => self.send_event(due_ns, now_ns, payload, frame),
-                Slot::Finished => {
-                    self.end_play(PlayEnd::Finished, None, now_ns, events);
-                    self.out.frame().fill(codec.silence());
-                    self.send_audio(due_ns, now_ns);
-                }
-            },
+            Path::Play(_) => self.play_on(codec, due_ns, now_ns, events),
         }
     }
 
@@ -206,14 +183,6 @@ impl Leg {
         self.send_audio(due_ns, now_ns);
     }
 
-    fn tell_finished(&self, playback: Option<Playback>, now_ns: i64, events: &EventSender) {
-        if let Some(playback) = playback {
-            let (token, played_ms) = (playback.token, playback.played_ms());
-            let told = Told::PlayEnded { token, reason: PlayEnd::Finished, key: None, played_ms };
-            events.send(self.id, now_ns, told);
-        }
-    }
-
     /// Send 20 ms at the rate of the leg's edge, which is above 8 kHz.
     pub(super) fn send_wide(&mut self, wide: &[i16], due_ns: i64, now_ns: i64) {
         if self.sent.is_some()
@@ -228,7 +197,7 @@ impl Leg {
         self.send_frame(Sound::Frame, due_ns, now_ns);
     }
 
-    fn send_late(&mut self, due_ns: i64, now_ns: i64) {
+    pub(super) fn send_late(&mut self, due_ns: i64, now_ns: i64) {
         self.counters.late_prompts += 1;
         self.send_audio(due_ns, now_ns);
     }
@@ -274,7 +243,7 @@ impl Leg {
         self.count_late(due_ns, now_ns);
     }
 
-    fn send_event(&mut self, due_ns: i64, now_ns: i64, payload: [u8; 4], frame: u16) {
+    pub(super) fn send_event(&mut self, due_ns: i64, now_ns: i64, payload: [u8; 4], frame: u16) {
         let timestamp = self.out.begin_frame(due_ns);
         if frame == 0 {
             self.key_timestamp = timestamp;

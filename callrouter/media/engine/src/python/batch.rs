@@ -53,6 +53,8 @@ pub struct DraftPlay {
 pub enum Hearers {
     FarEnd {
         stop_keys: KeySet,
+        /// When what it hears now has ended.
+        follows: bool,
     },
     /// The far end, instead of whom the leg is with.
     Held,
@@ -159,9 +161,17 @@ impl Batch {
         Ok(())
     }
 
-    fn play(&self, leg: u64, token: u64, items: Items<'_>, loops: u32, stop_digits: &str) -> PyResult<()> {
+    fn play(
+        &self,
+        leg: u64,
+        token: u64,
+        items: Items<'_>,
+        loops: u32,
+        stop_digits: &str,
+        follows: bool,
+    ) -> PyResult<()> {
         let stop_keys = KeySet::of(stop_digits);
-        self.push_play(leg, token, &items, loops, Hearers::FarEnd { stop_keys })
+        self.push_play(leg, token, &items, loops, Hearers::FarEnd { stop_keys, follows })
     }
 
     fn stop_play(&self, leg: u64) {

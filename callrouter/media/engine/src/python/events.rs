@@ -80,6 +80,7 @@ pub fn add_tuples<'py>(py: Python<'py>, event: Event, tuples: &mut Tuples<'py>) 
         Told::PlayEnded { token, reason, key, played_ms } => {
             ("play-ended", leg, at, token, play_end(reason), text(key), played_ms).into_pyobject(py)
         }
+        Told::DigitBegan { key } => ("digit-began", leg, at, key).into_pyobject(py),
         Told::DigitReceived { key, duration_ms } => {
             ("digit-received", leg, at, key, duration_ms).into_pyobject(py)
         }

@@ -80,9 +80,8 @@ impl Shard {
         let events = &self.events;
         match action {
             Action::SetRemote(agreed) => leg.set_remote(&agreed, now),
-            Action::Play { token, items, loops, stop_keys } => {
-                leg.end_play(PlayEnd::Replaced, None, now, events);
-                leg.path = Path::Play(Playback::new(token, items, loops, stop_keys));
+            Action::Play { token, items, loops, stop_keys, follows } => {
+                leg.play(Playback::new(token, items, loops, stop_keys), follows, now, events);
             }
             Action::StopPlay => leg.end_play(PlayEnd::Stopped, None, now, events),
             Action::Resume => leg.resume(PlayEnd::Stopped, now, events),

@@ -174,6 +174,7 @@ fn however_two_legs_part_nothing_is_lost_before_it_and_nothing_passes_after() {
         items: vec![Item::Silence(80_000)],
         loops: 1,
         stop_keys: crate::telephone_event::KeySet::default(),
+        follows: false,
     };
     let here = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
     let held = || Action::SetRemote(Negotiated { may_receive: false, ..stand::agreed(here) });
