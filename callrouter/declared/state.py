@@ -244,7 +244,7 @@ class PlanDeclaration(Declaration):
     at_max_cost: Literal["free", "disconnect"] | None = Field(
         default=None,
         description="What happens at `max_cost`: `free` (the default), the rest costs nothing; `disconnect`, "
-        "the charge goes on, for whoever ends such calls: the server itself does not.",
+        "the charge goes on, and no call is ended by what it costs.",
     )
     prices: dict[Literal["setup", "bridge", "application", "service"], ModeDeclaration] = Field(
         description="By mode; a mode that is not named is free."
