@@ -107,7 +107,7 @@ class Answering:
         conversation = _Conversation(leg, self._media, taken, self._clock)
         try:
             await conversation.hold(self._manner, self._folder / f"heard-{len(self.taken)}.wav")
-        except Exception:  # noqa: BLE001 — the boundary of this task; one bad call must not stop the next
+        except Exception:  # noqa: BLE001 - the boundary of this task; one bad call must not stop the next
             _log.exception("answering_failed", call_id=leg.call_id)
         finally:
             self._finished.put_nowait(taken)

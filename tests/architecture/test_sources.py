@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("callrouter", "modules", "dispatcher", "metering")
 MAX_LINES = 500
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
-LEFTOVERS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|type: ignore(?!\[)|# noqa(?!: )")
+LEFTOVERS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+UNREASONED = re.compile(r"# type: (?:ignore)(?!\[[\w, -]+\]  # \w)|# (?:noqa)(?!: [A-Z\d, ]+ - \w)")
+"""An ignore says what it ignores, and why."""
 
 
 def python_sources(*folders: str) -> list[Path]:
@@ -53,6 +55,12 @@ def test_nothing_is_left_for_later(path: Path) -> None:
         if LEFTOVERS.search(line)
     ]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", python_sources(*PACKAGES, "examples", "tests"), ids=name)
+def test_what_is_ignored_is_ignored_for_a_reason(path: Path) -> None:
+    lines = enumerate(path.read_text("utf-8").splitlines(), 1)
+    assert not [f"{name(path)}:{number}: {line.strip()}" for number, line in lines if UNREASONED.search(line)]
 
 
 @pytest.mark.parametrize("path", python_sources(*PACKAGES), ids=name)

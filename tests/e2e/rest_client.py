@@ -9,8 +9,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 
 
-# The client says nothing of its types, so what it is based on may be anything.
-class Elsewhere(TwilioHttpClient):  # type: ignore[misc]
+class Elsewhere(TwilioHttpClient):  # type: ignore[misc]  # the client says nothing of its types
     def __init__(self, base: str) -> None:
         super().__init__(pool_connections=False)
         self._base = base

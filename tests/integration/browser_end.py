@@ -70,7 +70,7 @@ class KeyPad:
         transport = connection.getTransceivers()[0].sender.transport
         self._send, self._receive = transport._send_rtp, transport._handle_rtp_data
         setattr(transport, "_send_rtp", self._sending)  # noqa: B010 - a method, as mypy sees it
-        setattr(transport, "_handle_rtp_data", self._receiving)  # noqa: B010
+        setattr(transport, "_handle_rtp_data", self._receiving)  # noqa: B010 - as above
 
     def press(self, key: str) -> None:
         """160 ms, its end told three times."""

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -35,11 +36,11 @@ def arguments(*words: str) -> argparse.Namespace:
 
 
 @asynccontextmanager
-async def answering(folder: Path, **manner: object) -> AsyncIterator[tuple[Line, Answering]]:
+async def answering(folder: Path, **manner: Any) -> AsyncIterator[tuple[Line, Answering]]:
     voice = folder / "voice.wav"
     write_hum(voice, TALK_MS)
     async with open_line() as line:
-        desk = Answering(line.signalling, line.media, line.clock, folder, Manner(voice, **manner))  # type: ignore[arg-type]
+        desk = Answering(line.signalling, line.media, line.clock, folder, Manner(voice, **manner))
         yield line, desk
         await desk.close()
 

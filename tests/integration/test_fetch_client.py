@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from aiohttp import web
@@ -22,6 +23,7 @@ from callrouter.fetch.guard import Guard
 from callrouter.fetch.settings import Settings
 from callrouter.ports import FetchOrder
 from tests.e2e.addresses import free_port
+from tests.narrowing import as_a
 
 SECRET = "a-token"
 DOCUMENT = b"<Response><Say>hello</Say></Response>"
@@ -86,9 +88,7 @@ async def fetching(tmp_path: Path, *bases: str, **settings: object) -> AsyncIter
     chosen = Settings.model_validate(
         {"media_cache_dir": tmp_path / "media", "allow_private": allow, **settings}
     )
-    metrics = Observed()
-    fetcher = HttpFetcher(chosen, Guard(allow), metrics)
-    fetcher.observed = metrics  # type: ignore[attr-defined]
+    fetcher = HttpFetcher(chosen, Guard(allow), Observed())
     await fetcher.start()
     try:
         yield fetcher
@@ -97,21 +97,21 @@ async def fetching(tmp_path: Path, *bases: str, **settings: object) -> AsyncIter
 
 
 def outcomes(fetcher: HttpFetcher) -> list[str]:
-    return fetcher.observed.outcomes  # type: ignore[attr-defined, no-any-return]
+    return as_a(Observed, fetcher._metrics).outcomes
 
 
-def order(url: str, method: str = "POST", **parameters: str) -> FetchOrder:
-    return FetchOrder(url, method, tuple(parameters.items()), SECRET)  # type: ignore[arg-type]
+def order(url: str, method: Literal["GET", "POST"] = "POST", **parameters: str) -> FetchOrder:
+    return FetchOrder(url, method, tuple(parameters.items()), SECRET)
 
 
-def answering(body: bytes = DOCUMENT, **kwargs: object) -> Handler:
+def answering(body: bytes = DOCUMENT, content_type: str = "text/xml", **more: Any) -> Handler:
     async def handler(_: web.Request) -> web.Response:
-        return web.Response(body=body, **{"content_type": "text/xml", **kwargs})  # type: ignore[arg-type]
+        return web.Response(body=body, content_type=content_type, **more)
 
     return handler
 
 
-async def fail(fetcher: HttpFetcher, url: str, method: str = "POST") -> FetchFailed:
+async def fail(fetcher: HttpFetcher, url: str, method: Literal["GET", "POST"] = "POST") -> FetchFailed:
     with pytest.raises(FetchFailed) as raised:
         await fetcher.document(order(url, method, CallSid="CA1"), fetcher.jar())
     return raised.value

@@ -119,7 +119,7 @@ async def boot(folder: Path, clock: Clock, *, segment_bytes: int = 1 << 24, star
     plans = await load_plans(database, PLANS, now_ms=clock.utc_ms(), defaults=DEFAULTS)
     outage = Outage(database)
     settings = Settings(heartbeat_seconds=10)
-    meter = Meter(journal, outage, clock, plans, worker, metrics=metrics, settings=settings)  # type: ignore[arg-type]
+    meter = Meter(journal, outage, clock, plans, worker, metrics=metrics, settings=settings)  # type: ignore[arg-type]  # a double of it
     recovery = await meter.recover()
     if start:
         meter.start()

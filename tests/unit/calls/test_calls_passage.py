@@ -246,7 +246,7 @@ async def test_who_plays_after_a_fax_waits_until_there_is_audio_again(talk: Talk
     talk.agree_on(FAX)
     talk.passage.end()
     talk.b.acts.clear()
-    talk.b.withdraw_lines = lambda: talk.b.acts.append("withdraw")  # type: ignore[attr-defined]
+    talk.b.withdraw_lines = lambda: talk.b.acts.append("withdraw")  # type: ignore[attr-defined]  # it has none
     waiting = talk.b.leg.reclaim()
     assert waiting is not None
     assert talk.b.leg.reclaim() is waiting

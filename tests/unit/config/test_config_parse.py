@@ -59,7 +59,7 @@ def test_the_shipped_configuration_is_valid_and_prices_bridge_below_application_
     config = load_config(ROOT / "config.yaml", {})
     plans = config.default_plans()
     prices = [
-        float(config.plans[plans[module]].prices[mode].price or "nan")  # type: ignore[index]
+        float(config.plans[plans[module]].prices[mode].price or "nan")  # type: ignore[index]  # a str
         for module, mode in (
             ("platform.bridge", "bridge"),
             ("acme.menu", "application"),

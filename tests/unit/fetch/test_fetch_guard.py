@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callrouter.fetch.guard import AddressRefused, Guard, GuardedResolver, HostPort, is_public
+from callrouter.fetch.guard import AddressRefused, Guard, GuardedResolver, HostPort, IpAddress, is_public
 
 FORBIDDEN = [
     "0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.254 169.254.169.254",
@@ -45,8 +45,8 @@ def test_odd_spellings_of_addresses_are_refused_before_any_look_up(host: str) ->
 
 @settings(max_examples=300, deadline=None)
 @given(st.ip_addresses())
-def test_nothing_the_standard_library_calls_private_is_public(address: object) -> None:
-    assert not is_public(address) or address.is_global  # type: ignore[arg-type, attr-defined]
+def test_nothing_the_standard_library_calls_private_is_public(address: IpAddress) -> None:
+    assert not is_public(address) or address.is_global
 
 
 def test_exceptions_are_exact_in_host_and_port() -> None:

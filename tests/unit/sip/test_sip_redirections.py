@@ -9,7 +9,7 @@ from callrouter.sip.protocol.admission import PEER, Origin, OriginKind
 from callrouter.sip.protocol.agent import Agent, AgentSettings
 from callrouter.sip.protocol.domains import Domains
 from callrouter.sip.protocol.hop import Hop, Listener
-from callrouter.sip.protocol.message import parse
+from callrouter.sip.protocol.message import Response, parse
 from callrouter.sip.protocol.outgoing import Invitation
 from callrouter.sip.protocol.redirection import contacts_of
 from callrouter.sip.redirect_settings import Redirects
@@ -19,6 +19,7 @@ from callrouter.sip.registrar_settings import RegistrarSettings, User
 from callrouter.sip.settings import Settings, Trunk
 from callrouter.sip.trunk_settings import Gateway
 from callrouter.sip.trunks import Trunks
+from tests.narrowing import as_a
 from tests.protocol.wire import counting_tokens
 
 HERE = Listener("udp", "192.0.2.2", 5060)
@@ -30,7 +31,7 @@ SOURCE = "198.51.100.1"
 def answer(status: int, *contacts: str) -> tuple[str, ...]:
     lines = [f"SIP/2.0 {status} Moved", "Via: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK1", "From: <sip:a@b>;tag=1"]
     lines += ["To: <sip:c@d>;tag=2", "Call-ID: c", "CSeq: 1 INVITE", *(f"Contact: {c}" for c in contacts)]
-    return contacts_of(parse("\r\n".join([*lines, "Content-Length: 0", "", ""]).encode()))  # type: ignore[arg-type]
+    return contacts_of(as_a(Response, parse("\r\n".join([*lines, "Content-Length: 0", "", ""]).encode())))
 
 
 def test_the_best_contact_comes_first_and_what_it_says_of_the_invite_is_dropped() -> None:
