@@ -174,8 +174,9 @@ class Door:
         """New calls to let in, 0: as many as are taken; whether who does not ask for `rport` is answered
         at the port of its Via."""
 
-    def bind(self, listener: int, host: str, port: int) -> int:
-        """Open a socket; its port."""
+    def bind(self, listener: int, host: str, port: int, advertised: str) -> int:
+        """Open a socket; its port.  Bound to every address, it sends from `advertised` if that is one of this
+        machine's."""
 
     def start(self) -> None:
         """Begin to read what comes to the sockets that are open."""

@@ -87,7 +87,7 @@ class Endpoint:
 
     def _bind(self, index: int, listen: Listen) -> int:
         if listen.transport == "udp":
-            return self.udp.bind(index, listen.host, listen.port)
+            return self.udp.bind(index, listen.host, listen.port, listen.advertise)
         return self._connections.listen(index, listen)
 
     async def close(self) -> None:

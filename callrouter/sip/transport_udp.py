@@ -29,9 +29,9 @@ class UdpTransport:
         """False: new calls have to wait."""
         self.listeners: list[int] = []
 
-    def bind(self, listener: int, host: str, port: int) -> int:
-        """The port; raises `OSError`."""
-        bound = self._door.bind(listener, host, port)
+    def bind(self, listener: int, host: str, port: int, advertised: str) -> int:
+        """The port; raises `OSError`.  `advertised`: how others are told to reach it."""
+        bound = self._door.bind(listener, host, port, advertised)
         self.listeners.append(listener)
         return bound
 

@@ -81,9 +81,9 @@ impl Door {
         Ok(Self { key, shared: Arc::new(shared), sockets: Mutex::default(), thread: Mutex::default() })
     }
 
-    /// Open a socket; its port.  What comes there is read from `start` on.
-    pub fn bind(&self, listener: u32, host: &str, port: u16) -> io::Result<u16> {
-        let socket = Socket::bind(listener, host, port)?;
+    /// Open a socket, which others reach as `advertised`; its port.  What comes there is read from `start` on.
+    pub fn bind(&self, listener: u32, host: &str, port: u16, advertised: &str) -> io::Result<u16> {
+        let socket = Socket::bind(listener, host, port, advertised)?;
         let port = socket.port()?;
         self.sockets().push(Arc::new(socket));
         Ok(port)

@@ -53,8 +53,8 @@ impl PyDoor {
         Ok(Self(Door::new(wishes).map_err(|error| failed(&error))?))
     }
 
-    fn bind(&self, py: Python<'_>, listener: u32, host: &str, port: u16) -> PyResult<u16> {
-        py.detach(|| self.0.bind(listener, host, port)).map_err(|error| failed(&error))
+    fn bind(&self, py: Python<'_>, listener: u32, host: &str, port: u16, advertised: &str) -> PyResult<u16> {
+        py.detach(|| self.0.bind(listener, host, port, advertised)).map_err(|error| failed(&error))
     }
 
     fn start(&self) -> PyResult<()> {

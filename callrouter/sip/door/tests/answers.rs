@@ -27,7 +27,7 @@ fn heard(peer: &UdpSocket, count: usize) -> Vec<Vec<u8>> {
 #[test]
 fn each_arrives_by_itself_where_it_has_to_go_and_in_its_order() {
     for host in ["127.0.0.1", "::1"] {
-        let socket = Socket::bind(0, host, 0).expect("a socket");
+        let socket = Socket::bind(0, host, 0, "").expect("a socket");
         let (first, second) = (peer(host), peer(host));
         let (mut answers, mut sent) = (Answers::default(), [vec![], vec![]]);
         for number in 0..100 {
@@ -48,7 +48,7 @@ fn each_arrives_by_itself_where_it_has_to_go_and_in_its_order() {
 
 #[test]
 fn answers_that_together_are_no_datagram_leave_in_several() {
-    let socket = Socket::bind(0, "127.0.0.1", 0).expect("a socket");
+    let socket = Socket::bind(0, "127.0.0.1", 0, "").expect("a socket");
     let (peer, to) = peer("127.0.0.1");
     let (mut answers, sent) = (Answers::default(), vec![vec![b'x'; 30_000]; 3]);
     sent.iter().for_each(|octets| answers.push(&Answer { octets: octets.clone(), to }));
@@ -58,7 +58,7 @@ fn answers_that_together_are_no_datagram_leave_in_several() {
 
 #[test]
 fn who_is_not_reached_keeps_nobody_else_from_an_answer() {
-    let socket = Socket::bind(0, "127.0.0.1", 0).expect("a socket");
+    let socket = Socket::bind(0, "127.0.0.1", 0, "").expect("a socket");
     let (peer, to) = peer("127.0.0.1");
     let unreachable = "[::1]:5060".parse().expect("an address");
     let mut answers = Answers::default();
@@ -71,7 +71,7 @@ fn who_is_not_reached_keeps_nobody_else_from_an_answer() {
 
 #[test]
 fn what_waits_is_read_some_at_once_however_long_it_is() {
-    let socket = Socket::bind(0, "127.0.0.1", 0).expect("a socket");
+    let socket = Socket::bind(0, "127.0.0.1", 0, "").expect("a socket");
     let (peer, address) = peer("127.0.0.1");
     let to = ("127.0.0.1", socket.port().expect("a port"));
     let lengths = [0, 1, 60_000, 60_000, 60_000].into_iter().chain(2..100);
@@ -91,4 +91,29 @@ fn what_waits_is_read_some_at_once_however_long_it_is() {
         }
     }
     assert_eq!(read, sent);
+}
+
+#[test]
+fn what_is_sent_comes_from_the_address_that_others_are_told_if_it_is_one_of_ours() {
+    for (host, advertised, far, seen) in [
+        ("0.0.0.0", "127.0.0.7", "127.0.0.1", "127.0.0.7"),
+        ("::", "127.0.0.7", "127.0.0.1", "127.0.0.7"),
+        ("::", "::1", "::1", "::1"),
+        ("::", "::1", "127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "192.0.2.7", "127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "phones.example.com", "127.0.0.1", "127.0.0.1"),
+        ("127.0.0.2", "127.0.0.7", "127.0.0.1", "127.0.0.2"),
+    ] {
+        let socket = Socket::bind(0, host, 0, advertised).expect("a socket");
+        let far = UdpSocket::bind((far, 0)).expect("a port");
+        let to = far.local_addr().expect("an address");
+        let mut room = [0; 64];
+        socket.send(b"one", to).expect("sent");
+        let (length, from) = far.recv_from(&mut room).expect("received");
+        assert_eq!((&room[..length], from.ip().to_string().as_str()), (&b"one"[..], seen));
+        if socket.send_cut(b"abcd", 2, to).is_ok() {
+            let (length, from) = far.recv_from(&mut room).expect("received");
+            assert_eq!((&room[..length], from.ip().to_string().as_str()), (&b"ab"[..], seen));
+        }
+    }
 }
