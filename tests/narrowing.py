@@ -23,8 +23,3 @@ def only(kind: type[T], things: Iterable[object]) -> T:
 def those(kind: type[T], things: Iterable[object]) -> list[T]:
     """What of `things` is a `kind`."""
     return [thing for thing in things if isinstance(thing, kind)]
-
-
-def each(kind: type[T], things: Iterable[object]) -> list[T]:
-    """All `things`, each of which has to be a `kind`."""
-    return [as_a(kind, thing) for thing in things]
