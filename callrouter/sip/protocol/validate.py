@@ -80,8 +80,10 @@ def _check_headers(request: Request) -> None:
         if values and sum(value.count(",") + 1 for value in values) > _MOST_ADDRESSES:
             raise ValueError(f"{name} has too many addresses")
         for value in values:
-            if value != "*":
+            if value != "*" or name != "Contact":
                 parse_list(value)
+            elif request.method != "REGISTER":
+                raise ValueError("Contact: * is for REGISTER alone")
 
 
 def _check_counts(request: Request) -> None:
