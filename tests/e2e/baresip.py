@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from callrouter.caller.hearing import Heard, sounds_in
-from callrouter.caller.voice import write_hum
+from callrouter.caller.voice import hum
 from tests.e2e.addresses import free_port, free_ports
 from tests.e2e.process import Program
+from tests.e2e.tune import write
 from tests.patience import PATIENCE_SECONDS, until
 
 BARESIP = shutil.which("baresip")
-VOICE_MS = 30_000
+VOICE_MS, VOICES = 5_000, 60
+"""What it says, and how often: it hangs up when it has said all."""
 RTP_PORTS = 40
 
 CONFIG = """\
@@ -180,7 +182,7 @@ class Baresip:
         (self.folder / "config").write_text(text)
         (self.folder / "accounts").write_text(self._account)
         (self.folder / "contacts").write_text("")
-        write_hum(self.folder / "voice.wav", VOICE_MS)
+        write(self.folder / "voice.wav", hum(VOICE_MS) * VOICES)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while True:

@@ -50,6 +50,7 @@ class Kamailio:
             while not await self._listens():
                 assert self.program.running, self.words()
                 await asyncio.sleep(0.05)
+        assert self.program.running, self.words()
         return self
 
     async def __aexit__(self, *_error: object) -> None:

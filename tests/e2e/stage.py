@@ -5,9 +5,10 @@ Every story takes numbers of its own with `number`, so that the server need not 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from callrouter.declared.state import State
 from tests.e2e.addresses import free_port
 from tests.e2e.documents import Answer, Documents
 from tests.e2e.server import ACCOUNT, TOKEN, Server
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, punctually
 
 NUMBERS = tuple(f"+155502{index:02d}" for index in range(60))
 CALLER = "+15550199"
+HELD_UP_SECONDS = 0.03
+"""Who listens waits for little longer."""
 SIGNS_OF_A_FAULT = (
     "Traceback",
     "never retrieved",
@@ -54,6 +57,21 @@ def prepaid(credit: str, *, bridge: str) -> dict[str, Any]:
         },
         "bridge_plan": "bridge",
     }
+
+
+def heard_in_time(story: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """A test of what somebody hears, tried again where it failed and this machine stood still for longer than
+    who listens waits for a packet: nobody hears what comes too late."""
+
+    @wraps(story)
+    async def told(*, stage: Stage, **fixtures: Any) -> None:
+        async def anew() -> None:
+            stage.documents.asked.clear()
+            await story(stage=stage, **fixtures)
+
+        await punctually(anew, HELD_UP_SECONDS)
+
+    return told
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from callrouter.caller.phone import Phone
 from tests.e2e.addresses import free_port
 from tests.e2e.documents import Answer, Asked
 from tests.e2e.server import ACCOUNT
-from tests.e2e.stage import Stage, answer_path, heard, open_stage
+from tests.e2e.stage import Stage, answer_path, heard, heard_in_time, open_stage
 from tests.e2e.tracks import assert_partitioned
 from tests.e2e.tune import likeness, read, tune, write_tune
 from tests.patience import PATIENCE_SECONDS
@@ -96,6 +96,7 @@ BROKEN: list[tuple[str, Answer, int]] = [
 
 
 @pytest.mark.parametrize(("what", "answer", "code"), BROKEN, ids=[what for what, _, _ in BROKEN])
+@heard_in_time
 async def test_whoever_calls_a_module_that_fails_hears_it_and_its_developer_reads_it(
     stage: Stage, what: str, answer: Answer, code: int
 ) -> None:
@@ -106,6 +107,7 @@ async def test_whoever_calls_a_module_that_fails_hears_it_and_its_developer_read
         assert await unharmed()
 
 
+@heard_in_time
 async def test_a_module_that_is_down_costs_its_caller_an_apology(stage: Stage) -> None:
     async with canary(stage) as unharmed:
         phone = await heard_an_apology(stage, DOWN)
@@ -113,6 +115,7 @@ async def test_a_module_that_is_down_costs_its_caller_an_apology(stage: Stage) -
         assert await unharmed()
 
 
+@heard_in_time
 async def test_a_slow_module_is_given_up_when_its_time_is_over(stage: Stage) -> None:
     stage.documents.on(SLOW_DOCUMENT, late)
     async with canary(stage) as unharmed:
@@ -136,6 +139,7 @@ async def test_a_loop_of_documents_is_ended_and_named(stage: Stage) -> None:
     assert len(stage.documents.requests(answer_path(number))) == 50
 
 
+@heard_in_time
 async def test_the_fallback_takes_over_and_is_told_what_failed(stage: Stage, tmp_path: Path) -> None:
     voice = write_tune(tmp_path / "rescue.wav", 61, 1000).read_bytes()
     stage.documents.on("/rescue.wav", lambda _: web.Response(body=voice, content_type="audio/wav"))
@@ -213,7 +217,7 @@ async def heard_an_apology(stage: Stage, number: str) -> Phone:
 
 async def told_to_the_developer(stage: Stage, phone: Phone, number: str, code: int) -> None:
     """In Notifications, in the Events of the call, and in the figures."""
-    (call,) = await stage.server.calls(To=number)
+    call, *_ = await stage.server.calls(To=number)
     session = await stage.server.session(call["sid"])
     assert session["calls"][0]["status"] == "completed"
     assert_partitioned(session)

@@ -21,7 +21,7 @@ from callrouter.caller.voice import write_hum
 from tests.e2e.documents import Asked, Documents
 from tests.e2e.rest_client import Elsewhere
 from tests.e2e.server import ACCOUNT, TOKEN
-from tests.e2e.stage import NUMBERS, Desk, Stage, desk, open_stage
+from tests.e2e.stage import NUMBERS, Desk, Stage, desk, heard_in_time, open_stage
 from tests.e2e.tracks import assert_partitioned, modules
 from tests.e2e.tune import likeness, read, tune, write_tune
 from tests.patience import PATIENCE_SECONDS
@@ -234,6 +234,7 @@ async def test_the_list_of_calls_comes_in_pages(stage: Stage, client: Client) ->
     assert {call.direction for call in whole} == {"inbound"}
 
 
+@heard_in_time
 async def test_a_recorded_call_can_be_listened_to_by_its_url(
     stage: Stage, client: Client, listener: Desk, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from callrouter.caller.hearing import sounds_in
 from callrouter.caller.phone import Phone
 from callrouter.caller.voice import write_hum
 from tests.e2e.documents import Asked
-from tests.e2e.stage import Desk, Stage, desk, heard, open_stage
+from tests.e2e.stage import Desk, Stage, desk, heard, heard_in_time, open_stage
 from tests.e2e.tracks import assert_partitioned, modules
 from tests.e2e.tune import Likeness, likeness, read, tune, write, write_tune
 from tests.patience import PATIENCE_SECONDS, until
@@ -111,6 +111,7 @@ async def test_a_key_silences_the_prompt_of_a_gather(stage: Stage, tmp_path: Pat
 # ---------------------------------------------------------------------------------------- audio
 
 
+@heard_in_time
 async def test_a_caller_hears_exactly_the_wav_file_that_is_served(stage: Stage, tmp_path: Path) -> None:
     with serving(stage, "/tune.wav", write_tune(tmp_path / "tune.wav", 1, 3000), "audio/wav") as url:
         number = stage.number(f"<Play>{url}</Play>")
@@ -144,6 +145,7 @@ async def test_verbs_that_play_join_to_the_sample(stage: Stage, tmp_path: Path) 
     assert wrong == []
 
 
+@heard_in_time
 async def test_a_caller_hears_exactly_the_mp3_file_that_is_served(stage: Stage) -> None:
     with serving(stage, "/tune.mp3", MP3, "audio/mpeg") as url:
         number = stage.number(f"<Play>{url}</Play>")
@@ -152,6 +154,7 @@ async def test_a_caller_hears_exactly_the_mp3_file_that_is_served(stage: Stage) 
     assert sound_of(phone, 7, 3000).score > 0.9
 
 
+@heard_in_time
 async def test_a_recording_is_what_the_caller_said_and_can_be_played(stage: Stage, tmp_path: Path) -> None:
     """Record, then Play the RecordingUrl to the same caller, then fetch it like anybody."""
     number = stage.number(
@@ -189,6 +192,7 @@ async def test_a_record_ends_by_silence_and_says_how_long_it_was(stage: Stage, t
     assert int(asked.form["RecordingDuration"]) >= 1
 
 
+@heard_in_time
 async def test_a_caller_who_hangs_up_while_recording_left_a_message(stage: Stage, tmp_path: Path) -> None:
     number = stage.number('<Record action="/left" playBeep="false"/>')
     stage.documents.on("/left", "<Say>Nobody hears this.</Say>")
@@ -229,6 +233,7 @@ async def test_a_busy_reject_is_486(stage: Stage) -> None:
     assert session["calls"][0]["status"] == "busy"
 
 
+@heard_in_time
 async def test_a_redirect_runs_the_document_it_names_and_nothing_after_it(
     stage: Stage, tmp_path: Path
 ) -> None:
@@ -253,6 +258,7 @@ async def voices(tmp_path: Path) -> tuple[Path, Path]:
     return write_tune(tmp_path / "one.wav", 31, 1500), write_tune(tmp_path / "two.wav", 32, 1500)
 
 
+@heard_in_time
 async def test_the_first_of_two_who_picks_up_is_connected_and_the_other_stops_ringing(
     stage: Stage, tmp_path: Path, voices: tuple[Path, Path]
 ) -> None:
@@ -279,6 +285,7 @@ async def test_the_first_of_two_who_picks_up_is_connected_and_the_other_stops_ri
     assert sorted(child["status"] for child in children) == ["canceled", "completed"]
 
 
+@heard_in_time
 async def test_whoever_is_called_hears_the_whisper_first_and_the_caller_does_not(
     stage: Stage, tmp_path: Path, voices: tuple[Path, Path]
 ) -> None:
@@ -329,6 +336,7 @@ async def test_a_time_limit_ends_the_conversation(stage: Stage, tmp_path: Path) 
     assert (taken.ended_ns - taken.answered_ns) // 1_000_000 >= 1950
 
 
+@heard_in_time
 async def test_with_answer_on_bridge_the_caller_rings_until_somebody_picks_up(
     stage: Stage, tmp_path: Path, voices: tuple[Path, Path]
 ) -> None:
@@ -359,6 +367,7 @@ async def test_a_dial_that_is_refused_says_how_in_its_action(
     assert asked.form["DialBridged"] == "false"
 
 
+@heard_in_time
 async def test_both_ends_of_a_bridge_hear_each_other_and_the_recording_holds_both(
     stage: Stage, tmp_path: Path, voices: tuple[Path, Path]
 ) -> None:
