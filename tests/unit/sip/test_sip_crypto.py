@@ -157,9 +157,9 @@ def test_an_offer_carries_keys_only_as_the_policy_says() -> None:
     assert "crypto" not in offered(SrtpPolicy.OFF, is_secret=True)
     assert "crypto" not in offered(SrtpPolicy.OPTIONAL, is_secret=False), "anybody could read the keys"
     optional = offered(SrtpPolicy.OPTIONAL, is_secret=True)
-    assert "m=audio 4000 RTP/AVP" in optional
+    assert "m=audio 4000 RTP/AVP " in optional
     assert optional.count("a=crypto:") == len(SUITES)
-    assert "m=audio 4000 RTP/SAVP" in offered(SrtpPolicy.REQUIRED, is_secret=False)
+    assert "m=audio 4000 RTP/SAVP " in offered(SrtpPolicy.REQUIRED, is_secret=False)
 
 
 def test_an_answer_without_keys_is_clear_audio_or_no_call() -> None:
