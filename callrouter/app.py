@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from callrouter import collector
 from callrouter.api.context import Context
 from callrouter.api.server import ApiServer
 from callrouter.calls.control import Orders
@@ -62,14 +62,6 @@ RECOVERY_SECONDS = 10.0
 SAMPLE_SECONDS = 1.0
 """How often the gauges and the engine's counters are brought up to date."""
 
-COLLECTOR_OBJECTS = 10_000
-"""How many more objects there are before the new ones are looked through, in some milliseconds."""
-COLLECTOR_NEVER = 1_000_000
-COLLECTOR_SECONDS = 60.0
-COLLECTOR_ROUNDS = 200
-"""Short rounds, after which a long one is due although there are calls.  As many calls that begin as end make
-no round due: so many are two million objects that nothing has freed."""
-
 RESTART_SECONDS = 5.0
 """How long a background task that failed waits before it begins again."""
 
@@ -112,7 +104,7 @@ async def serving(config: Config) -> AsyncIterator[Server]:
             ).run,
         )
         await _background(stack, lambda: _sample(services, engines.media))
-        await _background(stack, lambda: _collect(services.exchange))
+        await _background(stack, lambda: collector.collect(lambda: len(services.exchange) > 0))
         rest = await _doors(config, durable, engines, services, metrics, stack)
         server = Server(services, engines.signalling, rest)
         stack.push_async_callback(server.drain)
@@ -233,7 +225,7 @@ async def run(config: Config) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, signalled)
     async with _database_told(), serving(config) as server:
-        _spare_the_collector()
+        collector.spare()
         loop.add_signal_handler(signal.SIGHUP, server.signalling.reload)
         await stop.wait()
         logger.info("draining", calls=len(server.services.exchange))
@@ -244,24 +236,6 @@ async def run(config: Config) -> None:
             task.cancel()
         if force.is_set():
             await server.services.exchange.drain(0)
-
-
-def _spare_the_collector() -> None:
-    """Collections cost a tenth of a busy server's time with Python's defaults.  What exists by now
-    stays, so nothing need look at it again.  What calls leave behind is freed without the collector,
-    but for accidents; what outlives its first round is mostly what has to (transactions, the trace),
-    and a look at all of it holds everybody up for half a second: `_collect` chooses when."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECTOR_OBJECTS, COLLECTOR_NEVER, COLLECTOR_NEVER)
-
-
-async def _collect(exchange: Exchange) -> None:
-    """Look for what the collector's short rounds have missed: while there is no call, else late."""
-    while True:
-        await asyncio.sleep(COLLECTOR_SECONDS)
-        if not len(exchange) or gc.get_count()[1] >= COLLECTOR_ROUNDS:
-            gc.collect()
 
 
 @asynccontextmanager

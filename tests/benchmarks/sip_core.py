@@ -7,14 +7,13 @@ joins the two, signalling only."""
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import sys
 
 import structlog
 import uvloop
 
-from callrouter.app import COLLECTOR_NEVER, COLLECTOR_OBJECTS
+from callrouter import collector
 from callrouter.caller.line import open_line
 from callrouter.ports import (
     Answered,
@@ -76,11 +75,7 @@ async def serve(port: int, target: str) -> None:
             line.signalling.on_incoming(lambda leg: bridge(leg, line.signalling, target))
         else:
             line.signalling.on_incoming(answer)
-        # What the server does when it starts (`app.py`): what is there stays, so it is not looked at
-        # again, and of what is new only the youngest.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(COLLECTOR_OBJECTS, COLLECTOR_NEVER, COLLECTOR_NEVER)
+        collector.spare()  # as the server does when it starts
         print(port, flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
