@@ -1,9 +1,12 @@
 """A flood of INVITE at ten times what the other side carries: what is left of the calls, how soon the
 others hear that there is no room, whether calls that are up can end, and how soon it is over.
 
-What it can carry is searched for first: ever more calls a second, until no more are completed.  It is
-kept on one core, and who calls it on the others: else the flood would take the processor from it, not
-by what it asks but by asking."""
+What it can carry is searched for first: ever more calls a second, until no more are completed.  Then it
+is flooded some times, and given as many calls as it carries before and after each: what a machine with
+neighbours carries changes within a minute, and the most of many looks is more than any other would find.
+
+It is kept on one core, and who calls it on the others: else the flood would take the processor from it,
+not by what it asks but by asking."""
 
 from __future__ import annotations
 
@@ -15,7 +18,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 
 from tests.benchmarks.hearing import ROOT
@@ -26,54 +28,56 @@ FLOOD_SECONDS = 8
 PEAK_SECONDS = 5
 STEPS = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
 """Rates at which the most is searched for."""
+TURNS = 3
+"""Floods of one run."""
 AFTER_SECONDS = 6
+DOOR = "sip-door"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One flood between two looks at what is carried without it; calls completed per second."""
+
+    before: float
+    flood: Phase
+    after: float
+    door_seconds: float
+    """Of the processor, that the thread took which turns calls away."""
+
+    @property
+    def share(self) -> float:
+        carried = (self.before + self.after) / 2
+        return self.flood.rate / carried if carried else 0.0
+
+    def told(self) -> str:
+        flood = self.flood
+        return (
+            f"  {flood.rate:.0f} of {flood.offered / flood.seconds:.0f} offered in the flood, "
+            f"{self.before:.0f} before and {self.after:.0f} after it ({self.share:.0%}); "
+            f"{flood.failed} failed; "
+            f"503: {flood.refused}, p99 {p99(flood.refusal_ms):.0f} ms, "
+            f"{self.door_seconds / max(1, flood.refused) * 1e6:.1f} us each; "
+            f"BYE: {flood.byes}, {flood.byes_lost} lost, p99 {p99(flood.bye_ms):.0f} ms"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Flooded:
-    """`asked`, `peak` and `goodput` are calls completed per second: at the rate asked for, at most, and with
-    the flood."""
-
-    asked: float
-    refused_before: int
-    """Calls turned away at the rate asked for."""
-    peak: float
-    offered: float
-    goodput: float
-    refused: int
-    failed: int
-    refusal_p99_ms: float
-    byes: int
-    byes_lost: int
-    bye_p99_ms: float
-    recovery_seconds: float
-
-    @classmethod
-    def of(cls, searched: Sequence[Phase], flood: Phase, after: Phase) -> Flooded:
-        return cls(
-            asked=searched[0].rate,
-            refused_before=searched[0].refused,
-            peak=max(phase.rate for phase in searched),
-            offered=flood.offered / flood.seconds,
-            goodput=flood.rate,
-            refused=flood.refused,
-            failed=flood.failed,
-            refusal_p99_ms=p99(flood.refusal_ms),
-            byes=flood.byes,
-            byes_lost=flood.byes_lost,
-            bye_p99_ms=p99(flood.bye_ms),
-            recovery_seconds=after.last_trouble,
-        )
+    asked: Phase
+    """At the rate asked for."""
+    most: float
+    turns: Sequence[Turn]
+    after: Phase
+    """Half of it, after all floods."""
 
     def told(self, what: str) -> str:
-        share = self.goodput / self.peak if self.peak else 0.0
-        return (
-            f"{what}: {self.asked:.0f} calls/s completed as asked ({self.refused_before} turned away), "
-            f"{self.peak:.0f} at most; {self.goodput:.0f} of {self.offered:.0f} offered in the flood "
-            f"({share:.0%} of the most), {self.failed} failed\n"
-            f"  503: {self.refused}, p99 {self.refusal_p99_ms:.0f} ms; BYE: {self.byes}, "
-            f"{self.byes_lost} lost, p99 {self.bye_p99_ms:.0f} ms; recovered after "
-            f"{self.recovery_seconds:.1f} s"
+        return "\n".join(
+            (
+                f"{what}: {self.asked.rate:.0f} calls/s completed as asked "
+                f"({self.asked.refused} turned away), {self.most:.0f} at most",
+                *(turn.told() for turn in self.turns),
+                f"  recovered {self.after.last_trouble:.1f} s after the last",
+            )
         )
 
 
@@ -89,16 +93,34 @@ async def load(port: int, user: str, hold: float, *phases: tuple[float, float]) 
     return [Phase(**json.loads(line)) for line in told.splitlines()]
 
 
-async def flood(pid: int, port: int, user: str, hold: float, rate: float, most: float = inf) -> Flooded:
-    """Ten times what `pid` carries, searched for from `rate` on, or `most`; half of `rate` afterwards."""
-    calm = (rate / 2, 2)
+async def flood(pid: int, port: int, user: str, hold: float, rate: float) -> Flooded:
+    """Ten times what `pid` carries, searched for from `rate` on; half of `rate` afterwards."""
+
+    async def carried(*phases: tuple[float, float]) -> list[Phase]:
+        _, *rest = await load(port, user, hold, (rate / 2, 2), *phases)
+        return rest
+
     with apart(pid):
-        _, *searched = await load(port, user, hold, calm, *((rate * step, PEAK_SECONDS) for step in STEPS))
-        many = min(most, TIMES * max(phase.rate for phase in searched))
-        _, flooded, after = await load(
-            port, user, hold, calm, (many, FLOOD_SECONDS), (rate / 2, AFTER_SECONDS)
-        )
-    return Flooded.of(searched, flooded, after)
+        searched = await carried(*((rate * step, PEAK_SECONDS) for step in STEPS))
+        most, best = max((phase.rate, rate * step) for phase, step in zip(searched, STEPS, strict=True))
+        (before,) = await carried((best, PEAK_SECONDS))
+        turns = []
+        for _ in range(TURNS):
+            door = thread_seconds(pid, DOOR)
+            (flooded,) = await carried((most * TIMES, FLOOD_SECONDS))
+            door = thread_seconds(pid, DOOR) - door
+            (after,) = await carried((best, PEAK_SECONDS))
+            turns.append(Turn(before.rate, flooded, after.rate, door))
+            before = after
+        (last,) = await carried((rate / 2, AFTER_SECONDS))
+    return Flooded(searched[0], most, turns, last)
+
+
+def thread_seconds(pid: int, name: str) -> float:
+    """Of the processor, that the threads of this name have had."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    ours = [task for task in tasks if (task / "comm").read_text().strip() == name]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in ours) / 1e9
 
 
 @contextmanager
