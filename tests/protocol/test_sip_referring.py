@@ -166,6 +166,16 @@ def test_who_promises_no_notify_is_not_waited_for() -> None:
     assert stranger.events == [ReferProgress(stranger.now, 202, True)]
 
 
+@pytest.mark.parametrize("status", [300, 405, 603])
+def test_who_refuses_has_said_all(status: int) -> None:
+    stranger = Stranger()
+    up(stranger)
+    stranger.calls[0].transfers.refer("sip:carol@192.0.2.3", "", stranger.now)
+    (sent,) = stranger.take()
+    stranger.send(reply(sent, status))
+    assert stranger.events == [ReferProgress(stranger.now, status, True)]
+
+
 def test_one_refer_at_a_time_and_none_before_the_call_is_up() -> None:
     stranger = Stranger()
     stranger.send(invite())
