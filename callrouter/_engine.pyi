@@ -28,7 +28,7 @@ class Batch:
         event_type: int | None,
         may_send: bool,
         may_receive: bool,
-        srtp: tuple[str, bytes, bytes] | None = None,
+        srtp: tuple[str, bytes, bytes, bytes, bytes] | None = None,
         event_rate: int = 8000,
         browser: tuple[str, str, str, str, bytes, bool] | None = None,
         own_type: int | None = None,

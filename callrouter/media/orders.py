@@ -176,7 +176,7 @@ def _set_remote(batch: Batch, command: ports.SetRemote) -> None:
         own_type=audio.own_payload_type,
         own_event_type=audio.own_dtmf_payload_type,
         event_rate=audio.dtmf_clock_rate,
-        srtp=None if keys is None else (keys.suite, keys.send, keys.receive),
+        srtp=None if keys is None else (keys.suite, keys.send, keys.receive, keys.send_mki, keys.mki),
         browser=None if audio.browser is None else _browser(audio.browser),
         noise_type=audio.noise_payload_type,
         longest_ms=audio.longest_ms,

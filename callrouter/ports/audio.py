@@ -32,6 +32,10 @@ class SrtpKeys:
     send: bytes = field(repr=False)
     """Master key and, behind it, master salt."""
     receive: bytes = field(repr=False)
+    send_mki: bytes = b""
+    """What each packet names the key with (RFC 3711 §3.1): ours, "" without."""
+    mki: bytes = b""
+    """And the far end's."""
 
 
 @dataclass(frozen=True, slots=True)

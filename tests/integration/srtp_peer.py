@@ -17,6 +17,11 @@ PROFILES = {
     "AEAD_AES_128_GCM": (Policy.SRTP_PROFILE_AEAD_AES_128_GCM, 28),
     "AEAD_AES_256_GCM": (Policy.SRTP_PROFILE_AEAD_AES_256_GCM, 44),
 }
+TAGS = dict.fromkeys(PROFILES, (0, 0)) | {
+    "AES_CM_128_HMAC_SHA1_80": (10, 10),
+    "AES_CM_128_HMAC_SHA1_32": (4, 10),
+}
+"""Octets behind the identifier of a key, in RTP and RTCP: with GCM the tag is ahead of it."""
 
 
 def keys(suite: str, salt: int = 0) -> SrtpKeys:
@@ -45,13 +50,24 @@ class SecurePeer:
         return replace(order, audio=replace(order.audio, keys=self.agreed))
 
     def seal(self, packet: bytes) -> bytes:
-        return self._out.protect(packet)
+        return self._name(self._out.protect(packet), TAGS[self.agreed.suite][0])
 
     def seal_report(self, packet: bytes) -> bytes:
-        return self._out.protect_rtcp(packet)
+        return self._name(self._out.protect_rtcp(packet), TAGS[self.agreed.suite][1])
 
     def open_report(self, packet: bytes) -> bytes:
-        return self._in.unprotect_rtcp(packet)
+        return self._in.unprotect_rtcp(self._nameless(packet, TAGS[self.agreed.suite][1]))
+
+    def _name(self, packet: bytes, tag: int) -> bytes:
+        """With the identifier of the key, which libsrtp's Python does not write, ahead of the tag."""
+        at = len(packet) - tag
+        return packet[:at] + self.agreed.mki + packet[at:]
+
+    def _nameless(self, packet: bytes, tag: int) -> bytes:
+        at = len(packet) - tag
+        end = at - len(self.agreed.send_mki)
+        assert packet[end:at] == self.agreed.send_mki
+        return packet[:end] + packet[at:]
 
     def read(self) -> None:
         while True:
@@ -60,7 +76,7 @@ class SecurePeer:
             except BlockingIOError:
                 return
             try:
-                data = self._in.unprotect(data)
+                data = self._in.unprotect(self._nameless(data, TAGS[self.agreed.suite][0]))
             except Error:
                 self.rejected += 1
                 continue

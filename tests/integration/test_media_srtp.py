@@ -32,11 +32,12 @@ async def close(station: Station) -> dict[str, int]:
     return dict((await station.told(LegClosed)).counters)
 
 
+@pytest.mark.parametrize("mki", [b"", b"\0\0\0\1"])
 @pytest.mark.parametrize("suite", SUITES)
-async def test_audio_and_keys_pass_both_ways_in_every_suite(suite: str) -> None:
+async def test_audio_and_keys_pass_both_ways_in_every_suite(suite: str, mki: bytes) -> None:
     async with room() as here:
         station = here.station()
-        secure = SecurePeer(station, keys(suite))
+        secure = SecurePeer(station, replace(keys(suite), send_mki=mki, mki=mki))
         here.media.submit(secure.remote(), Play(station.leg, here.media.token(), (PlayTone("beep"),)))
         await station.peer.talk(SILENCE[PCMU], 60)
         await station.peer.press("5")
@@ -49,11 +50,12 @@ async def test_audio_and_keys_pass_both_ways_in_every_suite(suite: str) -> None:
         assert (counters["bad_tags"], counters["replays"], counters["lost"]) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("mki", [b"", b"\7"])
 @pytest.mark.parametrize("suite", SUITES)
-async def test_reports_are_protected_both_ways(suite: str) -> None:
+async def test_reports_are_protected_both_ways(suite: str, mki: bytes) -> None:
     async with room(rtcp_interval_seconds=0.2) as here:
         station = here.station()
-        secure = SecurePeer(station, keys(suite))
+        secure = SecurePeer(station, replace(keys(suite), send_mki=mki, mki=mki))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtcp:
             rtcp.bind(("127.0.0.1", station.peer.address.port + 1))
             rtcp.connect((station.peer.to[0], station.peer.to[1] + 1))

@@ -22,6 +22,7 @@ SUITES = MappingProxyType(
 """Octets of master key and salt, by name, the best suite first (RFC 4568 §6.2, RFC 7714 §14)."""
 
 _MAX_TAG = 999_999_999
+_LONGEST_MKI = 128
 
 
 class SrtpPolicy(enum.Enum):
@@ -41,6 +42,8 @@ class Crypto:
     tag: int
     suite: str
     key: bytes = field(repr=False)
+    mki: bytes = b""
+    """What its writer's packets name the key with; b"": nothing."""
 
     @classmethod
     def parse(cls, value: str) -> Crypto | None:
@@ -52,18 +55,29 @@ class Crypto:
             return None
         method, _, info = words[2].partition(":")
         encoded, *rest = info.split("|")
-        # A second key, or one with an identifier in every packet, is more than we do.
-        if method.lower() != "inline" or ";" in info or any(":" in part for part in rest):
+        # A second key is more than we do.
+        if method.lower() != "inline" or ";" in info or any(":" in part for part in rest[:-1]):
             return None
         try:
             key = base64.b64decode(encoded, validate=True)
             tag = number(words[0], _MAX_TAG)
-        except (ValueError, binascii.Error):
+            mki = _mki(rest[-1]) if rest and ":" in rest[-1] else b""
+        except (ValueError, OverflowError, binascii.Error):
             return None
-        return cls(tag, words[1], key) if len(key) == SUITES[words[1]] else None
+        return cls(tag, words[1], key, mki) if len(key) == SUITES[words[1]] else None
 
     def line(self) -> str:
-        return f"a=crypto:{self.tag} {self.suite} inline:{base64.b64encode(self.key).decode()}\r\n"
+        mki = f"|{int.from_bytes(self.mki)}:{len(self.mki)}" if self.mki else ""
+        return f"a=crypto:{self.tag} {self.suite} inline:{base64.b64encode(self.key).decode()}{mki}\r\n"
+
+
+def _mki(text: str) -> bytes:
+    """The octets of `value:length` (§6.1).  Raises `ValueError` or `OverflowError`."""
+    value, _, length = text.partition(":")
+    octets = number(length, _LONGEST_MKI)
+    if not octets:
+        raise ValueError("an MKI of no octets")
+    return number(value, 256**octets - 1).to_bytes(octets)
 
 
 def chosen(values: Iterable[str]) -> Crypto | None:

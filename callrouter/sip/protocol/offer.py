@@ -142,7 +142,9 @@ def agree(
         if crypto is None or terms.keys is None:
             return Agreement(audio, index, remote.media, profile=line.profile)
         own = _own_key(terms.keys, crypto, audio, before, is_answer=is_answer)
-        protected = replace(audio, keys=SrtpKeys(crypto.suite, own, crypto.key))
+        # Who names its key in packets is answered alike; our own offers name none.
+        send_mki = b"" if is_answer else crypto.mki
+        protected = replace(audio, keys=SrtpKeys(crypto.suite, own, crypto.key, send_mki, crypto.mki))
         return Agreement(protected, index, remote.media, crypto.tag, profile=line.profile)
     raise NothingFits(": ".join(["no usable audio stream", *faults[:1]]))
 
@@ -178,7 +180,7 @@ def _unprotected(line: MediaLine, terms: Terms) -> str:
         return "protected audio is not spoken here"
     if line.attribute("crypto") is None:
         return "no a=crypto"
-    return "no a=crypto of a known suite with one key, without MKI and session parameters"
+    return "no a=crypto of a known suite with one key, without session parameters"
 
 
 def _own_key(
@@ -386,7 +388,7 @@ def _agreed_line(
     )
     text = _audio_line(ours, agreed.profile, formats, direction, _packet_ms(audio.longest_ms))
     if audio.keys is not None:
-        text += Crypto(agreed.crypto_tag, audio.keys.suite, audio.keys.send).line()
+        text += Crypto(agreed.crypto_tag, audio.keys.suite, audio.keys.send, audio.keys.send_mki).line()
     if audio.browser is not None:
         text += browser.STREAM + _own_end(ours, agreed, line, terms, is_offer=is_offer)
     return text

@@ -71,7 +71,11 @@ def test_every_suite_is_read_and_written_back(suite: str) -> None:
         f"1 {CM80} {inline(GCM256)}",
         f"1 {CM80} inline:!!!!",
         f"1 {CM80} uri:https://keys.example.com",
-        f"1 {CM80} {inline(CM80)}|2^20|1:4",
+        f"1 {CM80} {inline(CM80)}|2^20|1:0",
+        f"1 {CM80} {inline(CM80)}|2^20|256:1",
+        f"1 {CM80} {inline(CM80)}|1:129",
+        f"1 {CM80} {inline(CM80)}|x:4",
+        f"1 {CM80} {inline(CM80)}|1:4|2^20",
         f"1 {CM80} {inline(CM80)};{inline(CM80)}",
         f"1 {CM80} {inline(CM80)} UNENCRYPTED_SRTP",
         f"1 {CM80} {inline(CM80)} KDR=3",
@@ -83,6 +87,22 @@ def test_what_we_cannot_do_all_of_is_not_chosen(value: str) -> None:
 
 def test_a_lifetime_and_a_window_are_no_hindrance() -> None:
     assert Crypto.parse(f"1 {CM80} {inline(CM80)}|2^31 WSH=128") is not None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "mki"),
+    [
+        ("|1:1", b"\1"),
+        ("|2^31|1:4", b"\0\0\0\1"),
+        ("|4294967295:4", b"\xff" * 4),
+        ("|7:128", bytes(127) + b"\7"),
+    ],
+)
+def test_a_key_that_packets_name_is_read_and_written(parameters: str, mki: bytes) -> None:
+    crypto = Crypto.parse(f"1 {CM80} {inline(CM80)}{parameters}")
+    assert crypto is not None
+    assert crypto.mki == mki
+    assert Crypto.parse(crypto.line().removeprefix("a=crypto:").strip()) == crypto
 
 
 def test_the_first_that_fits_is_chosen() -> None:
@@ -108,6 +128,16 @@ def test_a_protected_offer_is_answered_with_its_tag_and_our_key() -> None:
     assert f"a=crypto:5 {CM80} inline:{base64.b64encode(bytes([0xAB]) * 30).decode()}\r\n" in answer
 
 
+def test_who_names_its_key_in_packets_is_answered_alike() -> None:
+    found = agreed(
+        SrtpPolicy.OPTIONAL, "m=audio 6000 RTP/SAVP 0", f"a=crypto:5 {CM80} {inline(CM80)}|2^31|9:4"
+    )
+    assert found.audio.keys is not None
+    assert (found.audio.keys.mki, found.audio.keys.send_mki) == (b"\0\0\0\x09",) * 2
+    answer = write_answer(OURS, found).decode()
+    assert f"inline:{base64.b64encode(bytes([0xAB]) * 30).decode()}|9:4\r\n" in answer
+
+
 def test_keys_in_a_clear_line_are_an_offer_too() -> None:
     line = ("m=audio 6000 RTP/AVP 0", f"a=crypto:1 {CM80} {inline(CM80)}")
     assert agreed(SrtpPolicy.OPTIONAL, *line).audio.keys is not None
@@ -128,7 +158,11 @@ def test_without_protection_a_protected_line_is_of_no_use() -> None:
     [
         (SrtpPolicy.OFF, ("m=audio 6000 RTP/SAVP 0", f"a=crypto:1 {CM80} {inline(CM80)}"), "not spoken here"),
         (SrtpPolicy.REQUIRED, ("m=audio 6000 RTP/AVP 0",), "no a=crypto$"),
-        (SrtpPolicy.OPTIONAL, ("m=audio 6000 RTP/SAVP 0", f"a=crypto:1 {CM80} {inline(CM80)}|1:4"), "MKI"),
+        (
+            SrtpPolicy.OPTIONAL,
+            ("m=audio 6000 RTP/SAVP 0", f"a=crypto:1 {CM80} {inline(CM80)}|1:4;{inline(CM80)}|2:4"),
+            "one key",
+        ),
         (SrtpPolicy.OPTIONAL, ("m=audio 6000 TCP/RTP/AVP 0",), "TCP/RTP/AVP"),
     ],
 )

@@ -44,7 +44,7 @@ pub struct Negotiated {
     /// The call is not answered yet: whoever waits need not say anything.
     pub is_early: bool,
     /// Both ends' keys; None: RTP as it is.
-    pub keys: Option<Keys>,
+    pub keys: Option<Box<Keys>>,
     /// The far end is a browser's: it says by ICE where it is, and the keys come of a handshake.
     pub browser: Option<Browser>,
 }

@@ -274,7 +274,7 @@ impl Leg {
             }
         };
         if agreed.browser.is_none() {
-            self.protect(agreed.keys.as_ref(), moved);
+            self.protect(agreed.keys.as_deref(), moved);
         }
         self.set_edge(agreed.coded);
         self.regrouping = None;

@@ -22,13 +22,27 @@ pub const MAX_PACKET: usize = 2048;
 pub struct Master {
     suite: Suite,
     bytes: Vec<u8>,
+    /// The identifier that its packets carry (RFC 3711 §3.1), if any.
+    mki: Vec<u8>,
 }
 
 impl Master {
     /// None where the length is not the suite's.
     pub fn new(suite: Suite, bytes: &[u8]) -> Option<Self> {
-        (bytes.len() == suite.key_length() + suite.salt_length())
-            .then(|| Self { suite, bytes: bytes.to_vec() })
+        (bytes.len() == suite.key_length() + suite.salt_length()).then(|| Self {
+            suite,
+            bytes: bytes.to_vec(),
+            mki: vec![],
+        })
+    }
+
+    pub fn with_mki(self, mki: &[u8]) -> Self {
+        Self { mki: mki.to_vec(), ..self }
+    }
+
+    /// The same key, whatever it is named.
+    fn is(&self, other: &Self) -> bool {
+        (self.suite, &self.bytes) == (other.suite, &other.bytes)
     }
 
     pub fn suite(&self) -> Suite {
@@ -73,10 +87,14 @@ impl Protection {
     /// direction whose key stays goes on where it is: its indices must never be used again.
     pub fn renewed(self, keys: &Keys, moved: bool) -> Self {
         let Self { keys: before, mut out, mut heard } = self;
-        if before.send != keys.send {
+        if before.send.is(&keys.send) {
+            out.mki.clone_from(&keys.send.mki);
+        } else {
             out = out.renewed(&keys.send, moved);
         }
-        if before.receive != keys.receive {
+        if before.receive.is(&keys.receive) {
+            heard.mki.clone_from(&keys.receive.mki);
+        } else {
             heard = heard.renewed(&keys.receive);
         }
         Self { keys: keys.clone(), out, heard }

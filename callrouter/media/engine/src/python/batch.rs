@@ -114,7 +114,7 @@ impl Batch {
         event_type: Option<u8>,
         may_send: bool,
         may_receive: bool,
-        srtp: Option<(String, Vec<u8>, Vec<u8>)>,
+        srtp: Option<SrtpDraft>,
         event_rate: u32,
         browser: Option<BrowserDraft>,
         own_type: Option<u8>,
@@ -137,7 +137,7 @@ impl Batch {
         }
         let remote_rtcp = remote_rtcp.map(|(host, port)| address(&host, port)).transpose()?;
         let remote = address(&remote.0, remote.1)?;
-        let keys = srtp.map(|(suite, send, receive)| keys(&suite, &send, &receive)).transpose()?;
+        let keys = srtp.as_ref().map(keys).transpose()?.map(Box::new);
         let browser = browser.map(browser_of).transpose()?;
         let agreed = Negotiated {
             remote,
@@ -412,13 +412,16 @@ fn browser_of(draft: BrowserDraft) -> PyResult<Browser> {
     Ok(Browser { credentials, terms: Terms { fingerprint, is_client } })
 }
 
-/// The keys of a suite, each with its salt behind it.
-fn keys(suite: &str, send: &[u8], receive: &[u8]) -> PyResult<Keys> {
+/// The keys of a suite, each with its salt behind it, and what they are called in packets.
+type SrtpDraft = (String, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
+
+fn keys((suite, send, receive, send_mki, mki): &SrtpDraft) -> PyResult<Keys> {
     let named = Suite::named(suite).ok_or_else(|| invalid(format!("{suite:?} is not a crypto suite")))?;
-    let master = |bytes| {
-        Master::new(named, bytes).ok_or_else(|| invalid(format!("a key of {suite} has another length")))
+    let master = |bytes, mki| match Master::new(named, bytes) {
+        Some(master) => Ok(master.with_mki(mki)),
+        None => Err(invalid(format!("a key of {suite} has another length"))),
     };
-    Ok(Keys { send: master(send)?, receive: master(receive)? })
+    Ok(Keys { send: master(send, send_mki)?, receive: master(receive, mki)? })
 }
 
 fn draft_item(kind: &str, value: &Bound<'_, PyAny>) -> PyResult<DraftItem> {

@@ -36,6 +36,7 @@ pub struct Incoming {
     rtp: Cipher,
     rtcp: Cipher,
     is_gcm: bool,
+    pub(super) mki: Vec<u8>,
     streams: Vec<(u32, Replay)>,
     reports: Vec<(u32, Replay)>,
     /// What held before the key was changed, until something comes that is sealed with the new one.
@@ -67,6 +68,7 @@ impl Incoming {
             rtp: Cipher::new(master, false),
             rtcp: Cipher::new(master, true),
             is_gcm: master.suite.salt_length() == 12,
+            mki: master.mki.clone(),
             streams: vec![],
             reports: vec![],
             former: None,
@@ -136,14 +138,24 @@ impl Incoming {
 
     fn own_rtp(&mut self, packet: &mut [u8]) -> Result<usize, Rejected> {
         let head = header_length(packet).ok_or(Rejected::Malformed)?;
-        let length = packet.len().checked_sub(self.rtp.tag_length()).ok_or(Rejected::Malformed)?;
+        let tag_length = self.rtp.tag_length();
+        let length = packet.len().checked_sub(tag_length + self.mki.len()).ok_or(Rejected::Malformed)?;
         let sequence = u16::from_be_bytes([packet[2], packet[3]]);
         let ssrc = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
         if length < head {
             return Err(Rejected::Malformed);
         }
         let indices = self.indices_of(ssrc, sequence)?;
-        let (packet, tag) = packet.split_at_mut(length);
+        let (packet, rest) = packet.split_at_mut(length);
+        let (tag, mki) = if self.is_gcm {
+            rest.split_at(tag_length)
+        } else {
+            let (mki, tag) = rest.split_at(self.mki.len());
+            (tag as &[u8], mki)
+        };
+        if mki != self.mki {
+            return Err(Rejected::BadTag);
+        }
         let (head, body) = packet.split_at_mut(head);
         let index = indices.into_iter().flatten().find(|index| {
             let cycles = ((index >> 16) as u32).to_be_bytes();
@@ -156,17 +168,24 @@ impl Incoming {
 
     fn own_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, Rejected> {
         let tag_length = self.rtcp.tag_length();
-        let length = packet.len().checked_sub(4 + tag_length).ok_or(Rejected::Malformed)?;
+        let behind = 4 + tag_length + self.mki.len();
+        let length = packet.len().checked_sub(behind).ok_or(Rejected::Malformed)?;
         if length < REPORT_HEADER {
             return Err(Rejected::Malformed);
         }
         let (packet, rest) = packet.split_at_mut(length);
-        let (trailer, tag) = if self.is_gcm {
-            let (tag, trailer) = rest.split_at(tag_length);
-            (trailer, tag)
+        let (tag, trailer, mki) = if self.is_gcm {
+            let (tag, rest) = rest.split_at(tag_length);
+            let (trailer, mki) = rest.split_at(4);
+            (tag, trailer, mki)
         } else {
-            rest.split_at(4)
+            let (trailer, rest) = rest.split_at(4);
+            let (mki, tag) = rest.split_at(self.mki.len());
+            (tag, trailer, mki)
         };
+        if mki != self.mki {
+            return Err(Rejected::BadTag);
+        }
         let word = |bytes: &[u8]| bytes.first_chunk().map(|four| u32::from_be_bytes(*four));
         let (ssrc, word) = word(&packet[4..]).zip(word(trailer)).ok_or(Rejected::Malformed)?;
         let index = u64::from(word & !ENCRYPTED);

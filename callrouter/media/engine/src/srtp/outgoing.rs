@@ -14,6 +14,7 @@ pub struct Outgoing {
     rtp: Cipher,
     rtcp: Cipher,
     is_gcm: bool,
+    pub(super) mki: Vec<u8>,
     sent: Replay,
     reports: u32,
     buffer: Box<[u8; MAX_PACKET]>,
@@ -25,6 +26,7 @@ impl Outgoing {
             rtp: Cipher::new(master, false),
             rtcp: Cipher::new(master, true),
             is_gcm: master.suite.salt_length() == 12,
+            mki: master.mki.clone(),
             sent: Replay::default(),
             reports: 0,
             buffer: Box::new([0; MAX_PACKET]),
@@ -43,14 +45,19 @@ impl Outgoing {
         let head = header_length(packet)?;
         let index = self.sent.index_of(u16::from_be_bytes([packet[2], packet[3]]));
         let length = packet.len();
-        let whole = length + self.rtp.tag_length();
+        let tag_length = self.rtp.tag_length();
+        let whole = length + tag_length + self.mki.len();
         if !self.sent.is_fresh(index) || whole > MAX_PACKET {
             return None;
         }
         self.sent.mark(index);
         let ssrc = u32::from_be_bytes(*packet[8..].first_chunk()?);
         self.buffer[..length].copy_from_slice(packet);
-        let (packet, tag) = self.buffer[..whole].split_at_mut(length);
+        let (packet, rest) = self.buffer[..whole].split_at_mut(length);
+        // The identifier comes before the tag of the counter suites and after that of GCM.
+        let tag_at = if self.is_gcm { 0 } else { self.mki.len() };
+        rest[if self.is_gcm { tag_length } else { 0 }..][..self.mki.len()].copy_from_slice(&self.mki);
+        let tag = &mut rest[tag_at..][..tag_length];
         let (head, body) = packet.split_at_mut(head);
         // The cycles are authenticated although nobody sends them (RFC 3711 §4.2); GCM has them in
         // its nonce.
@@ -64,7 +71,7 @@ impl Outgoing {
     pub fn rtcp(&mut self, packet: &[u8]) -> Option<&[u8]> {
         let length = packet.len();
         let tag_length = self.rtcp.tag_length();
-        let whole = length + 4 + tag_length;
+        let whole = length + 4 + tag_length + self.mki.len();
         if length < REPORT_HEADER || whole > MAX_PACKET || self.reports >= ENCRYPTED - 1 {
             return None;
         }
@@ -73,13 +80,14 @@ impl Outgoing {
         let place = Place { ssrc, index: u64::from(self.reports) };
         let trailer = (self.reports | ENCRYPTED).to_be_bytes();
         self.buffer[..length].copy_from_slice(packet);
-        // The index comes before the tag of the counter suites and after that of GCM.
+        // Index and identifier come before the tag of the counter suites and after that of GCM.
         let (index_at, tag_at) =
-            if self.is_gcm { (length + tag_length, length) } else { (length, length + 4) };
+            if self.is_gcm { (length + tag_length, length) } else { (length, length + 4 + self.mki.len()) };
         let (packet, rest) = self.buffer[..whole].split_at_mut(length);
         let (head, body) = packet.split_at_mut(REPORT_HEADER);
         self.rtcp.seal(place, head, body, &trailer, &mut rest[tag_at - length..][..tag_length]);
         self.buffer[index_at..index_at + 4].copy_from_slice(&trailer);
+        self.buffer[index_at + 4..][..self.mki.len()].copy_from_slice(&self.mki);
         Some(&self.buffer[..whole])
     }
 }

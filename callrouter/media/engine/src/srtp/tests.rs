@@ -185,3 +185,53 @@ fn a_master_of_the_wrong_length_is_refused_and_never_shown() {
     let shown = format!("{:?}", Keys { send: master(Suite::AesCm80, 1), receive: master(Suite::AesCm32, 2) });
     assert_eq!(shown, "Keys { send: Master(AesCm80), receive: Master(AesCm32) }");
 }
+
+#[test]
+fn a_key_that_packets_name_is_named_where_each_suite_has_it() {
+    for suite in SUITES {
+        for mki in [&[7][..], &[0, 0, 0, 1], &[0xAB; 128]] {
+            let named = || master(suite, 1).with_mki(mki);
+            let (mut out, mut heard) = (Outgoing::new(&named()), Incoming::new(&named()));
+            let mut bare = Outgoing::new(&master(suite, 1));
+            let is_gcm = matches!(suite, Suite::Gcm128 | Suite::Gcm256);
+            // RFC 3711 §3.1 and §3.4, RFC 7714 §8.2 and §9.2.
+            let place = |bare: &[u8], tag: usize| {
+                let at = if is_gcm { bare.len() } else { bare.len() - tag };
+                [&bare[..at], mki, &bare[at..]].concat()
+            };
+            let plain = packet(9, 7, &[9; 160]);
+            let mut sealed = out.rtp(&plain).expect("a fresh index").to_vec();
+            assert_eq!(sealed, place(bare.rtp(&plain).expect("a fresh index"), suite.rtp_tag()));
+            for at in 0..sealed.len() {
+                let mut forged = sealed.clone();
+                forged[at] ^= 1;
+                assert!(heard.rtp(&mut forged).is_err(), "{suite:?}, octet {at}");
+            }
+            assert_eq!(heard.rtp(&mut sealed), Ok(plain.len()));
+            assert_eq!(sealed[..plain.len()], plain);
+            let plain = report(7);
+            let mut sealed = out.rtcp(&plain).expect("is RTCP").to_vec();
+            assert_eq!(sealed, place(bare.rtcp(&plain).expect("is RTCP"), suite.rtcp_tag()));
+            assert_eq!(heard.rtcp(&mut sealed), Ok(plain.len()));
+            assert_eq!(sealed[..plain.len()], plain);
+            for length in 0..mki.len() + suite.rtcp_tag() + 4 {
+                assert!(heard.rtp(&mut vec![0x80; length]).is_err());
+                assert!(heard.rtcp(&mut vec![0x80; length]).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_named_otherwise_stays_the_key_and_none_of_its_indices_comes_again() {
+    let keys = |mki: &[u8]| Keys {
+        send: master(Suite::AesCm80, 1).with_mki(mki),
+        receive: master(Suite::AesCm80, 2).with_mki(mki),
+    };
+    let mut protection = Protection::new(&keys(b""));
+    assert!(protection.out.rtp(&packet(9, 7, &[1; 20])).is_some());
+    let mut protection = protection.renewed(&keys(b"new"), true);
+    assert!(protection.out.rtp(&packet(9, 7, &[2; 20])).is_none(), "used");
+    let sealed = protection.out.rtp(&packet(10, 7, &[2; 20])).expect("is fresh").to_vec();
+    assert_eq!(sealed[HEADER + 20..][..3], *b"new");
+}
