@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import resource
 import socket
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
@@ -37,10 +38,15 @@ from callrouter.ports import (
     OpenedLeg,
     OpenedLine,
     PromptId,
+    SetRemote,
     Token,
 )
 
 _log = structlog.get_logger(__name__)
+_FREE = frozenset({"PCMU", "PCMA"})
+"""What is neither decoded nor encoded."""
+_COUNTED_SECONDS = 1.0
+"""By then the engine has counted who decodes or encodes."""
 
 
 class RtpMedia:
@@ -55,6 +61,8 @@ class RtpMedia:
         """Counters of legs that have closed since the last report."""
         self._running: _Running | None = None
         self._is_at_limit = False
+        self._coding: dict[LegId, float] = {}
+        """Legs in a codec that may have to be decoded and encoded, and since when."""
         self._certificate = make_certificate()
 
     @property
@@ -128,6 +136,9 @@ class RtpMedia:
         """Apply all of `commands` in one step.  Commands to a closed leg are ignored."""
         if self._running is not None:
             self._running.engine.submit(batch_of(commands))
+            for command in commands:
+                if isinstance(command, SetRemote):
+                    self._note_codec(command)
 
     def token(self) -> Token:
         return Token(next(self._tokens))
@@ -147,8 +158,12 @@ class RtpMedia:
         return Totals(counts, legs_live, transcoding, tuple(load / 1000 for load in loads))
 
     def may_transcode(self) -> bool:
-        """Whether another call may be in a codec that has to be decoded and encoded."""
-        legs, limit = self.totals().legs_transcoding, self._settings.max_transcoding
+        """Whether another call may be in a codec that has to be decoded and encoded.  What the engine has
+        counted leaves out who is relayed unread, and who has come since."""
+        since = time.monotonic() - _COUNTED_SECONDS
+        fresh = sum(began > since for began in self._coding.values())
+        legs = min(len(self._coding), self.totals().legs_transcoding + fresh)
+        limit = self._settings.max_transcoding
         was_at_limit, self._is_at_limit = self._is_at_limit, legs >= limit
         if self._is_at_limit and not was_at_limit:
             _log.warning("transcoding_at_limit", legs=legs, limit=limit, setting="media.max_transcoding")
@@ -183,6 +198,12 @@ class RtpMedia:
         for counters in ended:
             observe_quality(metrics, counters)
 
+    def _note_codec(self, command: SetRemote) -> None:
+        if command.audio.codec in _FREE:
+            self._coding.pop(command.leg, None)
+        else:
+            self._coding.setdefault(command.leg, time.monotonic())
+
     def _engine(self) -> Engine:
         if self._running is None:
             raise MediaUnavailable("the media engine is not running")
@@ -200,6 +221,7 @@ class RtpMedia:
                 continue
             if isinstance(event, LegClosed):
                 del self._sinks[event.leg]
+                self._coding.pop(event.leg, None)
                 self._ended.append(event.counters)
             try:
                 sink(event)

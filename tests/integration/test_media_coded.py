@@ -256,11 +256,17 @@ async def test_transcoding_is_counted_and_limited() -> None:
         stations = [here.station() for _ in range(2)]
         assert here.media.may_transcode()
         here.media.submit(remote(stations[0], "OPUS"))
+        assert here.media.may_transcode()
         here.media.submit(remote(stations[1], "G722"))
+        assert not here.media.may_transcode(), "at once"
         async with asyncio.timeout(5):
             while here.media.totals().legs_transcoding < 2:
                 await asyncio.sleep(0.1)
         assert not here.media.may_transcode()
+        await close(stations[0])
+        assert here.media.may_transcode(), "at once as well"
+        here.media.submit(stations[1].remote())
+        assert here.media.may_transcode()
 
 
 @functools.cache
