@@ -15,7 +15,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,28 +35,41 @@ DOOR = "sip-door"
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One flood between two looks at what is carried without it; calls completed per second."""
+class Look:
+    """What came of one phase, and what the server's process had of the processor meanwhile."""
 
-    before: float
-    flood: Phase
-    after: float
+    phase: Phase
+    cpu_seconds: float
     door_seconds: float
-    """Of the processor, that the thread took which turns calls away."""
+    """Of these, the thread's that turns calls away."""
 
     @property
-    def share(self) -> float:
-        carried = (self.before + self.after) / 2
-        return self.flood.rate / carried if carried else 0.0
+    def per_cpu_second(self) -> float:
+        """Calls completed: what neighbours take does not count."""
+        return self.phase.completed / self.cpu_seconds if self.cpu_seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One flood between two looks at what is carried without it."""
+
+    before: Look
+    flood: Look
+    after: Look
+
+    def share(self, figure: Callable[[Look], float]) -> float:
+        carried = (figure(self.before) + figure(self.after)) / 2
+        return figure(self.flood) / carried if carried else 0.0
 
     def told(self) -> str:
-        flood = self.flood
+        before, flood, after = (look.phase for look in (self.before, self.flood, self.after))
         return (
             f"  {flood.rate:.0f} of {flood.offered / flood.seconds:.0f} offered in the flood, "
-            f"{self.before:.0f} before and {self.after:.0f} after it ({self.share:.0%}); "
-            f"{flood.failed} failed; "
-            f"503: {flood.refused}, p99 {p99(flood.refusal_ms):.0f} ms, "
-            f"{self.door_seconds / max(1, flood.refused) * 1e6:.1f} us each; "
+            f"{before.rate:.0f} before and {after.rate:.0f} after it "
+            f"({self.share(lambda look: look.phase.rate):.0%}, "
+            f"{self.share(lambda look: look.per_cpu_second):.0%} a second of the processor); "
+            f"{flood.failed} failed; 503: {flood.refused}, p99 {p99(flood.refusal_ms):.0f} ms, "
+            f"{self.flood.door_seconds / max(1, flood.refused) * 1e6:.1f} us each; "
             f"BYE: {flood.byes}, {flood.byes_lost} lost, p99 {p99(flood.bye_ms):.0f} ms"
         )
 
@@ -96,30 +109,31 @@ async def load(port: int, user: str, hold: float, *phases: tuple[float, float]) 
 async def flood(pid: int, port: int, user: str, hold: float, rate: float) -> Flooded:
     """Ten times what `pid` carries, searched for from `rate` on; half of `rate` afterwards."""
 
-    async def carried(*phases: tuple[float, float]) -> list[Phase]:
-        _, *rest = await load(port, user, hold, (rate / 2, 2), *phases)
-        return rest
+    async def look(rate: float, seconds: float) -> Look:
+        cpu, door = thread_seconds(pid), thread_seconds(pid, DOOR)
+        (phase,) = await load(port, user, hold, (rate, seconds))
+        return Look(phase, thread_seconds(pid) - cpu, thread_seconds(pid, DOOR) - door)
 
     with apart(pid):
-        searched = await carried(*((rate * step, PEAK_SECONDS) for step in STEPS))
+        _, *searched = await load(
+            port, user, hold, (rate / 2, 2), *((rate * step, PEAK_SECONDS) for step in STEPS)
+        )
         most, best = max((phase.rate, rate * step) for phase, step in zip(searched, STEPS, strict=True))
-        (before,) = await carried((best, PEAK_SECONDS))
+        before = await look(best, PEAK_SECONDS)
         turns = []
         for _ in range(TURNS):
-            door = thread_seconds(pid, DOOR)
-            (flooded,) = await carried((most * TIMES, FLOOD_SECONDS))
-            door = thread_seconds(pid, DOOR) - door
-            (after,) = await carried((best, PEAK_SECONDS))
-            turns.append(Turn(before.rate, flooded, after.rate, door))
+            flooded = await look(most * TIMES, FLOOD_SECONDS)
+            after = await look(best, PEAK_SECONDS)
+            turns.append(Turn(before, flooded, after))
             before = after
-        (last,) = await carried((rate / 2, AFTER_SECONDS))
-    return Flooded(searched[0], most, turns, last)
+        last = await look(rate / 2, AFTER_SECONDS)
+    return Flooded(searched[0], most, turns, last.phase)
 
 
-def thread_seconds(pid: int, name: str) -> float:
-    """Of the processor, that the threads of this name have had."""
+def thread_seconds(pid: int, name: str = "") -> float:
+    """Of the processor, that the threads of this name, or all, have had."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
-    ours = [task for task in tasks if (task / "comm").read_text().strip() == name]
+    ours = [task for task in tasks if not name or (task / "comm").read_text().strip() == name]
     return sum(int((task / "schedstat").read_text().split()[0]) for task in ours) / 1e9
 
 
