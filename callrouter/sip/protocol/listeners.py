@@ -32,7 +32,9 @@ class Listeners(list[Listener]):
         at = f"{user}@" if user else ""
         scheme = "sips" if is_secure else "sip"
         is_implied = hop.transport == "udp" or (is_secure and hop.transport == "tls")
-        transport = "" if is_implied else f";transport={hop.transport}"
+        # A URI says `ws` of secure WebSockets too (RFC 7118 §5.2).
+        name = "ws" if hop.transport == "wss" else hop.transport
+        transport = "" if is_implied else f";transport={name}"
         return "Contact", f"<{scheme}:{at}{write_host(listener.host)}:{listener.port}{transport}>"
 
     def invite_fields(self, hop: Hop, user: str, *, is_secure: bool = False) -> Fields:
