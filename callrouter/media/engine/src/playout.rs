@@ -50,6 +50,8 @@ impl Playout {
     /// A new stream: its timestamps say nothing about the old one's.
     pub fn restart(&mut self) {
         self.anchor = None;
+        // Nor does its voice: it may be somebody else's.
+        self.concealment = Concealment::default();
     }
 
     /// Put in the samples with an RTP `timestamp`.  `head` is the next position to be taken;
@@ -228,5 +230,10 @@ mod tests {
         assert_eq!(out, [500; 160]);
         playout.take(20 * 160, &mut out);
         assert_eq!(out, [0; 160]);
+        playout.take(10 * 160, &mut out);
+        assert_eq!(out, [500; 160]);
+        playout.restart();
+        playout.take(11 * 160, &mut out);
+        assert_eq!(out, [0; 160], "nor of another stream");
     }
 }
