@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from callrouter.documents.attributes import Attributes, Method
 from callrouter.documents.element import Element
 from callrouter.documents.finding import UNEXPECTED, Finding, warning
-from callrouter.ports import Digits, GoTo, Interrupt, LiveCall, Next, Outcome, PlayEnd
+from callrouter.ports import Digits, GoTo, Interrupt, LiveCall, Next, Outcome
 from callrouter.verbs.beside import beside
 from callrouter.verbs.pause import Pause
 from callrouter.verbs.play import Play
@@ -141,12 +141,10 @@ class Gather:
 
 
 async def _play_all(call: LiveCall, prompts: Sequence[Prompt], *, stop_digits: str) -> None:
-    for prompt in prompts:
-        if not prompt.items:
-            continue
-        played = await call.play(prompt.items, loops=prompt.loops, stop_digits=stop_digits)
-        if played.reason is PlayEnd.DIGIT:
-            return
+    """As one, so that each joins the one before it to the sample."""
+    items = tuple(item for prompt in prompts for item in prompt.items * prompt.loops)
+    if items:
+        await call.play(items, stop_digits=stop_digits)
 
 
 def _prompts(element: Element, findings: list[Finding]) -> tuple[Prompting, ...]:

@@ -120,7 +120,8 @@ async def test_a_caller_hears_exactly_the_wav_file_that_is_served(stage: Stage, 
     assert sound_of(phone, 1, 3000).score > 0.9
 
 
-async def test_verbs_that_play_join_to_the_sample(stage: Stage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("around", ["{}", "<Gather timeout='1'>{}</Gather>"])
+async def test_verbs_that_play_join_to_the_sample(stage: Stage, tmp_path: Path, around: str) -> None:
     """Lengths that are no multiple of a packet's; the pause is silence of exactly its length."""
     first, second = tune(61, 3000)[:23_457], tune(62, 1000)[:6_001]
     for name, sound in (("first", first), ("second", second)):
@@ -130,7 +131,9 @@ async def test_verbs_that_play_join_to_the_sample(stage: Stage, tmp_path: Path) 
         serving(stage, "/second.wav", tmp_path / "second.wav", "audio/wav") as other,
     ):
         number = stage.number(
-            f"<Play>{one}</Play><Pause length='1'/><Play>{other}</Play><Play loop='2'>{other}</Play>"
+            around.format(
+                f"<Play>{one}</Play><Pause length='1'/><Play>{other}</Play><Play loop='2'>{other}</Play>"
+            )
         )
         async with stage.call(number) as phone:
             assert await phone.over(10)
