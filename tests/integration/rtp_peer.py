@@ -22,6 +22,8 @@ from callrouter.ports import (
     OpenedLeg,
     SetRemote,
 )
+from tests.integration import real_time
+from tests.patience import PATIENCE_SECONDS
 
 PCMU, PCMA, EVENT = 0, 8, 101
 SILENCE = {PCMU: b"\xff" * 160, PCMA: b"\xd5" * 160}
@@ -153,7 +155,7 @@ class Events:
         self._changed.set()
 
     async def told(self, kind: type[Event], number: int) -> Event:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 found = [event for event in self.all if isinstance(event, kind)]
                 if len(found) >= number:
@@ -222,9 +224,12 @@ async def room(**settings: object) -> AsyncIterator[Room]:
     media = RtpMedia(Settings.model_validate(given | settings))
     await media.start()
     made = Room(media)
+    has_failed = True
     try:
         yield made
+        has_failed = False
     finally:
+        await real_time.note(media, has_failed=has_failed)
         await media.stop()
         for station in made.stations:
             asyncio.get_running_loop().remove_reader(station.peer.socket)

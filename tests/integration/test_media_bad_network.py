@@ -13,6 +13,7 @@ import pytest
 
 from callrouter.ports import CloseLeg, DigitReceived, Join, LegClosed
 from tests.integration.bad_network import Relay, relayed
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import PCMU, SILENCE, Room, Station, room
 from tests.integration.test_media_quality import block
 
@@ -31,6 +32,7 @@ def through(here: Room, network: ExitStack, **relay: float) -> tuple[Station, Re
 
 
 @pytest.mark.parametrize(("loss", "least"), [(0.01, LEGS * EACH), (0.05, LEGS * EACH - 1)])
+@in_real_time
 async def test_keys_arrive_once_and_in_order_through_a_lossy_relay(loss: float, least: int) -> None:
     chance = random.Random(9)
     async with room() as here:
@@ -59,6 +61,7 @@ async def test_keys_arrive_once_and_in_order_through_a_lossy_relay(loss: float, 
         assert right >= least
 
 
+@in_real_time
 async def test_two_who_talk_hear_all_that_comes_through_a_network_of_100_ms_jitter() -> None:
     async with room() as here:
         with ExitStack() as network:
@@ -104,6 +107,7 @@ def rated(received: int, lost: int, gaps: int, delay_ms: float) -> tuple[float, 
     return r, 1 + 0.035 * r + r * (r - 60) * (100 - r) * 7e-6
 
 
+@in_real_time
 async def test_the_figures_of_a_leg_are_those_of_its_network() -> None:
     async with room(rtcp_interval_seconds=0.5) as here:
         with ExitStack() as network:

@@ -27,7 +27,9 @@ from callrouter.ports import (
     StopRecording,
 )
 from tests.integration.coded_peer import PAYLOAD_TYPES, RATES, STEPS, decoded, encoded, remote, say
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import EVENT, PCMU, SILENCE, Room, Station, room
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.media.sound import mulaw, sine, tone_level, write_wav
 
 CODECS = list(RATES)
@@ -52,6 +54,7 @@ def share_of(samples: list[int], hertz: float, rate: int) -> float:
 
 
 @pytest.mark.parametrize("codec", CODECS)
+@in_real_time
 async def test_a_prompt_is_heard_in_the_far_ends_codec(codec: str, tmp_path: Path) -> None:
     path = write_wav(tmp_path / "tone.wav", sine(1000, 1.5))
     async with room() as here:
@@ -74,6 +77,7 @@ async def test_a_prompt_is_heard_in_the_far_ends_codec(codec: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("codec", CODECS)
+@in_real_time
 async def test_what_the_far_end_says_is_recorded(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "said.wav"
     async with room() as here:
@@ -98,6 +102,7 @@ async def test_what_the_far_end_says_is_recorded(codec: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("codec", CODECS)
+@in_real_time
 async def test_it_is_joined_with_g711_both_ways(codec: str) -> None:
     async with room() as here:
         a, b = joined(here, codec)
@@ -122,6 +127,7 @@ async def test_it_is_joined_with_g711_both_ways(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
+@in_real_time
 async def test_two_of_the_same_codec_are_relayed_unread(codec: str) -> None:
     async with room() as here:
         a, b = here.station(), here.station()
@@ -142,6 +148,7 @@ async def test_two_of_the_same_codec_are_relayed_unread(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
+@in_real_time
 async def test_loss_and_jitter_are_concealed(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "said.wav"
     async with room() as here:
@@ -168,6 +175,7 @@ async def test_loss_and_jitter_are_concealed(codec: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("codec", "scale"), [("G722", 1), ("OPUS", 6)])
+@in_real_time
 async def test_keys_keep_their_length_whatever_the_clock(codec: str, scale: int) -> None:
     async with room() as here:
         station = here.station()
@@ -189,6 +197,7 @@ async def test_keys_keep_their_length_whatever_the_clock(codec: str, scale: int)
         await close(station)
 
 
+@in_real_time
 async def test_a_key_passes_from_a_clock_to_another() -> None:
     async with room() as here:
         a, b = joined(here, "OPUS")
@@ -201,6 +210,7 @@ async def test_a_key_passes_from_a_clock_to_another() -> None:
         assert int.from_bytes(events[-1].payload[2:4], "big") == 800 * 6
 
 
+@in_real_time
 async def test_a_key_beside_transcoded_audio_is_one_key() -> None:
     """Three seconds of it at 48 kHz, in segments, after and before audio that is decoded."""
     async with room() as here:
@@ -228,6 +238,7 @@ async def test_a_key_beside_transcoded_audio_is_one_key() -> None:
     assert [(event.digit, event.duration_ms) for event in pressed] == [("9", 3000)]
 
 
+@in_real_time
 async def test_comfort_noise_is_taken_for_what_it_is(tmp_path: Path) -> None:
     async with room() as here:
         station = here.station()
@@ -239,6 +250,7 @@ async def test_comfort_noise_is_taken_for_what_it_is(tmp_path: Path) -> None:
         assert (counters["comfort_noise"], counters["wrong_type"], counters["lost"]) == (1, 0, 0)
 
 
+@in_real_time
 async def test_garbage_in_the_place_of_coded_audio_hurts_nothing() -> None:
     chance = random.Random(4)
     for codec in CODECS:
@@ -259,7 +271,7 @@ async def test_transcoding_is_counted_and_limited() -> None:
         assert here.media.may_transcode()
         here.media.submit(remote(stations[1], "G722"))
         assert not here.media.may_transcode(), "at once"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while here.media.totals().legs_transcoding < 2:
                 await asyncio.sleep(0.1)
         assert not here.media.may_transcode()

@@ -27,6 +27,7 @@ from callrouter.ports import (
     VoiceStopped,
 )
 from tests.integration.coded_peer import described
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import PCMA, PCMU, SILENCE, Room, Station, room
 from tests.unit.media.sound import alaw, channels_of, mulaw, sine, to_mulaw
 
@@ -84,6 +85,7 @@ def dullness(samples: Sequence[int]) -> float:
     return sum(a * b for a, b in pairwise(samples)) / sum(sample * sample for sample in samples)
 
 
+@in_real_time
 async def test_a_pause_that_is_described_is_recorded_as_noise_and_is_neither_loss_nor_voice(
     tmp_path: Path,
 ) -> None:
@@ -107,6 +109,7 @@ async def test_a_pause_that_is_described_is_recorded_as_noise_and_is_neither_los
         assert [type(turn) for turn in turns] == [VoiceStarted, VoiceStopped, VoiceStarted, VoiceStopped]
 
 
+@in_real_time
 async def test_silence_that_is_described_ends_a_recording_as_silence_that_is_sent(tmp_path: Path) -> None:
     async with room() as here:
         station = opened(here)
@@ -120,6 +123,7 @@ async def test_silence_that_is_described_ends_a_recording_as_silence_that_is_sen
         assert (await station.told(RecordingEnded)).reason is RecordingEnd.SILENCE
 
 
+@in_real_time
 async def test_who_did_not_agree_hears_noise_without_a_gap() -> None:
     async with room() as here:
         one, other = opened(here), opened(here, "PCMA", agrees=False)
@@ -134,6 +138,7 @@ async def test_who_did_not_agree_hears_noise_without_a_gap() -> None:
         assert is_noise(heard[800:5600])
 
 
+@in_real_time
 async def test_who_agreed_is_told_the_same_and_sent_nothing_until_there_is_sound(tmp_path: Path) -> None:
     async with room() as here:
         one, other = opened(here), opened(here)
@@ -161,6 +166,7 @@ async def test_who_agreed_is_told_the_same_and_sent_nothing_until_there_is_sound
         assert is_noise(pause_in(samples)[800:5600])
 
 
+@in_real_time
 async def test_a_room_goes_on_and_words_end_in_noise() -> None:
     async with room() as here:
         one, other = opened(here), opened(here)

@@ -101,7 +101,7 @@ async def test_a_crowd_moves_between_threads_and_partners_without_losing_a_packe
             sound = heard(station)
             counters = await closed(station)
             assert counters["packets_in"] == FRAMES
-            assert counters["lost"] == counters["duplicates"] == counters["skipped_sends"] == 0
+            assert counters["lost"] == counters["duplicates"] == 0
             assert len(sound) >= LEAST_HEARD
             assert all((y.sequence - x.sequence) % 2**16 == 1 for x, y in pairwise(sound))
             assert {packet.payload for packet in sound} <= words | {SILENCE[PCMU]}

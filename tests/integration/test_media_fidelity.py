@@ -20,6 +20,7 @@ from tests.integration.coded_peer import (
     remote,
     say,
 )
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import Room, Station, room
 from tests.unit.media.fidelity import Fidelity, fidelity
 from tests.unit.media.sound import channels_of, chatter
@@ -99,6 +100,7 @@ def measured(one: End, other: End, path: Path) -> dict[str, tuple[Fidelity, floa
     return found
 
 
+@in_real_time
 async def test_what_is_heard_across_codecs_and_recorded_is_what_was_said(tmp_path: Path) -> None:
     for attempt in range(ATTEMPTS):
         paths = {pair: tmp_path / f"{attempt}-{pair[0]}-{pair[1]}.wav" for pair in PAIRS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -19,7 +20,9 @@ from callrouter.ports import (
     PlayEnded,
     PlayTone,
 )
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import EVENT, PCMA, PCMU, SILENCE, Peer, Room, Station, room
+from tests.patience import until
 from tests.unit.media.sound import alaw, mulaw
 
 
@@ -33,6 +36,20 @@ def pair(here: Room, one: str = "PCMU", other: str = "PCMU") -> tuple[Station, S
 
 def spoken(peer: Peer) -> list[bytes]:
     return [p.payload for p in peer.heard if p.payload != SILENCE.get(p.payload_type)]
+
+
+async def hears(peer: Peer, count: int) -> list[bytes]:
+    """What a far end hears but silence, once it is so much or as much as will ever come."""
+    with suppress(TimeoutError):
+        await until(lambda: len(spoken(peer)) >= count)
+    await asyncio.sleep(0.05)
+    return spoken(peer)
+
+
+async def hears_on(peer: Peer, count: int = 10) -> None:
+    """So many more packets come, whatever they say."""
+    before = len(peer.heard)
+    await until(lambda: len(peer.heard) >= before + count)
 
 
 def numbered(count: int) -> list[bytes]:
@@ -53,9 +70,8 @@ async def test_audio_passes_both_ways_unchanged_under_each_legs_own_numbers(thre
         await asyncio.sleep(0.05)
         frames = numbered(50)
         await asyncio.gather(say(a.peer, frames), say(b.peer, frames[::-1]))
-        await asyncio.sleep(0.1)
-        assert spoken(b.peer) == frames
-        assert spoken(a.peer) == frames[::-1]
+        assert await hears(b.peer, 50) == frames
+        assert await hears(a.peer, 50) == frames[::-1]
         for peer in (a.peer, b.peer):
             steps = list(pairwise(peer.heard))
             assert {(y.sequence - x.sequence) % 2**16 for x, y in steps} == {1}
@@ -63,8 +79,6 @@ async def test_audio_passes_both_ways_unchanged_under_each_legs_own_numbers(thre
             jumps = {(y.timestamp - x.timestamp + 2**31) % 2**32 - 2**31 for x, y in steps}
             # Below nought where this process stood still, and silence was sent in place of what is late.
             assert all(abs(jump) < 4000 for jump in jumps)
-            late = [y.at - x.at for x, y in steps]
-            assert max(late) < 0.2
 
 
 @pytest.mark.parametrize("ahead", [0, -7, 5, 200])
@@ -82,8 +96,7 @@ async def test_a_new_partner_is_heard_whole_even_under_the_numbers_of_the_one_be
         c.peer.timestamp = (b.peer.timestamp + ahead * 160) % 2**32
         await asyncio.sleep(0.1)
         await say(c.peer, frames[10:])
-        await asyncio.sleep(0.05)
-        assert spoken(a.peer) == frames
+        assert await hears(a.peer, 30) == frames
         assert a.peer.is_whole()
 
 
@@ -96,11 +109,31 @@ async def test_a_far_end_that_begins_another_stream_is_heard_whole() -> None:
         for part in range(4):
             b.peer.ssrc, b.peer.sequence, b.peer.timestamp = 900 + part, 21_000 * part, 77_000 * part
             await say(b.peer, frames[10 * part : 10 * part + 10])
-        await asyncio.sleep(0.1)
-        assert spoken(a.peer) == frames
+        assert await hears(a.peer, 40) == frames
         assert a.peer.is_whole()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+async def test_each_frame_is_heard_by_whom_it_was_said_to_however_fast_they_change(threads: int) -> None:
+    async with room(threads=threads) as here:
+        a, *others = (here.station() for _ in range(4))
+        for station in (a, *others):
+            here.media.submit(station.remote())
+        frames = numbered(120)
+        for turn, frame in enumerate(frames):
+            other = others[turn * 7 % 5 % 3]
+            here.media.submit(Join(a.leg, other.leg))
+            a.peer.send(frame)
+            other.peer.send(frame[::-1])
+            if turn % 8 == 0:
+                await asyncio.sleep(0.01)
+        assert await hears(a.peer, len(frames)) == [frame[::-1] for frame in frames]
+        for number, other in enumerate(others):
+            said = [frame for turn, frame in enumerate(frames) if turn * 7 % 5 % 3 == number]
+            assert await hears(other.peer, len(said)) == said
+
+
+@in_real_time
 async def test_loss_and_order_pass_through_to_whoever_can_conceal_them() -> None:
     async with room() as here:
         a, b = pair(here)
@@ -110,8 +143,8 @@ async def test_loss_and_order_pass_through_to_whoever_can_conceal_them() -> None
         base, time = a.peer.sequence, a.peer.timestamp
         for index in (0, 1, 2, 5, 4, 6, 6, 9, 10, 11):
             a.peer.sequence, a.peer.timestamp = (base + index) % 2**16, (time + 160 * index) % 2**32
-            await a.peer.talk(frames[index], 1)
-        await asyncio.sleep(0.05)
+            a.peer.send(frames[index])
+        await hears(b.peer, 9)
         heard = [p for p in b.peer.heard if p.payload != SILENCE[PCMU]]
         assert [p.payload for p in heard] == [frames[n] for n in (0, 1, 2, 5, 4, 6, 9, 10, 11)]
         assert [(p.sequence - heard[0].sequence) % 2**16 for p in heard] == [0, 1, 2, 5, 4, 6, 9, 10, 11]
@@ -135,7 +168,8 @@ async def test_the_laws_are_translated_where_they_differ() -> None:
         await asyncio.sleep(0.05)
         frames = numbered(10)
         await asyncio.gather(say(a.peer, frames), say(b.peer, frames, PCMA))
-        await asyncio.sleep(0.05)
+        await hears(a.peer, 10)
+        await hears(b.peer, 10)
         assert {p.payload_type for p in b.peer.heard} == {PCMA}
         at_b, at_a = b"".join(spoken(b.peer)), b"".join(spoken(a.peer))
         said = b"".join(frames)
@@ -152,7 +186,7 @@ async def test_keys_pass_and_are_still_told_of() -> None:
         await a.peer.talk(SILENCE[PCMU], 5)
         await a.peer.press("7")
         await a.told(DigitReceived)
-        await asyncio.sleep(0.05)
+        await hears(b.peer, 7)
         events = [p for p in b.peer.heard if p.payload_type == EVENT]
         assert [p.payload[0] for p in events] == [7] * 7
         assert len({p.timestamp for p in events}) == 1
@@ -162,19 +196,16 @@ async def test_keys_pass_and_are_still_told_of() -> None:
 async def test_a_silent_or_absent_source_is_made_up_for_with_silence() -> None:
     async with room() as here:
         a, b = pair(here)
-        await asyncio.sleep(0.1)
         here.media.submit(Join(a.leg, b.leg))
-        await asyncio.sleep(0.3)
-        await a.peer.talk(b"\x20" * 160, 10)
-        await asyncio.sleep(0.4)
-        await a.peer.talk(b"\x30" * 160, 10)
-        await asyncio.sleep(0.1)
-        gaps = [y.at - x.at for x, y in pairwise(b.peer.heard)]
-        assert max(gaps) < 0.4
-        assert spoken(b.peer) == [b"\x20" * 160] * 10 + [b"\x30" * 160] * 10
-        length = b.peer.heard[-1].at - b.peer.heard[0].at
-        assert abs(len(b.peer.heard) - 1 - length / 0.02) <= 8
-        assert all(0 < (y.timestamp - x.timestamp) % 2**32 < 4000 for x, y in pairwise(b.peer.heard))
+        await hears_on(b.peer)
+        assert spoken(b.peer) == []
+        frames = numbered(20)
+        await say(a.peer, frames[:10])
+        assert await hears(b.peer, 10) == frames[:10]
+        await hears_on(b.peer)
+        await say(a.peer, frames[10:])
+        assert await hears(b.peer, 20) == frames
+        assert b.peer.is_whole()
 
 
 async def test_a_join_ends_what_was_played_and_a_play_ends_the_join() -> None:
@@ -184,40 +215,38 @@ async def test_a_join_ends_what_was_played_and_a_play_ends_the_join() -> None:
         here.media.submit(Join(a.leg, b.leg))
         assert (await b.told(PlayEnded)).reason is PlayEnd.REPLACED
         here.media.submit(Play(a.leg, here.media.token(), (PlayTone("beep"),)))
-        await asyncio.sleep(0.05)
-        b.peer.heard.clear()
         await a.peer.talk(b"\x20" * 160, 5)
-        assert spoken(b.peer) == []
-        assert len(b.peer.heard) >= 4
         assert (await a.told(PlayEnded)).reason is PlayEnd.FINISHED
+        await hears_on(b.peer)
+        assert b"\x20" * 160 not in spoken(b.peer)
 
 
-async def test_parting_and_closing_leave_the_other_end_with_silence() -> None:
+@pytest.mark.parametrize("which", range(3))
+async def test_parting_and_closing_leave_the_other_end_with_silence(which: int) -> None:
     async with room() as here:
         a, b = pair(here)
-        for ending in (Part(a.leg), Part(b.leg), CloseLeg(a.leg)):
-            here.media.submit(Join(a.leg, b.leg))
-            await a.peer.talk(b"\x20" * 160, 5)
-            here.media.submit(ending)
-            await asyncio.sleep(0.05)
-            b.peer.heard.clear()
-            await a.peer.talk(b"\x20" * 160, 5)
-            assert spoken(b.peer) == []
-            assert len(b.peer.heard) >= 4
-        assert isinstance(a.events[-1], LegClosed)
+        here.media.submit(Join(a.leg, b.leg))
+        before = [b"\x20" * 160] * 5
+        await say(a.peer, before)
+        here.media.submit((Part(a.leg), Part(b.leg), CloseLeg(a.leg))[which])
+        await a.peer.talk(b"\x30" * 160, 5)
+        assert await hears(b.peer, 5) == before
+        await hears_on(b.peer)
+        assert spoken(b.peer) == before
+        if which == 2:
+            await a.told(LegClosed)
 
 
 async def test_a_held_end_hears_nothing() -> None:
     async with room() as here:
         a, b = pair(here)
-        here.media.submit(Join(a.leg, b.leg), b.remote(direction=Direction.INACTIVE))
-        await asyncio.sleep(0.05)
-        b.peer.heard.clear()
-        await a.peer.talk(b"\x20" * 160, 5)
-        assert b.peer.heard == []
+        here.media.submit(Join(a.leg, b.leg))
+        await say(a.peer, [b"\x20" * 160])
+        here.media.submit(b.remote(direction=Direction.INACTIVE))
+        await a.peer.talk(b"\x30" * 160, 5)
         here.media.submit(b.remote())
-        await a.peer.talk(b"\x20" * 160, 5)
-        assert len(spoken(b.peer)) >= 4
+        await a.peer.talk(b"\x40" * 160, 5)
+        assert await hears(b.peer, 6) == [b"\x20" * 160] + [b"\x40" * 160] * 5
 
 
 async def test_legs_wander_between_threads_without_losing_a_packet() -> None:
@@ -239,4 +268,3 @@ async def test_legs_wander_between_threads_without_losing_a_packet() -> None:
             assert closed.counters["lost"] == closed.counters["duplicates"] == 0
             heard = station.peer.heard
             assert all((y.sequence - x.sequence) % 2**16 == 1 for x, y in pairwise(heard))
-            assert max(y.at - x.at for x, y in pairwise(heard)) < 0.2

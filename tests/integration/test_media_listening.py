@@ -30,6 +30,7 @@ from callrouter.ports import (
     VoiceStarted,
     VoiceStopped,
 )
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import Room, Station, room
 from tests.unit.media.sound import chatter, dtmf, silence, sine, to_mulaw
 
@@ -50,6 +51,7 @@ def digits(station: Station) -> str:
     return "".join(event.digit for event in station.events if isinstance(event, DigitReceived))
 
 
+@in_real_time
 async def test_talk_and_silence_are_told_with_their_lengths() -> None:
     async with room() as here:
         station = started(here)
@@ -66,6 +68,7 @@ async def test_talk_and_silence_are_told_with_their_lengths() -> None:
         assert sum(isinstance(event, VoiceStarted) for event in station.events) == 2
 
 
+@in_real_time
 async def test_talk_that_the_network_cuts_off_is_over() -> None:
     async with room() as here:
         station = started(here)
@@ -74,6 +77,7 @@ async def test_talk_that_the_network_cuts_off_is_over() -> None:
         assert 300 <= (await station.told(VoiceStopped)).spoke_ms <= 520
 
 
+@in_real_time
 async def test_silence_ends_a_recording_on_a_noisy_line(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
@@ -92,6 +96,7 @@ async def test_silence_ends_a_recording_on_a_noisy_line(tmp_path: Path) -> None:
         assert 3000 <= ended.duration_ms <= 3800
 
 
+@in_real_time
 async def test_keys_are_heard_as_tones_where_the_far_end_knows_no_events() -> None:
     async with room() as here:
         station = started(here, events=None)
@@ -108,6 +113,7 @@ async def test_keys_are_heard_as_tones_where_the_far_end_knows_no_events() -> No
         assert (await station.told(PlayEnded)).reason is PlayEnd.DIGIT
 
 
+@in_real_time
 async def test_lost_packets_in_a_key_do_not_make_it_two() -> None:
     async with room() as here:
         station = started(here, events=None)
@@ -124,6 +130,7 @@ async def test_lost_packets_in_a_key_do_not_make_it_two() -> None:
         assert digits(station) == "7"
 
 
+@in_real_time
 async def test_where_events_were_agreed_on_tones_are_no_keys_unless_asked_for() -> None:
     async with room() as here:
         station = started(here)
@@ -138,6 +145,7 @@ async def test_where_events_were_agreed_on_tones_are_no_keys_unless_asked_for() 
         assert digits(station) == "5"
 
 
+@in_real_time
 async def test_a_key_sent_as_event_and_as_tone_is_one_press() -> None:
     async with room() as here:
         station = started(here)
@@ -156,6 +164,7 @@ async def test_a_key_sent_as_event_and_as_tone_is_one_press() -> None:
         assert digits(station) == "333"
 
 
+@in_real_time
 async def test_a_key_that_is_down_when_the_leg_closes_is_told_first() -> None:
     async with room() as here:
         station = started(here, events=None)
@@ -180,6 +189,7 @@ GREETING = silence(0.2) + chatter(3.0) + silence(0.4)
     ],
     ids=lambda value: value.value if isinstance(value, Answerer) else "",
 )
+@in_real_time
 async def test_who_answered_is_told_once_with_the_time_it_took(
     to_end: bool, sound: array[int], answerer: Answerer, earliest: int, latest: int
 ) -> None:
@@ -196,6 +206,7 @@ async def test_who_answered_is_told_once_with_the_time_it_took(
         assert sum(isinstance(event, AnswerDetected) for event in station.events) == 1
 
 
+@in_real_time
 async def test_a_far_end_that_sends_nothing_at_all_is_unknown_after_the_silence_time_out() -> None:
     async with room() as here:
         station = started(here)
@@ -205,6 +216,7 @@ async def test_a_far_end_that_sends_nothing_at_all_is_unknown_after_the_silence_
         assert 600 <= told.after_ms <= 620
 
 
+@in_real_time
 async def test_a_detection_that_is_given_up_or_cut_off_is_unknown() -> None:
     async with room() as here:
         station = started(here)

@@ -8,6 +8,7 @@ from array import array
 from pathlib import Path
 
 from callrouter.ports import AudioFile, CloseLeg, LegClosed, Play, PlayEnd, PlayEnded, PlayPrompt, PlayTone
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import Station, room
 from tests.unit.media.sound import alaw, mulaw, write_wav
 
@@ -15,6 +16,7 @@ WORDS = [word for word in range(256) if word != 0x7F]
 """All of µ-law but its second zero: each decoded is a sample that is encoded as it."""
 
 
+@in_real_time
 async def test_many_legs_hear_all_of_a_long_prompt_wherever_each_is(tmp_path: Path) -> None:
     chance = random.Random(4)
     said = bytes(chance.choice(WORDS) for _ in range(34_123))

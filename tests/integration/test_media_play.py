@@ -25,6 +25,7 @@ from callrouter.ports import (
     SendDigits,
     StopPlay,
 )
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import EVENT, PCMA, PCMU, SILENCE, Peer, Station, room
 from tests.unit.media.sound import alaw, mulaw, sine, tone_level, write_wav
 
@@ -66,6 +67,7 @@ async def tone_prompt(station: Station, folder: Path, seconds: float = 0.5) -> P
     return PlayPrompt(await station.media.prompt(AudioFile(path, "audio/wav", f"tone-{seconds}")))
 
 
+@in_real_time
 async def test_a_leg_sends_silence_from_set_remote_to_close_and_nothing_before() -> None:
     async with room() as here:
         station = here.station()
@@ -85,6 +87,7 @@ async def test_a_leg_sends_silence_from_set_remote_to_close_and_nothing_before()
         assert_steady(station.peer)
 
 
+@in_real_time
 async def test_a_prompt_is_heard_to_the_sample_in_either_law(tmp_path: Path) -> None:
     async with room() as here:
         for codec, decode in (("PCMU", mulaw), ("PCMA", alaw)):
@@ -105,6 +108,7 @@ async def test_a_prompt_is_heard_to_the_sample_in_either_law(tmp_path: Path) -> 
             assert_steady(station.peer)
 
 
+@in_real_time
 async def test_events_carry_the_clock_of_python(tmp_path: Path) -> None:
     from time import monotonic_ns
 
@@ -116,6 +120,7 @@ async def test_events_carry_the_clock_of_python(tmp_path: Path) -> None:
         assert before + 90_000_000 < ended.at_ns <= monotonic_ns()
 
 
+@in_real_time
 async def test_a_play_is_replaced_stopped_and_closed_with_its_reason() -> None:
     async with room() as here:
         station = here.station()
@@ -150,6 +155,7 @@ async def test_zero_loops_repeat_without_a_seam_until_stopped(tmp_path: Path) ->
         assert max(abs(a - b) for a, b in zip(heard, said, strict=True)) <= 260
 
 
+@in_real_time
 async def test_a_stop_digit_ends_the_play_when_it_goes_down_and_is_reported_as_well(tmp_path: Path) -> None:
     async with room() as here:
         station = here.station()
@@ -182,6 +188,7 @@ async def test_a_digit_fed_by_signalling_acts_like_one_that_was_heard() -> None:
         assert (digit.digit, digit.duration_ms) == ("A", 250)
 
 
+@in_real_time
 async def test_played_digits_go_out_as_events_with_their_pauses() -> None:
     async with room() as here:
         station = here.station()
@@ -193,6 +200,7 @@ async def test_played_digits_go_out_as_events_with_their_pauses() -> None:
         assert_steady(station.peer)
 
 
+@in_real_time
 async def test_digits_sent_over_a_play_are_told_of_and_the_play_goes_on() -> None:
     async with room() as here:
         station = here.station()
@@ -222,6 +230,7 @@ async def test_a_far_end_without_telephone_events_hears_the_keys() -> None:
         assert tone_level(heard, 941) < 500
 
 
+@in_real_time
 async def test_the_ringing_tone_is_the_countrys() -> None:
     async with room() as here:
         station = here.station()
@@ -232,6 +241,7 @@ async def test_the_ringing_tone_is_the_countrys() -> None:
         assert tone_level(heard, 425) < 500
 
 
+@in_real_time
 async def test_nothing_is_sent_while_the_direction_forbids_it_and_play_time_goes_on() -> None:
     async with room() as here:
         station = here.station()
@@ -250,6 +260,7 @@ async def test_nothing_is_sent_while_the_direction_forbids_it_and_play_time_goes
         assert station.peer.heard[0].marker
 
 
+@in_real_time
 async def test_a_new_address_takes_over_and_the_stream_goes_on() -> None:
     async with room() as here:
         station = here.station()
@@ -274,6 +285,7 @@ async def test_the_blackhole_address_is_never_sent_to() -> None:
         assert here.media.totals().counts["send_errors"] == 0
 
 
+@in_real_time
 async def test_a_leg_of_ipv6_speaks_ipv6() -> None:
     async with room(bind_v6="::1") as here:
         station = here.station(family=6)

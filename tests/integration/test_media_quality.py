@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from callrouter.ports import CloseLeg, Direction, LegClosed
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import PCMA, PCMU, SILENCE, Station, room
+from tests.patience import PATIENCE_SECONDS
 
 NTP_EPOCH = 2_208_988_800
 
@@ -43,11 +45,12 @@ def block(ssrc: int, *, lost: int = 0, jitter: int = 0, last: int = 0, delay: in
 async def next_report(rtcp: socket.socket) -> tuple[bytes, int]:
     """The next report of the leg and when it came."""
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         data = await loop.sock_recv(rtcp, 1500)
     return data, ntp_middle()
 
 
+@in_real_time
 async def test_the_round_trip_is_the_networks_and_not_the_interval_of_reports() -> None:
     async with room(rtcp_interval_seconds=0.4) as here:
         station = here.station()
@@ -66,6 +69,7 @@ async def test_the_round_trip_is_the_networks_and_not_the_interval_of_reports() 
         assert 28_000 <= counters["round_trip_us"] <= 45_000, counters
 
 
+@in_real_time
 async def test_the_far_end_can_tell_the_round_trip_from_our_reports() -> None:
     async with room(rtcp_interval_seconds=0.6) as here:
         station = here.station()
@@ -84,6 +88,7 @@ async def test_the_far_end_can_tell_the_round_trip_from_our_reports() -> None:
         assert 0 <= (now - last - delay) % 2**32 < 0.015 * 65536
 
 
+@in_real_time
 async def test_loss_and_jitter_cost_opinion_points() -> None:
     async with room() as here:
         good, bad = here.station(), here.station()
@@ -105,6 +110,7 @@ async def test_loss_and_jitter_cost_opinion_points() -> None:
         assert 100 < stumbled["mos_x100"] < 300
 
 
+@in_real_time
 async def test_what_the_far_end_reports_is_rated_as_well() -> None:
     async with room(rtcp_interval_seconds=0.2) as here:
         station = here.station()
@@ -121,6 +127,7 @@ async def test_what_the_far_end_reports_is_rated_as_well() -> None:
         assert 100 < counters["reported_mos_x100"] < counters["mos_x100"]
 
 
+@in_real_time
 async def test_a_leg_that_heard_nothing_has_no_rating() -> None:
     async with room() as here:
         station = here.station()
@@ -131,6 +138,7 @@ async def test_a_leg_that_heard_nothing_has_no_rating() -> None:
         assert counters["mos_x100"] == counters["r_factor_x100"] == 0
 
 
+@in_real_time
 async def test_every_kind_of_unwelcome_datagram_has_its_own_count() -> None:
     async with room() as here:
         station = here.station()
@@ -153,6 +161,7 @@ async def test_every_kind_of_unwelcome_datagram_has_its_own_count() -> None:
         assert counters["lost"] == 0, "what cannot be used has arrived all the same"
 
 
+@in_real_time
 async def test_a_far_end_may_change_between_the_laws_of_g711() -> None:
     async with room() as here:
         station = here.station()
@@ -164,6 +173,7 @@ async def test_a_far_end_may_change_between_the_laws_of_g711() -> None:
         assert counters["wrong_type"] == counters["lost"] == 0
 
 
+@in_real_time
 async def test_sequence_numbers_wrap_without_loss() -> None:
     async with room() as here:
         station = here.station()
@@ -174,6 +184,7 @@ async def test_sequence_numbers_wrap_without_loss() -> None:
         assert (counters["wraps"], counters["lost"], counters["packets_in"]) == (1, 0, 6)
 
 
+@in_real_time
 async def test_what_is_said_while_it_is_not_wanted_is_not_lost() -> None:
     async with room() as here:
         station = here.station()

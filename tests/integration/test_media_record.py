@@ -20,6 +20,7 @@ from callrouter.ports import (
     StartRecording,
     StopRecording,
 )
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import PCMU, SILENCE, Room, Station, room
 from tests.unit.media.sound import channels_of, mulaw, sine, tone_level, write_wav
 
@@ -43,6 +44,7 @@ def sounding(samples: list[int]) -> tuple[int, int]:
     return loud[0], loud[-1]
 
 
+@in_real_time
 async def test_what_was_said_is_recorded_to_the_sample(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
@@ -66,6 +68,7 @@ async def test_what_was_said_is_recorded_to_the_sample(tmp_path: Path) -> None:
         assert os.listdir(tmp_path) == ["one.wav"]
 
 
+@in_real_time
 async def test_a_call_is_recorded_in_two_channels_in_step(tmp_path: Path) -> None:
     async with room() as here:
         a, b = started(here), started(here)
@@ -91,6 +94,7 @@ async def test_a_call_is_recorded_in_two_channels_in_step(tmp_path: Path) -> Non
         assert sum(abs(y) > 1000 for y in right) > 4000
 
 
+@in_real_time
 async def test_what_a_leg_hears_is_recorded_beside_what_it_says(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
@@ -113,6 +117,7 @@ async def test_what_a_leg_hears_is_recorded_beside_what_it_says(tmp_path: Path) 
         assert tone_level(sent, 1000) < 100
 
 
+@in_real_time
 async def test_silence_ends_a_recording_but_a_gap_in_the_network_does_not(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
@@ -131,6 +136,7 @@ async def test_silence_ends_a_recording_but_a_gap_in_the_network_does_not(tmp_pa
         assert (await station.told(RecordingEnded)).reason is RecordingEnd.SILENCE
 
 
+@in_real_time
 async def test_a_far_end_that_sends_nothing_for_long_is_silent(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
@@ -145,6 +151,7 @@ async def test_a_far_end_that_sends_nothing_for_long_is_silent(tmp_path: Path) -
         assert 1300 <= ended.duration_ms <= 2000
 
 
+@in_real_time
 async def test_a_stop_digit_ends_it_and_is_named(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
@@ -160,6 +167,7 @@ async def test_a_stop_digit_ends_it_and_is_named(tmp_path: Path) -> None:
         assert (ended.reason, ended.digit) == (RecordingEnd.DIGIT, "*")
 
 
+@in_real_time
 async def test_silence_before_and_after_is_trimmed(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
@@ -179,6 +187,7 @@ async def test_silence_before_and_after_is_trimmed(tmp_path: Path) -> None:
         assert abs(last - first - 3200) <= 8
 
 
+@in_real_time
 async def test_a_recording_of_nothing_but_silence_is_trimmed_to_nothing(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
@@ -197,6 +206,7 @@ async def test_a_recording_of_nothing_but_silence_is_trimmed_to_nothing(tmp_path
         assert (ended.reason, ended.duration_ms, ended.size_bytes) == (RecordingEnd.SILENCE, 0, 44)
 
 
+@in_real_time
 async def test_a_disk_that_refuses_ends_the_recording_and_not_the_call(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
@@ -214,6 +224,7 @@ async def test_a_disk_that_refuses_ends_the_recording_and_not_the_call(tmp_path:
         assert sum(isinstance(event, RecordingEnded) for event in station.events) == 1
 
 
+@in_real_time
 async def test_two_recordings_of_one_leg_are_apart(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)

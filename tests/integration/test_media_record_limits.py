@@ -21,6 +21,7 @@ from callrouter.ports import (
     StopRecording,
     partial_recording,
 )
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import Room, Station, room
 from tests.integration.test_media_record import LOUD, mono, sounding
 from tests.unit.media.sound import channels_of
@@ -33,6 +34,7 @@ def started(here: Room) -> Station:
 
 
 @pytest.mark.parametrize("with_silence", [True, False], ids=["silence", "skip"])
+@in_real_time
 async def test_what_is_said_during_a_pause_is_not_recorded(tmp_path: Path, with_silence: bool) -> None:
     async with room() as here:
         station = started(here)
@@ -56,6 +58,7 @@ async def test_what_is_said_during_a_pause_is_not_recorded(tmp_path: Path, with_
         assert abs(quiet - (8000 if with_silence else 0)) < 800
 
 
+@in_real_time
 async def test_a_pause_left_out_counts_for_no_limit_and_two_may_follow_each_other(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
@@ -71,6 +74,7 @@ async def test_a_pause_left_out_counts_for_no_limit_and_two_may_follow_each_othe
         assert (ended.reason, ended.duration_ms) == (RecordingEnd.MAX_LENGTH, 600)
 
 
+@in_real_time
 async def test_a_recording_ends_before_its_file_grows_too_large(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
@@ -85,6 +89,7 @@ async def test_a_recording_ends_before_its_file_grows_too_large(tmp_path: Path) 
         assert 10_001 - 4 < path.stat().st_size == ended.size_bytes <= 10_001
 
 
+@in_real_time
 async def test_half_a_recording_lies_where_it_is_looked_for_after_a_crash(tmp_path: Path) -> None:
     async with room() as here:
         station = started(here)
@@ -111,6 +116,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@in_real_time
 async def test_a_full_disk_ends_the_recording_and_not_the_call(tiny_disk: Path) -> None:
     async with room() as here:
         station = started(here)

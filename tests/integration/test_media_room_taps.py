@@ -24,6 +24,7 @@ from callrouter.ports import (
     TapEnded,
     TapFrames,
 )
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import Room, Station, room
 from tests.unit.media.sound import mulaw, sine, to_mulaw, tone_level
 
@@ -48,6 +49,7 @@ def tapped(station: Station) -> bytes:
 
 
 @pytest.mark.parametrize("rate", [8000, 48_000])
+@in_real_time
 async def test_a_tap_of_a_room_hears_all_of_its_members_also_the_one_that_has_it(rate: int) -> None:
     async with room() as here:
         one, two, three = members(here, 3, rate)
@@ -68,6 +70,7 @@ async def test_a_tap_of_a_room_hears_all_of_its_members_also_the_one_that_has_it
         assert tone_level(middle, 700) < 60
 
 
+@in_real_time
 async def test_what_is_handed_to_a_room_is_heard_by_all_to_the_word_and_tapped_as_well() -> None:
     chance = random.Random(8)
     said = bytes(chance.choice(WORDS) for _ in range(8 * 500 + 77))
@@ -91,6 +94,7 @@ async def test_what_is_handed_to_a_room_is_heard_by_all_to_the_word_and_tapped_a
         assert (ended.token, ended.reason, ended.played_ms) == (token, PlayEnd.STOPPED, len(said) // 8)
 
 
+@in_real_time
 async def test_handed_over_sound_can_be_cleared_and_ends_when_its_member_leaves() -> None:
     async with room() as here:
         one, two = members(here, 2)

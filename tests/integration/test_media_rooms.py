@@ -31,6 +31,7 @@ from callrouter.ports import (
     StopAnnouncement,
     StopRecording,
 )
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import PCMA, PCMU, SILENCE, Room, Station, room
 from tests.unit.media.sound import alaw, channels_of, mulaw, sine, to_mulaw, tone_level, write_wav
 
@@ -76,6 +77,7 @@ async def prompt(here: Room, folder: Path, hertz: float, seconds: float) -> Prom
     return await here.media.prompt(AudioFile(path, "audio/wav", f"{hertz}-{seconds}"))
 
 
+@in_real_time
 async def test_everybody_hears_all_the_others_and_not_themselves() -> None:
     async with room() as here:
         stations = seat(here, 3)
@@ -87,6 +89,7 @@ async def test_everybody_hears_all_the_others_and_not_themselves() -> None:
         assert all(station.peer.is_whole() for station in stations)
 
 
+@in_real_time
 async def test_members_of_either_law_hear_each_other() -> None:
     async with room() as here:
         a, b = here.station(), here.station()
@@ -98,6 +101,7 @@ async def test_members_of_either_law_hear_each_other() -> None:
         assert set(b.peer.audio()) == {0xFF}
 
 
+@in_real_time
 async def test_a_silent_room_is_digital_silence() -> None:
     async with room() as here:
         stations = seat(here, 3)
@@ -106,6 +110,7 @@ async def test_a_silent_room_is_digital_silence() -> None:
         assert {packet.payload for s in stations for packet in s.peer.heard} == {SILENCE[PCMU]}
 
 
+@in_real_time
 async def test_too_many_loud_voices_are_turned_down_and_not_clipped() -> None:
     async with room() as here:
         stations = seat(here, 6)
@@ -118,6 +123,7 @@ async def test_too_many_loud_voices_are_turned_down_and_not_clipped() -> None:
         assert sum(level * level / 2 for level in levels) > 0.97 * power, "what clips sounds of more"
 
 
+@in_real_time
 async def test_the_muted_are_not_heard_and_gain_makes_louder() -> None:
     async with room() as here:
         a, b, c = seat(here, 3)
@@ -132,6 +138,7 @@ async def test_the_muted_are_not_heard_and_gain_makes_louder() -> None:
         assert tone_level(heard(c), HERTZ[1]) < 600
 
 
+@in_real_time
 async def test_a_coach_is_heard_by_one_and_hears_all() -> None:
     async with room() as here:
         agent, caller, coach = seat(here, 3)
@@ -145,6 +152,7 @@ async def test_a_coach_is_heard_by_one_and_hears_all() -> None:
         assert tones(caller) == [0, 2]
 
 
+@in_real_time
 async def test_on_hold_a_member_hears_music_and_is_not_heard(tmp_path: Path) -> None:
     async with room() as here:
         a, b, c = seat(here, 3)
@@ -160,6 +168,7 @@ async def test_on_hold_a_member_hears_music_and_is_not_heard(tmp_path: Path) -> 
         assert all(station.peer.is_whole() for station in (a, b, c))
 
 
+@in_real_time
 async def test_what_is_announced_to_one_is_heard_by_one(tmp_path: Path) -> None:
     async with room() as here:
         a, b, c = seat(here, 3)
@@ -172,6 +181,7 @@ async def test_what_is_announced_to_one_is_heard_by_one(tmp_path: Path) -> None:
         assert tones(a) == [1, 2]
 
 
+@in_real_time
 async def test_what_is_announced_to_all_is_heard_beside_the_voices(tmp_path: Path) -> None:
     async with room() as here:
         a, b, c = seat(here, 3)
@@ -189,6 +199,7 @@ async def test_what_is_announced_to_all_is_heard_beside_the_voices(tmp_path: Pat
         assert (await b.told(PlayEnded)).reason is PlayEnd.STOPPED
 
 
+@in_real_time
 async def test_an_announcement_outlives_the_member_that_ordered_it(tmp_path: Path) -> None:
     async with room() as here:
         a, b = seat(here, 2)
@@ -202,6 +213,7 @@ async def test_an_announcement_outlives_the_member_that_ordered_it(tmp_path: Pat
         assert tones(b) == [5]
 
 
+@in_real_time
 async def test_an_announcement_outside_a_room_ends_at_once() -> None:
     async with room() as here:
         station = here.station()
@@ -209,6 +221,7 @@ async def test_an_announcement_outside_a_room_ends_at_once() -> None:
         assert (await station.told(PlayEnded)).reason is PlayEnd.STOPPED
 
 
+@in_real_time
 async def test_tones_tell_of_those_who_enter_and_leave() -> None:
     async with room() as here:
         (a,) = seat(here, 1)
@@ -225,6 +238,7 @@ async def test_tones_tell_of_those_who_enter_and_leave() -> None:
         assert set(heard(a, 0.1)) == {0}
 
 
+@in_real_time
 async def test_the_speaker_is_told_when_it_changes() -> None:
     async with room() as here:
         a, b = seat(here, 2)
@@ -237,6 +251,7 @@ async def test_the_speaker_is_told_when_it_changes() -> None:
         assert sum(isinstance(event, SpeakerChanged) for event in a.events) == 1, "too soon after the last"
 
 
+@in_real_time
 async def test_a_member_that_leaves_joins_or_enters_again_is_in_one_place_only() -> None:
     async with room() as here:
         a, b, c = seat(here, 3)
@@ -265,14 +280,24 @@ async def test_rooms_and_members_move_between_threads_without_losing_a_packet() 
         here.media.submit(*(EnterRoom(station.leg, RoomId(9)) for station in stations))
         await talking
         everybody = set(range(6))
-        for number, station in enumerate(stations):
-            assert set(tones(station)) == everybody - {number}
+
+        def is_everybody_heard() -> bool:
+            return all(set(tones(station)) == everybody - {number} for number, station in enumerate(stations))
+
+        talked = 200
+        while not is_everybody_heard():
+            # Somebody was held up: what was late is not heard, but what comes after it is.
+            assert talked < 3000
+            await talk(stations)
+            talked += 50
+        for station in stations:
             assert station.peer.is_whole()
             here.media.submit(CloseLeg(station.leg))
             counters = (await station.told(LegClosed)).counters
-            assert (counters["packets_in"], counters["lost"]) == (200, 0)
+            assert (counters["packets_in"], counters["lost"]) == (talked, 0)
 
 
+@in_real_time
 async def test_what_is_said_in_a_room_is_recorded(tmp_path: Path) -> None:
     async with room() as here:
         stations = seat(here, 3)
@@ -287,6 +312,7 @@ async def test_what_is_said_in_a_room_is_recorded(tmp_path: Path) -> None:
             assert abs(tone_level(samples[3200:6400], hertz) - 4000) < 400
 
 
+@in_real_time
 async def test_jitter_does_not_tear_a_voice() -> None:
     async with room() as here:
         a, b = seat(here, 2)

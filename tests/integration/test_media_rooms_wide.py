@@ -23,6 +23,7 @@ from callrouter.ports import (
     StopRecording,
 )
 from tests.integration.coded_peer import RATES, decoded, encoded, remote, say
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import EVENT, Room, Station, room
 from tests.unit.media.sound import channels_of, mulaw, sine, to_mulaw, tone_level
 
@@ -65,6 +66,7 @@ async def talk(*said: tuple[Station, str, float]) -> None:
 
 
 @pytest.mark.parametrize(("codec", "high"), [("G722", 6000), ("OPUS", 10_000)])
+@in_real_time
 async def test_members_of_a_wide_codec_hear_each_other_at_its_full_width(codec: str, high: float) -> None:
     async with room() as here:
         a, b, c = enter(here, codec), enter(here, codec), enter(here, "PCMU")
@@ -79,6 +81,7 @@ async def test_members_of_a_wide_codec_hear_each_other_at_its_full_width(codec: 
         assert all(station.peer.is_whole() for station in (a, b, c))
 
 
+@in_real_time
 async def test_the_best_that_two_have_is_the_rooms() -> None:
     async with room() as here:
         wide, other, plain = enter(here, "OPUS"), enter(here, "G722"), enter(here, "PCMU")
@@ -93,6 +96,7 @@ async def test_the_best_that_two_have_is_the_rooms() -> None:
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000, 48_000])
+@in_real_time
 async def test_a_room_can_be_made_for_a_rate(rate: int) -> None:
     async with room() as here:
         first = enter(here, "PCMU", rate=rate)
@@ -103,6 +107,7 @@ async def test_a_room_can_be_made_for_a_rate(rate: int) -> None:
         assert (level(b, "OPUS", 6000) > 5000) == (rate > 8000)
 
 
+@in_real_time
 async def test_holds_whispers_gains_and_recordings_are_as_in_any_room(tmp_path: Path) -> None:
     path = tmp_path / "room.wav"
     async with room() as here:

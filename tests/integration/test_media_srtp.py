@@ -23,6 +23,7 @@ from callrouter.ports import (
 )
 from tests.integration.rtp_peer import PCMU, SILENCE, Station, room
 from tests.integration.srtp_peer import PROFILES, SecurePeer, keys
+from tests.patience import PATIENCE_SECONDS
 
 SUITES = list(PROFILES)
 
@@ -62,7 +63,7 @@ async def test_reports_are_protected_both_ways(suite: str, mki: bytes) -> None:
             rtcp.setblocking(False)
             here.media.submit(secure.remote())
             await station.peer.talk(SILENCE[PCMU], 10)
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 sealed = await asyncio.get_running_loop().sock_recv(rtcp, 1500)
             report = secure.open_report(sealed)
             assert report[1] == 200

@@ -25,6 +25,7 @@ from callrouter.ports import (
     TapFrame,
     TapFrames,
 )
+from tests.integration.real_time import in_real_time
 from tests.integration.rtp_peer import PCMU, SILENCE, Room, Station, room
 from tests.unit.media.sound import alaw, mulaw
 
@@ -47,6 +48,7 @@ def numbered(count: int) -> list[bytes]:
     return [bytes((n + k) % 100 for k in range(160)) for n in range(count)]
 
 
+@in_real_time
 async def test_what_is_received_is_handed_over_to_the_sample() -> None:
     async with room() as here:
         station = started(here)
@@ -68,6 +70,7 @@ async def test_what_is_received_is_handed_over_to_the_sample() -> None:
         assert len(station.events) == count
 
 
+@in_real_time
 async def test_both_sides_come_in_step_even_of_a_relay_between_two_laws() -> None:
     async with room() as here:
         a, b = started(here), started(here, "PCMA")
@@ -82,6 +85,7 @@ async def test_both_sides_come_in_step_even_of_a_relay_between_two_laws() -> Non
         assert len(near) >= 39 * 160
 
 
+@in_real_time
 async def test_frames_come_in_batches_and_a_stalled_taker_costs_the_oldest_only() -> None:
     async with room() as here:
         station = started(here)
@@ -103,6 +107,7 @@ async def test_frames_come_in_batches_and_a_stalled_taker_costs_the_oldest_only(
         assert counters["skipped_sends"] == 0, "nobody hears it"
 
 
+@in_real_time
 async def test_a_tap_ends_with_its_leg_and_its_last_frames_come_before() -> None:
     async with room() as here:
         station = started(here)
@@ -114,6 +119,7 @@ async def test_a_tap_ends_with_its_leg_and_its_last_frames_come_before() -> None
         assert 8 <= len(frames(station)) <= 16
 
 
+@in_real_time
 async def test_audio_of_any_size_is_played_without_a_seam_and_marks_come_back() -> None:
     async with room() as here:
         station = started(here)
@@ -142,6 +148,7 @@ async def test_audio_of_any_size_is_played_without_a_seam_and_marks_come_back() 
         assert station.peer.is_whole()
 
 
+@in_real_time
 async def test_clearing_throws_away_what_waits_and_sends_its_marks_back() -> None:
     async with room() as here:
         station = started(here)
@@ -161,6 +168,7 @@ async def test_clearing_throws_away_what_waits_and_sends_its_marks_back() -> Non
         assert station.peer.heard[-1].payload == SILENCE[PCMU]
 
 
+@in_real_time
 async def test_a_feed_is_replaced_like_anything_that_is_played() -> None:
     async with room() as here:
         station = started(here, "PCMA")
