@@ -224,9 +224,10 @@ class Meter:
         return self._record(facts.TRANSFER, body)
 
     async def end(self, call_sid: str, *, at_ns: int, cause: Cause) -> None:
-        """The call is over; returns when that is on disk.  Nothing if it has ended before."""
-        if sequence := self.post_end(call_sid, at_ns=at_ns, cause=cause):
-            await self._journal.durable(sequence)
+        """The call is over; returns when its end is on disk, which may have been recorded before."""
+        self.post_end(call_sid, at_ns=at_ns, cause=cause)
+        if ended := self._ended.get(call_sid):
+            await self._journal.durable(ended[0])
 
     def post_end(self, call_sid: str, *, at_ns: int, cause: Cause) -> int:
         """Like `end`, without waiting; the journal's sequence, 0 if nothing changed."""

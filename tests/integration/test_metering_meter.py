@@ -413,6 +413,22 @@ async def test_with_the_journal_unwritable_no_call_begins_and_live_ones_end(tmp_
         assert [entry.cost_micro for entry in await meter.timeline("CA2")] == [0]
 
 
+async def test_whoever_waits_for_an_end_that_was_recorded_before_waits_for_the_disk(tmp_path: Path) -> None:
+    """Or the row of a call says more than its track does, where the server is killed in between."""
+    async with running(tmp_path) as server:
+        meter, clock = server.meter, server.clock
+        await meter.begin(call(1), MENU, at_ns=clock.ns, cause=Cause.ARRIVAL)
+        server.disk.full = True
+        meter.post_end("CA1", at_ns=clock.advance(1), cause=Cause.HANGUP)
+        with pytest.raises(JournalUnwritable):
+            await meter.end("CA1", at_ns=clock.advance(1), cause=Cause.HANGUP)
+        server.disk.full = False
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await meter.settled()
+            await meter.end("CA1", at_ns=clock.advance(1), cause=Cause.HANGUP)
+        assert [entry.duration_ms for entry in await meter.timeline("CA1")] == [1000]
+
+
 async def test_a_database_ahead_of_its_journal_is_refused(tmp_path: Path) -> None:
     clock = Clock()
     async with running(tmp_path, clock) as server:
