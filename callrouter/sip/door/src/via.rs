@@ -124,7 +124,7 @@ fn halves(parameter: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 fn count(text: &[u8], word: &[u8]) -> usize {
-    text.windows(word.len()).filter(|window| *window == word).count()
+    text.windows(word.len()).filter(|window| window.eq_ignore_ascii_case(word)).count()
 }
 
 fn is_named(parameter: &[u8], name: &[u8]) -> bool {

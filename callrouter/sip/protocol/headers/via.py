@@ -72,7 +72,8 @@ def stamp(value: str, via: Via, host: str, port: int) -> str:
     """The topmost Via `value` as it goes back: `received` where the sender's address is not what it
     says, `rport` filled in where it asked for it (RFC 3581 §4)."""
     wants_port = via.get("rport") is not None
-    if wants_port and value.endswith(";rport") and value.count("rport") == 1 and "received" not in value:
+    lowered = value.lower() if wants_port else value
+    if wants_port and value.endswith(";rport") and lowered.count("rport") == 1 and "received" not in lowered:
         return f"{value}={port};received={host}"
     if not wants_port and via.host == host and via.get("received") is None:
         return value
