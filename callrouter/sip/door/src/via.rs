@@ -50,16 +50,13 @@ impl Via<'_> {
     /// where it was asked for.
     pub fn stamped(&self, source: SocketAddr, into: &mut Vec<u8>) {
         let (host, port) = (source.ip().to_string(), source.port());
-        let has = |wanted: &[u8]| split(self.parameters).any(|each| is_named(each, wanted));
-        let wants_port = has(b"rport");
-        if !wants_port && self.host == host.as_bytes() && !has(b"received") {
+        let count = |wanted: &[u8]| split(self.parameters).filter(|each| is_named(each, wanted)).count();
+        let (ports, is_stamped) = (count(b"rport"), count(b"received") > 0);
+        if ports == 0 && self.host == host.as_bytes() && !is_stamped {
             into.extend_from_slice(self.value);
             return;
         }
-        if self.value.ends_with(b";rport")
-            && count(self.value, b"rport") == 1
-            && count(self.value, b"received") == 0
-        {
+        if self.value.ends_with(b";rport") && ports == 1 && !is_stamped {
             into.extend_from_slice(self.value);
             into.extend_from_slice(format!("={port};received={host}").as_bytes());
             return;
@@ -73,7 +70,7 @@ impl Via<'_> {
             }
         }
         into.extend_from_slice(format!(";received={host}").as_bytes());
-        if wants_port {
+        if ports > 0 {
             into.extend_from_slice(format!(";rport={port}").as_bytes());
         }
     }
@@ -121,10 +118,6 @@ fn halves(parameter: &[u8]) -> (&[u8], Option<&[u8]>) {
         Some(equals) => (&parameter[..equals], Some(&parameter[equals + 1..])),
         None => (parameter, None),
     }
-}
-
-fn count(text: &[u8], word: &[u8]) -> usize {
-    text.windows(word.len()).filter(|window| window.eq_ignore_ascii_case(word)).count()
 }
 
 fn is_named(parameter: &[u8], name: &[u8]) -> bool {

@@ -71,11 +71,11 @@ def has_cookie(branch: str) -> bool:
 def stamp(value: str, via: Via, host: str, port: int) -> str:
     """The topmost Via `value` as it goes back: `received` where the sender's address is not what it
     says, `rport` filled in where it asked for it (RFC 3581 §4)."""
-    wants_port = via.get("rport") is not None
-    lowered = value.lower() if wants_port else value
-    if wants_port and value.endswith(";rport") and lowered.count("rport") == 1 and "received" not in lowered:
+    names = [name for name, _ in via.parameters]
+    wants_port = "rport" in names
+    if value.endswith(";rport") and names.count("rport") == 1 and "received" not in names:
         return f"{value}={port};received={host}"
-    if not wants_port and via.host == host and via.get("received") is None:
+    if not wants_port and via.host == host and "received" not in names:
         return value
     kept = tuple(p for p in via.parameters if p[0] not in ("received", "rport"))
     stamped = f"{Via(via.transport, via.host, via.port, kept)};received={host}"
