@@ -343,8 +343,11 @@ class Leg:
         match event:
             case PlayEnded():
                 _resolve(self._plays.get(event.token), event)
-            case DigitBegan() | DigitReceived():
-                self._on_key(event)
+            case DigitBegan():
+                for listener in self._listeners:
+                    listener.begin()
+            case DigitReceived():
+                self._on_digit(event.digit)
             case DigitsSent():
                 _resolve(self._sends.get(event.token), None)
             case RecordingEnded():
@@ -354,15 +357,11 @@ class Leg:
             case AudioLost() | NotSecured() | LegClosed():
                 self._on_trouble(event)
 
-    def _on_key(self, event: DigitBegan | DigitReceived) -> None:
-        if isinstance(event, DigitBegan):
-            for listener in self._listeners:
-                listener.begin()
-            return
+    def _on_digit(self, digit: str) -> None:
         for listener in self._listeners:
-            listener.put(event.digit)
+            listener.put(digit)
         if self.tie is not None:
-            self.tie.heard(event.digit)
+            self.tie.heard(digit)
 
     def _on_answerer(self, event: AnswerDetected) -> None:
         if event.token in self._detections:

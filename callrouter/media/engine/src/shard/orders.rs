@@ -88,14 +88,12 @@ impl Shard {
     fn wait_for(&mut self, order: Order) {
         self.inbox.wait_for(order);
         let held: Vec<LegId> = self.inbox.held().collect();
-        self.partners(&held).for_each(|partner| self.inbox.hold(partner));
+        self.partners(&held).into_iter().for_each(|partner| self.inbox.hold(partner));
     }
 
     /// Who is joined to legs.
-    fn partners(&self, legs: &[LegId]) -> impl Iterator<Item = LegId> + use<> {
-        let partners: Vec<LegId> =
-            legs.iter().filter_map(|&id| self.legs.get(id)).filter_map(Leg::partner).collect();
-        partners.into_iter()
+    fn partners(&self, legs: &[LegId]) -> Vec<LegId> {
+        legs.iter().filter_map(|&id| self.legs.get(id)?.partner()).collect()
     }
 
     /// Hear what came for legs, and for whom they are joined to, before orders were given: on the paths that
