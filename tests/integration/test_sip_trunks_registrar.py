@@ -222,6 +222,17 @@ async def phone(ours: Peer, contact: str = "sip:alice@10.0.0.5;transport=tcp") -
         writer.close()
 
 
+@asynccontextmanager
+async def desk_and_hall() -> AsyncIterator[tuple[Peer, Phone, Phone]]:
+    """A server of ours, and two telephones of one user."""
+    async with (
+        peer(registrar=REGISTRAR) as ours,
+        phone(ours, "sip:desk@10.0.0.5;transport=tcp") as desk,
+        phone(ours, "sip:hall@10.0.0.6;transport=tcp") as hall,
+    ):
+        yield ours, desk, hall
+
+
 async def test_a_telephone_behind_a_nat_is_called_by_its_connection_and_lost_with_it() -> None:
     async with peer(registrar=REGISTRAR) as ours:
         async with phone(ours) as alice:
@@ -238,11 +249,7 @@ async def test_a_telephone_behind_a_nat_is_called_by_its_connection_and_lost_wit
 
 
 async def test_all_telephones_ring_and_the_first_to_answer_has_the_call() -> None:
-    async with (
-        peer(registrar=REGISTRAR) as ours,
-        phone(ours, "sip:desk@10.0.0.5;transport=tcp") as desk,
-        phone(ours, "sip:hall@10.0.0.6;transport=tcp") as hall,
-    ):
+    async with desk_and_hall() as (ours, desk, hall):
         leg = ours.signalling.place(to_alice(), ours.sink)
         at_desk, in_hall = await desk.request("INVITE"), await hall.request("INVITE")
         desk.answer(at_desk, 180)
@@ -260,11 +267,7 @@ async def test_all_telephones_ring_and_the_first_to_answer_has_the_call() -> Non
 
 async def test_a_colleague_picks_up_what_rings_and_all_of_it_falls_silent() -> None:
     """An INVITE with Replaces for one of several (RFC 3891 §3)."""
-    async with (
-        peer(registrar=REGISTRAR) as ours,
-        phone(ours, "sip:desk@10.0.0.5;transport=tcp") as desk,
-        phone(ours, "sip:hall@10.0.0.6;transport=tcp") as hall,
-    ):
+    async with desk_and_hall() as (ours, desk, hall):
         leg = ours.signalling.place(to_alice(), ours.sink)
         rung = [(one, await one.request("INVITE")) for one in (desk, hall)]
         for one, invite in rung:
@@ -287,11 +290,7 @@ async def test_a_colleague_picks_up_what_rings_and_all_of_it_falls_silent() -> N
 
 
 async def test_of_two_that_are_heard_the_one_that_declines_leaves_the_other_to_be_heard() -> None:
-    async with (
-        peer(registrar=REGISTRAR) as ours,
-        phone(ours, "sip:desk@10.0.0.5;transport=tcp") as desk,
-        phone(ours, "sip:hall@10.0.0.6;transport=tcp") as hall,
-    ):
+    async with desk_and_hall() as (ours, desk, hall):
         leg = ours.signalling.place(to_alice(), ours.sink)
         at_desk, in_hall = await desk.request("INVITE"), await hall.request("INVITE")
         desk.answer(at_desk, 183)
@@ -306,11 +305,7 @@ async def test_of_two_that_are_heard_the_one_that_declines_leaves_the_other_to_b
 
 
 async def test_a_telephone_that_declines_does_not_end_what_rings_elsewhere_but_a_6xx_does() -> None:
-    async with (
-        peer(registrar=REGISTRAR) as ours,
-        phone(ours, "sip:desk@10.0.0.5;transport=tcp") as desk,
-        phone(ours, "sip:hall@10.0.0.6;transport=tcp") as hall,
-    ):
+    async with desk_and_hall() as (ours, desk, hall):
         ours.signalling.place(to_alice(), ours.sink)
         at_desk, in_hall = await desk.request("INVITE"), await hall.request("INVITE")
         hall.answer(in_hall, 180)
@@ -323,11 +318,7 @@ async def test_a_telephone_that_declines_does_not_end_what_rings_elsewhere_but_a
 
 
 async def test_hanging_up_silences_every_telephone() -> None:
-    async with (
-        peer(registrar=REGISTRAR) as ours,
-        phone(ours, "sip:desk@10.0.0.5;transport=tcp") as desk,
-        phone(ours, "sip:hall@10.0.0.6;transport=tcp") as hall,
-    ):
+    async with desk_and_hall() as (ours, desk, hall):
         leg = ours.signalling.place(to_alice(), ours.sink)
         for one in (desk, hall):
             one.answer(await one.request("INVITE"), 180)
