@@ -101,5 +101,15 @@ impl Protection {
     }
 }
 
+/// What is behind the body of a packet: the tag, and the rest (a report's index, the identifier of
+/// the key), which comes before the tag of the counter suites and after that of GCM.
+fn tag_and_rest(behind: &mut [u8], tag_length: usize, is_gcm: bool) -> (&mut [u8], &mut [u8]) {
+    if is_gcm {
+        return behind.split_at_mut(tag_length);
+    }
+    let (rest, tag) = behind.split_at_mut(behind.len() - tag_length);
+    (tag, rest)
+}
+
 #[cfg(test)]
 mod tests;

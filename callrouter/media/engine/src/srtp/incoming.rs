@@ -2,9 +2,9 @@
 
 use crate::counters::Counters;
 use crate::rtp::header_length;
-use crate::srtp::Master;
 use crate::srtp::cipher::{Cipher, Place};
 use crate::srtp::replay::Replay;
+use crate::srtp::{Master, tag_and_rest};
 
 const ENCRYPTED: u32 = 1 << 31;
 const REPORT_HEADER: usize = 8;
@@ -146,13 +146,8 @@ impl Incoming {
             return Err(Rejected::Malformed);
         }
         let indices = self.indices_of(ssrc, sequence)?;
-        let (packet, rest) = packet.split_at_mut(length);
-        let (tag, mki) = if self.is_gcm {
-            rest.split_at(tag_length)
-        } else {
-            let (mki, tag) = rest.split_at(self.mki.len());
-            (tag as &[u8], mki)
-        };
+        let (packet, behind) = packet.split_at_mut(length);
+        let (tag, mki) = tag_and_rest(behind, tag_length, self.is_gcm);
         if mki != self.mki {
             return Err(Rejected::BadTag);
         }
@@ -168,21 +163,13 @@ impl Incoming {
 
     fn own_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, Rejected> {
         let tag_length = self.rtcp.tag_length();
-        let behind = 4 + tag_length + self.mki.len();
-        let length = packet.len().checked_sub(behind).ok_or(Rejected::Malformed)?;
+        let length = packet.len().checked_sub(4 + tag_length + self.mki.len()).ok_or(Rejected::Malformed)?;
         if length < REPORT_HEADER {
             return Err(Rejected::Malformed);
         }
-        let (packet, rest) = packet.split_at_mut(length);
-        let (tag, trailer, mki) = if self.is_gcm {
-            let (tag, rest) = rest.split_at(tag_length);
-            let (trailer, mki) = rest.split_at(4);
-            (tag, trailer, mki)
-        } else {
-            let (trailer, rest) = rest.split_at(4);
-            let (mki, tag) = rest.split_at(self.mki.len());
-            (tag, trailer, mki)
-        };
+        let (packet, behind) = packet.split_at_mut(length);
+        let (tag, rest) = tag_and_rest(behind, tag_length, self.is_gcm);
+        let (trailer, mki) = rest.split_at(4);
         if mki != self.mki {
             return Err(Rejected::BadTag);
         }

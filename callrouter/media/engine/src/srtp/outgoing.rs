@@ -3,7 +3,7 @@
 use crate::rtp::header_length;
 use crate::srtp::cipher::{Cipher, Place};
 use crate::srtp::replay::Replay;
-use crate::srtp::{MAX_PACKET, Master};
+use crate::srtp::{MAX_PACKET, Master, tag_and_rest};
 
 /// Says in a report's index that it is encrypted.
 const ENCRYPTED: u32 = 1 << 31;
@@ -53,11 +53,9 @@ impl Outgoing {
         self.sent.mark(index);
         let ssrc = u32::from_be_bytes(*packet[8..].first_chunk()?);
         self.buffer[..length].copy_from_slice(packet);
-        let (packet, rest) = self.buffer[..whole].split_at_mut(length);
-        // The identifier comes before the tag of the counter suites and after that of GCM.
-        let tag_at = if self.is_gcm { 0 } else { self.mki.len() };
-        rest[if self.is_gcm { tag_length } else { 0 }..][..self.mki.len()].copy_from_slice(&self.mki);
-        let tag = &mut rest[tag_at..][..tag_length];
+        let (packet, behind) = self.buffer[..whole].split_at_mut(length);
+        let (tag, mki) = tag_and_rest(behind, tag_length, self.is_gcm);
+        mki.copy_from_slice(&self.mki);
         let (head, body) = packet.split_at_mut(head);
         // The cycles are authenticated although nobody sends them (RFC 3711 §4.2); GCM has them in
         // its nonce.
@@ -80,14 +78,13 @@ impl Outgoing {
         let place = Place { ssrc, index: u64::from(self.reports) };
         let trailer = (self.reports | ENCRYPTED).to_be_bytes();
         self.buffer[..length].copy_from_slice(packet);
-        // Index and identifier come before the tag of the counter suites and after that of GCM.
-        let (index_at, tag_at) =
-            if self.is_gcm { (length + tag_length, length) } else { (length, length + 4 + self.mki.len()) };
-        let (packet, rest) = self.buffer[..whole].split_at_mut(length);
+        let (packet, behind) = self.buffer[..whole].split_at_mut(length);
+        let (tag, rest) = tag_and_rest(behind, tag_length, self.is_gcm);
+        let (index, mki) = rest.split_at_mut(4);
+        index.copy_from_slice(&trailer);
+        mki.copy_from_slice(&self.mki);
         let (head, body) = packet.split_at_mut(REPORT_HEADER);
-        self.rtcp.seal(place, head, body, &trailer, &mut rest[tag_at - length..][..tag_length]);
-        self.buffer[index_at..index_at + 4].copy_from_slice(&trailer);
-        self.buffer[index_at + 4..][..self.mki.len()].copy_from_slice(&self.mki);
+        self.rtcp.seal(place, head, body, &trailer, tag);
         Some(&self.buffer[..whole])
     }
 }
